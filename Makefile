@@ -1,0 +1,41 @@
+# `make help` explains the targets. Everything runs in .venv, which `setup` makes from requirements.lock.
+PROFILE ?= quick
+PYTHON_BIN := .venv/bin
+SNAKEMAKE = $(PYTHON_BIN)/snakemake --snakefile workflow/Snakefile --cores all --quiet rules --rerun-incomplete
+
+.DEFAULT_GOAL := help
+.PHONY: help setup report test lab lint bench reference lock clean
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup:  ## install everything into .venv, once
+	@workflow/setup.sh
+
+report: setup  ## run the study (PROFILE=quick) and build build/html/index.html
+	@$(SNAKEMAKE) --config profile=$(PROFILE)
+	@echo "The book is at build/html/index.html"
+
+test: setup  ## run all tests, the notebooks among them
+	@$(PYTHON_BIN)/python -m pytest
+
+lab: setup  ## open the notebooks in JupyterLab
+	@$(PYTHON_BIN)/jupyter lab notebooks
+
+lint: setup  ## ruff, mypy, and notebooks without outputs
+	@$(PYTHON_BIN)/ruff check . && $(PYTHON_BIN)/ruff format --check .
+	@$(PYTHON_BIN)/mypy
+	@$(PYTHON_BIN)/python -m pytest tests/test_notebooks.py -k bare
+
+bench: setup  ## measure speed and memory (an otherwise idle machine)
+	@$(PYTHON_BIN)/python -m benchmarks
+
+reference: setup  ## train and measure on real imagery; writes results/reference (hours on a CPU)
+	@$(SNAKEMAKE) --config profile=reference
+
+lock:  ## resolve pyproject.toml anew into requirements.lock
+	@$(PYTHON_BIN)/python -m uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 \
+	  --generate-hashes --no-emit-index-url --no-header --no-annotate --quiet --output-file requirements.lock
+
+clean:  ## remove build/ (results of runs, not .venv)
+	@rm -rf build .snakemake

@@ -1,0 +1,382 @@
+"""The learned codec: transforms, exact entropy coding, and the three ways to cut an image."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterator
+from typing import Any, Literal, NamedTuple, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from satstudy import container
+from satstudy.container import MAX_PIXELS, Container, Header
+from satstudy.entropy import EntropyCoder, hyper_tables
+from satstudy.errors import InputError, WrongWeights
+from satstudy.model import LATENT_STRIDE, latent_shape
+from satstudy.stitching import Grid, Interval, Patch, Weighting, assemble, blend, grid, intervals
+from satstudy.transforms import HALO, Transforms, pad_to_stride
+from satstudy.zoo import Checkpoint, fingerprint
+
+Tiling = Literal["independent", "blend", "seamless"]
+Pixels = NDArray[np.uint8]
+
+#: Side of an entropy tile of `seamless`. Contexts start cold at its borders, which costs some 10 % of the
+#: bits at 512 pixels and half of that at 1024.
+SEAMLESS_TILE = 1024
+#: Side of the pieces in which `seamless` runs the transforms, in pixels, halo not counted.
+TRANSFORM_TILE = 512
+#: Pixels along one side of a group of tiles, which share a stream: all patches of the paper's example.
+GROUP_PIXELS = 2048
+#: Patches that go through a transform together; more take memory without saving time.
+BATCH = 4
+
+
+class Source(Protocol):
+    """An image that is read by windows."""
+
+    height: int
+    width: int
+
+    def read(self, top: int, bottom: int, left: int, right: int) -> Pixels:
+        """uint8 (bottom − top, right − left, 3)."""
+
+
+class Window(NamedTuple):
+    """Part of an image, in pixels from its upper left corner."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+
+@dataclasses.dataclass
+class ArraySource:
+    """An image in memory."""
+
+    pixels: Pixels
+
+    def __post_init__(self) -> None:
+        if self.pixels.dtype != np.uint8 or self.pixels.ndim != 3 or self.pixels.shape[2] != 3:
+            raise InputError(
+                f"An image is uint8 (height, width, 3), not {self.pixels.dtype} {self.pixels.shape}: convert it first."
+            )
+        self.height, self.width = self.pixels.shape[:2]
+
+    def read(self, top: int, bottom: int, left: int, right: int) -> Pixels:
+        return self.pixels[top:bottom, left:right]
+
+
+class LearnedCodec:
+    """Images to `.sat` files and back, with one set of weights.
+
+    Parameters
+    ----------
+    checkpoint : from `satstudy.zoo.load`
+    tiling : `independent`, patches side by side; `blend`, overlapping patches averaged (the paper);
+        `seamless`, every latent coded once and transforms that see across tile borders
+    patch : side in pixels, a multiple of 16; 256 by default, 1024 for `seamless`, where it is the side of
+        an entropy tile
+    overlap : pixels, for `blend` alone; even the default of 8 is the paper's
+    weighting : of `blend`, `mean` (the paper) or `ramp`
+    device : where the networks run
+    carrier : torch.float64 or torch.float32 for the exact part; the files are the same
+    progress : show a bar with the time left
+    """
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        tiling: Tiling = "seamless",
+        patch: int | None = None,
+        overlap: int = 8,
+        weighting: Weighting = "mean",
+        *,
+        device: torch.device | str = "cpu",
+        carrier: torch.dtype = torch.float64,
+        progress: bool = False,
+    ):
+        if tiling not in ("independent", "blend", "seamless"):
+            raise InputError(f"tiling = {tiling!r}: take independent, blend or seamless.")
+        patch = patch or (SEAMLESS_TILE if tiling == "seamless" else 256)
+        if not 16 <= patch <= 4096 or patch % LATENT_STRIDE:
+            raise InputError(f"patch = {patch} must be a multiple of 16 between 16 and 4096.")
+        if tiling == "seamless" and patch < 64:
+            raise InputError(f"patch = {patch} is too small for seamless tiles: take 64 or more.")
+        if tiling == "blend" and not 0 <= overlap < patch:
+            raise InputError(f"overlap = {overlap} must be 0 or more and below the patch of {patch}.")
+        self.checkpoint, self.tiling, self.patch = checkpoint, tiling, patch
+        self.overlap = overlap if tiling == "blend" else 0
+        self.weighting = weighting
+        self.progress = progress
+        tables = checkpoint.tables or hyper_tables(checkpoint.model)
+        self.fingerprint = fingerprint(checkpoint.model, tables)
+        self.transforms = Transforms(checkpoint.model, device)
+        self.entropy = EntropyCoder(checkpoint.model, tables, carrier, device)
+
+    @property
+    def name(self) -> str:
+        """`learned`, or `learned-natural` for weights trained on natural images."""
+        return "learned-natural" if self.checkpoint.metadata.get("domain") == "natural" else "learned"
+
+    @property
+    def setting(self) -> str:
+        """What a table calls it."""
+        return f"lam={self.checkpoint.lam:g}"
+
+    # --- Encoding ---------------------------------------------------------------------------------------
+
+    def _header(self, height: int, width: int, notes: dict[str, Any] | None) -> Header:
+        tiling = "blend-ramp" if self.tiling == "blend" and self.weighting == "ramp" else self.tiling
+        group = max(1, min(64, GROUP_PIXELS // self.patch))
+        return Header(height, width, tiling, self.patch, self.overlap, group, self.fingerprint, notes or {})
+
+    def encode(self, image: Pixels | Source, notes: dict[str, Any] | None = None) -> bytes:
+        """A whole `.sat` file.
+
+        Parameters
+        ----------
+        image : uint8 (height, width, 3), or a `Source` that is read by windows
+        notes : small JSON object kept with it
+
+        Raises
+        ------
+        InputError
+            No RGB image of 8 bits, or of no pixel.
+        """
+        source: Source = ArraySource(image) if isinstance(image, np.ndarray) else image
+        if source.height < 1 or source.width < 1:
+            raise InputError(
+                f"An image of {source.height}×{source.width} pixels cannot be coded: it needs 1×1 or more."
+            )
+        header = self._header(source.height, source.width, notes)
+        streams = []
+        with tqdm(total=len(header.layout()), desc="encode", unit="tile", disable=not self.progress) as bar:
+            for tiles in header.groups():
+                streams.append(self.entropy.encode(list(self._analyse(source, header, tiles, bar)))[0])
+        return container.write(header, streams)
+
+    def _analyse(
+        self, source: Source, header: Header, tiles: list[tuple[int, int]], bar: tqdm[Any]
+    ) -> Iterator[Tensor]:
+        """Latents (M, rows, columns) of the tiles of one group."""
+        layout = header.layout()
+        waiting: list[Tensor] = []
+        for index, at in enumerate(tiles):
+            patch = layout[at]
+            if header.tiling == "seamless":
+                yield self._analyse_seamless(source, patch)
+                bar.update()
+                continue
+            pixels = source.read(patch.top, patch.bottom, patch.left, patch.right)
+            waiting.append(pad_to_stride(torch.from_numpy(np.ascontiguousarray(pixels))))
+            # Patches of one shape share a batch.
+            last = index + 1 == len(tiles) or _size(layout, *tiles[index + 1]) != (patch.height, patch.width)
+            if last or len(waiting) == BATCH:
+                yield from self.transforms.analysis(torch.stack(waiting))
+                bar.update(len(waiting))
+                waiting.clear()
+
+    def _analyse_seamless(self, source: Source, tile: Patch) -> Tensor:
+        """The latents of one tile as an analysis of the whole image has them."""
+        halo = HALO * LATENT_STRIDE
+        rows = []
+        for a, b in intervals(tile.height, TRANSFORM_TILE, 0):
+            top, bottom = max(0, tile.top + a - halo), min(source.height, tile.top + b + halo)
+            line = []
+            for c, d in intervals(tile.width, TRANSFORM_TILE, 0):
+                left, right = max(0, tile.left + c - halo), min(source.width, tile.left + d + halo)
+                pixels = torch.from_numpy(np.ascontiguousarray(source.read(top, bottom, left, right)))
+                y = self.transforms.analysis(pad_to_stride(pixels)[None])[0]
+                line.append(y[:, _latents(tile.top + a - top, b - a), _latents(tile.left + c - left, d - c)])
+            rows.append(torch.cat(line, dim=2))
+        return torch.cat(rows, dim=1)
+
+    # --- Decoding ---------------------------------------------------------------------------------------
+
+    def open(self, data: bytes | memoryview, max_pixels: int = MAX_PIXELS) -> Container:
+        """Check a file, and that it was made with these weights.
+
+        Raises
+        ------
+        DamagedFile, InputError
+            From `satstudy.container.read`.
+        WrongWeights
+            Made with other weights.
+        """
+        file = container.read(data, max_pixels)
+        if file.header.fingerprint != self.fingerprint:
+            raise WrongWeights(
+                f"This file was made with weights {file.header.fingerprint.hex()} and these are "
+                f"{self.fingerprint.hex()} ({self.checkpoint.name}): decode it with the weights it was made with."
+            )
+        return file
+
+    def decode(self, data: bytes | memoryview, window: Window | None = None, max_pixels: int = MAX_PIXELS) -> Pixels:
+        """The image, or a window of it, as uint8 (height, width, 3).
+
+        Only the groups that the window touches are read, so damage elsewhere does not matter to it.
+
+        Raises
+        ------
+        DamagedFile, WrongWeights, InputError
+            As `open`; also a window that leaves the image.
+        """
+        file = self.open(data, container.MAX_SIDE**2 if window else max_pixels)
+        window = check_window(window, file.header, max_pixels)
+        bands = ((top - window.y, band) for top, band in self.bands(file, window))
+        return assemble(window.height, window.width, bands)
+
+    def bands(self, file: Container, window: Window | None = None) -> Iterator[tuple[int, Pixels]]:
+        """Decode from top to bottom without holding the image.
+
+        Yields
+        ------
+        top : first row of the band, counted from the top of the whole image
+        band : uint8 (rows, width of the window, 3)
+        """
+        header = file.header
+        window = check_window(window, header, container.MAX_SIDE**2)
+        layout = header.layout()
+        rows, columns = _touched(layout.rows, window.y, window.height), _touched(layout.columns, window.x, window.width)
+        latents = _Latents(self, file)
+        with tqdm(total=len(rows) * len(columns), desc="decode", unit="tile", disable=not self.progress) as bar:
+            if header.tiling == "seamless":
+                yield from self._seamless_bands(latents, window, bar)
+                return
+            weighting: Weighting = "ramp" if header.tiling == "blend-ramp" else "mean"
+            patches = self._patches(latents, layout, rows, columns, bar)
+            left = window.x - layout.columns[columns[0]][0]
+            for top, band in blend(layout, patches, weighting, rows, columns):
+                first, last = max(top, window.y), min(top + len(band), window.y + window.height)
+                if first < last:
+                    yield first, band[first - top : last - top, left : left + window.width]
+
+    def _patches(
+        self, latents: _Latents, layout: Grid, rows: list[int], columns: list[int], bar: tqdm[Any]
+    ) -> Iterator[NDArray[np.float32]]:
+        """Decoded patches, float32 (height, width, 3) in [0, 255], row by row."""
+        for i in rows:
+            latents.forget(layout.rows[i][0] // LATENT_STRIDE)
+            start = 0
+            while start < len(columns):
+                shape = _size(layout, i, columns[start])
+                batch = [j for j in columns[start : start + BATCH] if _size(layout, i, j) == shape]
+                pixels = self.transforms.synthesis(torch.stack([latents.tile(i, j) for j in batch])).cpu()
+                for part in pixels:
+                    yield part[: shape[0], : shape[1]].numpy()
+                start += len(batch)
+                bar.update(len(batch))
+
+    def _seamless_bands(self, latents: _Latents, window: Window, bar: tqdm[Any]) -> Iterator[tuple[int, Pixels]]:
+        """Bands of the window, rounded; synthesis sees `HALO` latents beyond each piece."""
+        header = latents.file.header
+        pieces = grid(header.height, header.width, TRANSFORM_TILE, 0)
+        rows, columns = _touched(pieces.rows, window.y, window.height), _touched(pieces.columns, window.x, window.width)
+        bar.reset(len(rows) * len(columns))
+        for i in rows:
+            top, bottom = pieces.rows[i]
+            first, last = max(top, window.y), min(bottom, window.y + window.height)
+            latents.forget(top // LATENT_STRIDE - HALO)
+            band = np.empty((last - first, window.width, 3), np.uint8)
+            for j in columns:
+                left, right = pieces.columns[j]
+                start, end = max(left, window.x), min(right, window.x + window.width)
+                region, y, x = latents.region(top, bottom, left, right, HALO)
+                pixels = self.transforms.synthesis(region[None])[0]
+                inner = pixels[first - y : last - y, start - x : end - x]
+                band[:, start - window.x : end - window.x] = inner.round().to(torch.uint8).cpu().numpy()
+                bar.update()
+            yield first, band
+
+
+class _Latents:
+    """Quantized latents of a file by tile, decoded group by group when first asked for."""
+
+    def __init__(self, codec: LearnedCodec, file: Container):
+        self.codec, self.file = codec, file
+        self.layout = file.header.layout()
+        self.side = file.header.group
+        self._groups: dict[tuple[int, int], dict[tuple[int, int], Tensor]] = {}
+
+    def forget(self, row: int) -> None:
+        """Drop the groups that lie wholly above latent row `row`."""
+        rows = self.layout.rows
+        for key in list(self._groups):
+            last = min((key[0] + 1) * self.side, len(rows)) - 1
+            if -(-rows[last][1] // LATENT_STRIDE) <= row:
+                del self._groups[key]
+
+    def tile(self, i: int, j: int) -> Tensor:
+        """float32 (M, rows, columns)."""
+        key = (i // self.side, j // self.side)
+        if key not in self._groups:
+            tiles = self.file.header.group_tiles(*key)
+            shapes = [latent_shape(*_size(self.layout, *at)) for at in tiles]
+            stream = self.file.stream(self.file.header.group_index(*key))
+            self._groups[key] = dict(zip(tiles, self.codec.entropy.decode(stream, shapes), strict=True))
+        return self._groups[key][i, j]
+
+    def region(self, top: int, bottom: int, left: int, right: int, halo: int) -> tuple[Tensor, int, int]:
+        """The latents under a rectangle of pixels, and up to `halo` more on each side.
+
+        Returns
+        -------
+        region : float32 (M, rows, columns)
+        y, x : the pixel at which it begins
+        """
+        header, stride = self.file.header, LATENT_STRIDE
+        rows, columns = latent_shape(header.height, header.width)
+        a, b = max(0, top // stride - halo), min(rows, -(-bottom // stride) + halo)
+        c, d = max(0, left // stride - halo), min(columns, -(-right // stride) + halo)
+        side = header.tile // stride
+        parts = []
+        for i in range(a // side, -(-b // side)):
+            line = []
+            for j in range(c // side, -(-d // side)):
+                vertical = slice(max(0, a - i * side), b - i * side)
+                line.append(self.tile(i, j)[:, vertical, max(0, c - j * side) : d - j * side])
+            parts.append(torch.cat(line, dim=2))
+        return torch.cat(parts, dim=1), a * stride, c * stride
+
+
+def _touched(parts: tuple[Interval, ...], start: int, length: int) -> list[int]:
+    """Which intervals share a pixel with [start, start + length)."""
+    return [i for i, (a, b) in enumerate(parts) if a < start + length and b > start]
+
+
+def _size(layout: Grid, i: int, j: int) -> tuple[int, int]:
+    patch = layout[i, j]
+    return patch.height, patch.width
+
+
+def _latents(before: int, length: int) -> slice:
+    """The latents of `length` pixels that begin `before` pixels into a window."""
+    start = before // LATENT_STRIDE
+    return slice(start, start + math.ceil(length / LATENT_STRIDE))
+
+
+def check_window(window: Window | None, header: Header, max_pixels: int) -> Window:
+    """The window, or the whole image.
+
+    Raises
+    ------
+    InputError
+        Empty, outside the image, or of more than `max_pixels`.
+    """
+    if window is None:
+        return Window(0, 0, header.width, header.height)
+    x, y, width, height = window
+    if x < 0 or y < 0 or width < 1 or height < 1 or x + width > header.width or y + height > header.height:
+        raise InputError(
+            f"The window {x} {y} {width} {height} leaves the image of {header.width}×{header.height} (width×height): "
+            "give X Y WIDTH HEIGHT within it."
+        )
+    if width * height > max_pixels:
+        raise InputError(f"The window holds more than {max_pixels} pixels: take a smaller one, or raise the limit.")
+    return window

@@ -1,0 +1,260 @@
+"""The `.sat` file: one header, one index, one stream for each group of tiles.
+
+::
+
+    offset  field
+    0       magic "SaT", then the version (1)
+    4       tiling: 0 independent, 1 blend by mean, 2 blend by ramp, 3 seamless
+    5       fingerprint of the weights, 8 bytes
+    13      varints: height, width, tile side, overlap, tiles per side of a group, length of the notes
+    …       notes: UTF-8 JSON object, deflated; absent when its length is 0
+    …       index, for each group of tiles, row by row: length of its stream (varint), CRC-32 of it
+    …       CRC-32 of everything before
+    …       the streams
+
+Integers of fixed size are little-endian. A varint has seven bits a byte, least significant first, the
+eighth saying that another follows; it has no superfluous zero bytes and at most five bytes.
+
+No field is believed before it has been checked against the bytes that are there.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import struct
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from satstudy.errors import DamagedFile, InputError
+from satstudy.stitching import Grid, grid
+
+MAGIC = b"SaT"
+VERSION = 1
+TILINGS = ("independent", "blend", "blend-ramp", "seamless")
+#: Larger than any image of fMoW (16288×16291); a caller may allow more.
+MAX_PIXELS = 20_000 * 20_000
+MAX_SIDE = 1 << 24
+MAX_NOTES = 1 << 16
+_REMEDY = "fetch or compress it again"
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a file says about its image and how it was cut.
+
+    Attributes
+    ----------
+    tiling : one of `TILINGS`
+    tile : side of a patch (independent, blend) or of an entropy tile (seamless) in pixels
+    overlap : pixels that neighbouring patches share; 0 but for blends
+    group : tiles along one side of a group; a group has one stream
+    notes : small JSON object kept with the image, such as a georeference
+    """
+
+    height: int
+    width: int
+    tiling: str
+    tile: int
+    overlap: int
+    group: int
+    fingerprint: bytes
+    notes: dict[str, Any] = field(default_factory=dict)
+
+    def layout(self) -> Grid:
+        """The tiles."""
+        return grid(self.height, self.width, self.tile, self.overlap)
+
+    def shape(self) -> tuple[int, int]:
+        """Groups along both axes, without listing their tiles."""
+        rows, columns = (_tiles(length, self.tile, self.overlap) for length in (self.height, self.width))
+        return -(-rows // self.group), -(-columns // self.group)
+
+    def group_index(self, row: int, column: int) -> int:
+        """Which stream the group at (row, column) has."""
+        return row * self.shape()[1] + column
+
+    def group_tiles(self, row: int, column: int) -> list[tuple[int, int]]:
+        """The (row, column) of the tiles of one group, in the order they are coded."""
+        rows, columns = (_tiles(length, self.tile, self.overlap) for length in (self.height, self.width))
+        return [
+            (i, j)
+            for i in range(row * self.group, min((row + 1) * self.group, rows))
+            for j in range(column * self.group, min((column + 1) * self.group, columns))
+        ]
+
+    def groups(self) -> Iterator[list[tuple[int, int]]]:
+        """`group_tiles` of all groups, in the order of the streams."""
+        down, across = self.shape()
+        return (self.group_tiles(i, j) for i in range(down) for j in range(across))
+
+
+@dataclass(frozen=True)
+class Container:
+    """A file that has passed every check but those of its streams, which are made as they are read."""
+
+    header: Header
+    data: memoryview
+    spans: tuple[tuple[int, int], ...]  #: start and end of each stream in `data`
+    checksums: tuple[int, ...]
+
+    def stream(self, index: int) -> bytes:
+        """One group's bytes.
+
+        Raises
+        ------
+        DamagedFile
+            They are not those that were written.
+        """
+        start, end = self.spans[index]
+        piece = bytes(self.data[start:end])
+        if zlib.crc32(piece) != self.checksums[index]:
+            raise DamagedFile(f"Part {index + 1} of {len(self.spans)} of this file is damaged: {_REMEDY}.")
+        return piece
+
+
+def _varint(value: int) -> bytes:
+    out = bytearray()
+    while True:
+        value, low = value >> 7, value & 0x7F
+        out.append(low | (0x80 if value else 0))
+        if not value:
+            return bytes(out)
+
+
+class _Cursor:
+    def __init__(self, data: memoryview):
+        self.data, self.at = data, 0
+
+    def take(self, count: int) -> bytes:
+        if self.at + count > len(self.data):
+            raise DamagedFile(f"This file is cut short at byte {len(self.data)}: {_REMEDY}.")
+        piece = bytes(self.data[self.at : self.at + count])
+        self.at += count
+        return piece
+
+    def varint(self) -> int:
+        value = 0
+        for shift in range(0, 35, 7):
+            byte = self.take(1)[0]
+            value |= (byte & 0x7F) << shift
+            if not byte & 0x80:
+                if shift and not byte:
+                    break
+                return value
+        raise DamagedFile(f"A number in the header of this file is malformed: {_REMEDY}.")
+
+
+def _tiles(length: int, tile: int, overlap: int) -> int:
+    return 1 if length <= tile else 1 + -(-(length - tile) // (tile - overlap))
+
+
+def write(header: Header, streams: Sequence[bytes]) -> bytes:
+    """The bytes of a file.
+
+    Raises
+    ------
+    InputError
+        Notes above 64 KiB, or an image that no reader would accept.
+    """
+    notes = b""
+    if header.notes:
+        plain = json.dumps(header.notes, separators=(",", ":"), sort_keys=True).encode()
+        notes = zlib.compress(plain, 9)
+        if len(plain) > MAX_NOTES:
+            raise InputError(f"The notes of this image take {len(plain)} bytes, more than {MAX_NOTES}: shorten them.")
+    if len(streams) != math.prod(header.shape()):
+        raise ValueError(f"{len(streams)} streams for {header.shape()} groups")
+    out = bytearray(MAGIC + bytes([VERSION, TILINGS.index(header.tiling)]) + header.fingerprint)
+    for value in (header.height, header.width, header.tile, header.overlap, header.group, len(notes)):
+        out += _varint(value)
+    out += notes
+    for stream in streams:
+        out += _varint(len(stream)) + struct.pack("<I", zlib.crc32(stream))
+    out += struct.pack("<I", zlib.crc32(bytes(out)))
+    return bytes(out) + b"".join(streams)
+
+
+def read(data: bytes | memoryview, max_pixels: int = MAX_PIXELS) -> Container:
+    """Check a file and find its streams.
+
+    Parameters
+    ----------
+    max_pixels : refuse larger images, before any memory is taken for them
+
+    Raises
+    ------
+    DamagedFile
+        No such file, truncated, altered, too long, or with a field out of range.
+    InputError
+        Written by a newer version, or larger than `max_pixels`.
+    """
+    cursor = _Cursor(memoryview(data))
+    start = cursor.take(4) if len(data) >= 4 else bytes(data)
+    if start[:3] != MAGIC:
+        raise DamagedFile("This is no .sat file: it does not begin with “SaT”.")
+    if len(start) < 4:
+        raise DamagedFile(f"This file is cut short at byte {len(data)}: {_REMEDY}.")
+    if start[3] > VERSION:
+        raise InputError(f"This file has version {start[3]} and this program reads up to {VERSION}: update satstudy.")
+    if start[3] == 0:
+        raise DamagedFile(f"This file claims version 0, which never was: {_REMEDY}.")
+    tiling = cursor.take(1)[0]
+    fingerprint = cursor.take(8)
+    height, width, tile, overlap, group, length = (cursor.varint() for _ in range(6))
+    if not (
+        tiling < len(TILINGS)
+        and 1 <= height <= MAX_SIDE
+        and 1 <= width <= MAX_SIDE
+        and 16 <= tile <= 4096
+        and tile % 16 == 0
+        and 0 <= overlap < tile
+        and (overlap == 0 or TILINGS[tiling].startswith("blend"))
+        and (tile >= 64 or TILINGS[tiling] != "seamless")
+        and 1 <= group <= 64
+        and group * tile <= 8192
+        and length <= MAX_NOTES
+    ):
+        raise DamagedFile(f"A number in the header of this file is out of range: {_REMEDY}.")
+    packed = cursor.take(length)
+    header = Header(height, width, TILINGS[tiling], tile, overlap, group, fingerprint)
+    count = math.prod(header.shape())
+    # An index entry takes five bytes at least: a file too short for its index asks for nothing.
+    if count * 5 + 4 > len(data) - cursor.at:
+        raise DamagedFile(f"This file is cut short at byte {len(data)}: {_REMEDY}.")
+    lengths, checksums = [], []
+    for _ in range(count):
+        lengths.append(cursor.varint())
+        checksums.append(struct.unpack("<I", cursor.take(4))[0])
+    covered = cursor.at
+    if struct.unpack("<I", cursor.take(4))[0] != zlib.crc32(cursor.data[:covered]):
+        raise DamagedFile(f"The header of this file is damaged: {_REMEDY}.")
+    if cursor.at + sum(lengths) != len(data):
+        raise DamagedFile(f"This file has {len(data)} bytes and should have {cursor.at + sum(lengths)}: {_REMEDY}.")
+    if height * width > max_pixels:
+        raise InputError(
+            f"This file holds {height}×{width} pixels, more than the limit of {max_pixels}: raise the limit "
+            "if you trust it, or decode a window."
+        )
+    header = Header(height, width, TILINGS[tiling], tile, overlap, group, fingerprint, _notes(packed))
+    spans, at = [], cursor.at
+    for size in lengths:
+        spans.append((at, at + size))
+        at += size
+    return Container(header, cursor.data, tuple(spans), tuple(checksums))
+
+
+def _notes(packed: bytes) -> dict[str, Any]:
+    if not packed:
+        return {}
+    try:
+        inflate = zlib.decompressobj()
+        plain = inflate.decompress(packed, MAX_NOTES)
+        notes = json.loads(plain) if inflate.eof and not inflate.unused_data else None
+    except (zlib.error, ValueError, RecursionError):
+        notes = None
+    if not isinstance(notes, dict):
+        raise DamagedFile(f"The notes in this file are damaged: {_REMEDY}.")
+    return notes

@@ -1,0 +1,229 @@
+"""Functional Map of the World (Christie et al., CVPR 2018), the RGB version, as it lies on disk.
+
+    {train,val}/<category>/<category>_<i>/<category>_<i>_<t>_rgb.{jpg,json}
+
+`i` numbers the object, `t` its images. The `_msrgb` siblings (renders of the multispectral bands) are
+ignored. The challenge's own test and seq splits carry numbers for names and hidden labels, and are not read.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from tqdm.auto import tqdm
+
+from satstudy.data import folders, sidecar
+from satstudy.data.images import EXTENSIONS, image_size, read_image
+from satstudy.data.records import ImageRecord, ScanResult
+from satstudy.data.views import context_box, crop_object
+from satstudy.errors import InputError
+
+__all__ = ["FMOW_CATEGORIES", "CheckReport", "check", "context_box", "crop_object", "scan"]
+
+#: The 62 categories of the train and val splits, and the one for a box that holds none of them.
+FMOW_CATEGORIES: tuple[str, ...] = tuple(
+    """airport airport_hangar airport_terminal amusement_park aquaculture archaeological_site barn
+    border_checkpoint burial_site car_dealership construction_site crop_field dam debris_or_rubble
+    educational_institution electric_substation factory_or_powerplant false_detection fire_station flooded_road
+    fountain gas_station golf_course ground_transportation_station helipad hospital impoverished_settlement
+    interchange lake_or_pond lighthouse military_facility multi-unit_residential nuclear_powerplant
+    office_building oil_or_gas_facility park parking_lot_or_garage place_of_worship police_station port prison
+    race_track railway_bridge recreational_facility road_bridge runway shipyard shopping_mall
+    single-unit_residential smokestack solar_farm space_facility stadium storage_tank surface_mine
+    swimming_pool toll_booth tower tunnel_opening waste_disposal water_treatment_facility wind_farm zoo""".split()  # noqa: SIM905
+)
+SPLITS = ("train", "val")
+#: Fewer images than this are scanned too quickly for a progress bar.
+PROGRESS_FROM = 500
+
+
+def scan(
+    root: Path | str,
+    split: Literal["train", "val"] | None = None,
+    min_size: int | None = 1024,
+    categories: Iterable[str] | None = None,
+    on_error: Literal["raise", "skip"] = "raise",
+    progress: bool = True,
+) -> ScanResult:
+    """The images of an fMoW-rgb tree, from JSON and image headers alone (no pixel is decoded).
+
+    Parameters
+    ----------
+    root : the folder that holds `train` and `val`
+    split : one of them; None takes those that are there
+    min_size : least height and width in pixels (the paper: 1024); None takes all
+    categories : names to keep; None takes all that are there
+    on_error : what a file without its JSON, with an unreadable JSON or header does: stop the scan, or be listed
+        in `skipped`
+
+    Returns
+    -------
+    ScanResult
+        Records sorted by path. `object` is `<split>/<category>_<i>`. Boxes with ID −1 (placeholders of the
+        ground-truth archive), without area, or wholly outside the image are left out; boxes that the
+        annotators marked as not visible are kept. Height and width are the header's; where the JSON
+        differs, `notes` says so.
+
+    Raises
+    ------
+    InputError
+        No fMoW tree, an empty category, nothing of that size, or (with on_error="raise") an unusable file.
+    """
+    root = Path(root)
+    if split not in (None, *SPLITS):
+        raise InputError(f"split = {split!r} is none of fMoW's: take 'train', 'val' or None for both.")
+    if not _is_tree(root):
+        raise InputError(
+            f"{root} is no fMoW tree ({{train,val}}/<category>/<category>_<i>/…_rgb.jpg): name the folder that holds "
+            "train and val, or fetch a part of fMoW with `satstudy data fmow`."
+        )
+    wanted = None if categories is None else sorted(set(categories))
+    images = [
+        (part, path)
+        for part in ([split] if split else SPLITS)
+        if (root / part).is_dir()
+        for path in _images(root / part, wanted, strict=on_error == "raise")
+    ]
+    result = ScanResult([])
+    too_small = 0
+    for part, path in tqdm(
+        images, desc="scanning fMoW", unit="image", disable=not progress or len(images) < PROGRESS_FROM
+    ):
+        try:
+            record, notes = _record(path, part)
+        except InputError as error:
+            if on_error == "raise":
+                raise
+            result.skipped.append((path, str(error)))
+            continue
+        if min_size is not None and min(record.height, record.width) < min_size:
+            too_small += 1
+            continue
+        result.records.append(record)
+        result.notes.extend((path, note) for note in notes)
+    _refuse_empty(result, root, split, wanted, min_size, len(images))
+    return ScanResult(result.records, result.skipped, result.notes, too_small)
+
+
+def _is_tree(root: Path) -> bool:
+    """Whether one `<split>/<category>/<category>_<i>` folder is there."""
+    for split in SPLITS:
+        if (root / split).is_dir():
+            for category in (root / split).iterdir():
+                if category.is_dir() and any(p.is_dir() for p in category.glob(f"{_literal(category.name)}_[0-9]*")):
+                    return True
+    return False
+
+
+def _literal(name: str) -> str:
+    return re.sub(r"([*?[])", r"[\1]", name)
+
+
+def _images(folder: Path, wanted: Sequence[str] | None, strict: bool) -> list[Path]:
+    """The `_rgb` images of one split, sorted; other files and folders are passed over."""
+    found: list[Path] = []
+    for category in sorted(folder.iterdir()):
+        if not category.is_dir() or (wanted is not None and category.name not in wanted):
+            continue
+        object_name = re.compile(rf"{re.escape(category.name)}_\d+")
+        inside: list[Path] = []
+        for place in sorted(category.iterdir()):
+            if object_name.fullmatch(place.name) and place.is_dir():
+                image_name = re.compile(rf"{re.escape(place.name)}_\d+_rgb")
+                named = (p for p in place.iterdir() if p.suffix.lower() in EXTENSIONS and image_name.fullmatch(p.stem))
+                # One image under two endings (a .jpg and a lossless copy) is one image: the first name counts.
+                inside += sorted({p.stem: p for p in sorted(named, reverse=True)}.values())
+        if strict and not inside and (wanted is not None or category.name in FMOW_CATEGORIES):
+            raise InputError(f"{category} holds no …_rgb image: fetch the category, or remove the folder.")
+        found += inside
+    return found
+
+
+def _refuse_empty(
+    result: ScanResult, root: Path, split: str | None, wanted: Sequence[str] | None, min_size: int | None, seen: int
+) -> None:
+    where = root / split if split else root
+    limit = f" of at least {min_size}×{min_size} pixels" if min_size is not None else ""
+    missing = sorted(set(wanted or ()) - {record.category for record in result.records})
+    if missing:
+        raise InputError(
+            f"{where} has no usable image{limit} of {', '.join(missing)}: fetch some, lower min_size, "
+            "or leave the category out."
+        )
+    if not result.records:
+        raise InputError(
+            f"{where} has no usable image{limit} ({seen} …_rgb images seen, {len(result.skipped)} unusable): "
+            "lower min_size, or fetch more of fMoW."
+        )
+
+
+def _record(path: Path, split: str) -> tuple[ImageRecord, list[str]]:
+    meta = sidecar.read(path.with_suffix(".json"))
+    height, width = image_size(path)
+    notes = []
+    tall, wide = sidecar.number(meta.get("img_height")), sidecar.number(meta.get("img_width"))
+    if tall is not None and wide is not None and (tall, wide) != (height, width):
+        notes.append(f"the JSON says {tall:g}×{wide:g} pixels, the image has {height}×{width}, which count")
+    category = path.parent.parent.name
+    boxes, odd = sidecar.boxes(meta.get("bounding_boxes"), category, height, width, path)
+    gsd = sidecar.number(meta.get("gsd"))
+    if gsd is not None and gsd <= 0:
+        gsd = None
+    return ImageRecord(path, category, f"{split}/{path.parent.name}", height, width, boxes, gsd), notes + odd
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """What `check` found."""
+
+    categories: dict[str, int] = field(default_factory=dict)  #: readable images of each
+    objects: int = 0
+    smallest: tuple[int, int] | None = None  #: (height, width) of the image with the fewest pixels
+    largest: tuple[int, int] | None = None
+    unreadable: list[tuple[Path, str]] = field(default_factory=list)
+    notes: list[tuple[Path, str]] = field(default_factory=list)
+
+    @property
+    def images(self) -> int:
+        return sum(self.categories.values())
+
+
+def check(source: Path | str | ScanResult | Sequence[ImageRecord], progress: bool = True) -> CheckReport:
+    """Decode every image in full, which finds the damage that a header does not show.
+
+    Parameters
+    ----------
+    source : an fMoW tree, a folder of class folders, or what a scan of one gave
+
+    Raises
+    ------
+    InputError
+        A folder that is neither.
+    """
+    if isinstance(source, str | Path):
+        tree = _is_tree(Path(source))
+        source = scan(source, min_size=None, on_error="skip") if tree else folders.scan(source, on_error="skip")
+    result = source if isinstance(source, ScanResult) else ScanResult(list(source))
+    unreadable = list(result.skipped)
+    good: list[ImageRecord] = []
+    few = len(result.records) < 20
+    for record in tqdm(result.records, desc="decoding", unit="image", disable=not progress or few):
+        try:
+            read_image(record.path)
+            good.append(record)
+        except InputError as error:
+            unreadable.append((record.path, str(error)))
+    by_pixels = sorted(((r.height, r.width) for r in good), key=lambda size: (size[0] * size[1], size))
+    return CheckReport(
+        categories=dict(sorted(Counter(record.category for record in good).items())),
+        objects=len({record.object for record in good}),
+        smallest=by_pixels[0] if by_pixels else None,
+        largest=by_pixels[-1] if by_pixels else None,
+        unreadable=unreadable,
+        notes=list(result.notes),
+    )

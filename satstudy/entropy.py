@@ -1,0 +1,637 @@
+"""Exact entropy coding of latents: probabilities in integers, tiles in lock-step, one coder for many.
+
+The decoder must find bit for bit the probabilities that the encoder used, or everything after the first
+difference is garbage. Floating-point networks do not give that: another thread count, batch size or
+library changes the last bit, and with it now and then a scale index. Here every number that decides a
+probability is an integer (Ballé, Johnston, Minnen, *Integer networks for data compression with
+latent-variable models*, ICLR 2019): weights on a grid of 2⁻¹⁰, activations on a grid of 2⁻⁶, within
+±128. Sums of their products are exact in float64, whose 53 bits hold them in any order, so that any
+matrix product may be used to take them; float32 carriers are served by sums cut short enough for 24 bits.
+
+Positions are coded along the wavefront: the context of (r, c) reaches two columns to the right in the
+rows above, so all positions with equal c + 3r, of all tiles, are coded in one step.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import constriction
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from satstudy.errors import DamagedFile, InputError
+from satstudy.model import HYPER_STRIDE, Model
+
+WEIGHT_BITS = 10  #: fraction bits of weights
+ACTIVATION_BITS = 6  #: fraction bits of activations and means
+LIMIT = 1 << 13  #: activations stay within ±LIMIT units of 2^-ACTIVATION_BITS
+LEVELS = 64  #: scales that a probability table exists for
+SCALE_MIN, SCALE_MAX = 0.11, 256.0  #: of CompressAI's scale table
+#: Slope of the leaky rectifier, 0.01 in CompressAI: 82 / 2¹³.
+LEAK, LEAK_BITS = 82, 13
+#: A residual is coded within ±MAX_SYMBOL; no network of use comes near.
+MAX_SYMBOL = (1 << 15) - 1
+#: Frequencies of the tables that are stored with the weights.
+TABLE_BITS = 22
+
+_Models = list[constriction.stream.model.Categorical]
+_Ints = NDArray[np.int32]
+
+#: Rows and columns, relative to the current position, that the masked 5×5 context reads.
+CONTEXT = [(r, c) for r in (-2, -1) for c in (-2, -1, 0, 1, 2)] + [(0, -2), (0, -1)]
+
+
+# --- Probability tables ---------------------------------------------------------------------------------
+
+
+def scale_levels() -> list[float]:
+    """The scales of the tables, evenly spaced in their logarithm."""
+    step = math.log(SCALE_MAX / SCALE_MIN) / (LEVELS - 1)
+    return [SCALE_MIN * math.exp(step * i) for i in range(LEVELS)]
+
+
+@lru_cache(1)
+def scale_thresholds() -> tuple[int, ...]:
+    """Where one level ends and the next begins, in units of 2^-(WEIGHT_BITS + ACTIVATION_BITS).
+
+    The geometric mean of two neighbouring levels: the loss of coding with the wrong scale grows with the
+    square of the error in its logarithm.
+    """
+    levels = scale_levels()
+    unit = 1 << (WEIGHT_BITS + ACTIVATION_BITS)
+    return tuple(round(math.sqrt(a * b) * unit) for a, b in itertools.pairwise(levels))
+
+
+@lru_cache(1)
+def gaussian_frequencies() -> tuple[tuple[int, ...], ...]:
+    """For each level, integer frequencies of the residuals −n … n and, last, of an escape.
+
+    `math.erfc` differs between platforms in the last of 53 bits; frequencies are rounded to 22, and no
+    rounding happens within 2⁻²⁶ of a tie (tested), so these integers are the same everywhere.
+    """
+
+    def below(t: float) -> float:
+        return 0.5 * math.erfc(-t / math.sqrt(2))
+
+    tables = []
+    for scale in scale_levels():
+        n = max(1, math.ceil(5 * scale))
+        half = [below((0.5 - k) / scale) - below((-0.5 - k) / scale) for k in range(n + 1)]
+        tail = 2 * below((-0.5 - n) / scale)
+        probabilities = half[:0:-1] + half + [tail]
+        tables.append(tuple(max(1, round(p * (1 << TABLE_BITS))) for p in probabilities))
+    return tuple(tables)
+
+
+def _categorical(frequencies: Sequence[int]) -> constriction.stream.model.Categorical:
+    # Quotients by the sum are correctly rounded (IEEE 754), and so the same on every machine.
+    array = np.asarray(frequencies, dtype=np.float64)
+    return constriction.stream.model.Categorical(array / array.sum(), perfect=False)
+
+
+@lru_cache(1)
+def _gaussian_models() -> _Models:
+    return [_categorical(frequencies) for frequencies in gaussian_frequencies()]
+
+
+def hyper_tables(model: Model) -> dict[str, Tensor]:
+    """Integer tables of the factorized prior of z, to be stored with the weights.
+
+    Returns
+    -------
+    dict
+        `z_frequencies` int32 (N, width): frequencies of `z_start`, `z_start + 1`, …, then of an escape in
+        the last column, zero where a channel has fewer values; `z_start`, `z_length` and `z_median`
+        int32 (N,), the median in units of 2^-ACTIVATION_BITS.
+    """
+    bottleneck = model.entropy_bottleneck
+    with torch.no_grad():
+        quantiles = bottleneck.quantiles.detach().double().cpu()[:, 0]
+        median = torch.round(quantiles[:, 1] * (1 << ACTIVATION_BITS)).clamp(-LIMIT, LIMIT)
+        centre = median / (1 << ACTIVATION_BITS)
+        start = torch.floor(quantiles[:, 0] - centre).clamp(-MAX_SYMBOL, -1).int()
+        stop = torch.ceil(quantiles[:, 2] - centre).clamp(1, MAX_SYMBOL).int()
+        # The tails hold 1e-9 of the mass by CompressAI's default; more than this width is no prior of use.
+        start, stop = start.clamp_min(-255), stop.clamp_max(255)
+        length = stop - start + 1
+        width = int(length.max())
+        offsets = torch.arange(width)[None]
+        samples = (start[:, None] + offsets).double() + centre[:, None]
+        probability = _prior_mass(model, samples)
+        probability = torch.where(offsets < length[:, None], probability, torch.zeros(()).double())
+        escape = (1 - probability.sum(1, keepdim=True)).clamp_min(0)
+        frequencies = torch.round(torch.cat((probability, escape), 1) * (1 << TABLE_BITS)).clamp_min(1)
+        inside = torch.cat((offsets < length[:, None], torch.ones(len(length), 1, dtype=torch.bool)), 1)
+        frequencies = torch.where(inside, frequencies, torch.zeros(()).double()).int()
+    return {
+        "z_frequencies": frequencies,
+        "z_start": start,
+        "z_length": length.int(),
+        "z_median": median.int(),
+    }
+
+
+def _prior_mass(model: Model, values: Tensor) -> Tensor:
+    """Mass of [v − ½, v + ½] under the factorized prior, in double precision; values float64 (N, n)."""
+    bottleneck = model.entropy_bottleneck
+
+    def logits(x: Tensor) -> Tensor:
+        x = x[:, None]
+        for i, matrix in enumerate(bottleneck.matrices):
+            x = F.softplus(matrix.detach().cpu().double()) @ x + bottleneck.biases[i].detach().cpu().double()
+            if i < len(bottleneck.factors):
+                x = x + torch.tanh(bottleneck.factors[i].detach().cpu().double()) * torch.tanh(x)
+        return x[:, 0]
+
+    return torch.sigmoid(logits(values + 0.5)) - torch.sigmoid(logits(values - 0.5))
+
+
+def check_tables(tables: dict[str, Tensor], N: int) -> None:
+    """Refuse tables that a weights file may bring and that no `hyper_tables` made.
+
+    Raises
+    ------
+    InputError
+        Missing, of the wrong shape, or out of range.
+    """
+    try:
+        frequencies, start = tables["z_frequencies"], tables["z_start"]
+        length, median = tables["z_length"], tables["z_median"]
+        good = (
+            frequencies.dim() == 2
+            and frequencies.shape[0] == N
+            and all(t.shape == (N,) and t.dtype == torch.int32 for t in (start, length, median))
+            and bool(((length >= 3) & (length + 1 <= frequencies.shape[1])).all())
+            and bool((start.abs() <= MAX_SYMBOL).all() and (median.abs() <= LIMIT).all())
+            and bool((frequencies >= 0).all() and (frequencies < 1 << 23).all() and frequencies.shape[1] <= 1024)
+        )
+    except (KeyError, AttributeError):
+        good = False
+    if not good:
+        raise InputError("The probability tables in these weights are missing or damaged: fetch the weights again.")
+
+
+# --- Integer layers -------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _full_precision() -> Iterator[None]:
+    """No autograd, autocast or reduced-precision products, whatever the caller has switched on."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        with torch.inference_mode(), torch.autocast("cpu", enabled=False), torch.autocast("cuda", enabled=False):
+            yield
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+class Linear:
+    """`x @ weight + bias` in integers, for rows of activations.
+
+    Parameters
+    ----------
+    weight : float (in, out), taken to the grid of 2^-WEIGHT_BITS
+    bias : float (out,)
+    carrier : torch.float64 (one product) or torch.float32 (the sum cut into exact pieces)
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor, carrier: torch.dtype, device: torch.device):
+        grid = torch.round(weight.double().cpu() * (1 << WEIGHT_BITS))
+        unit = 1 << (WEIGHT_BITS + ACTIVATION_BITS)
+        self.bias = torch.round(bias.double().cpu() * unit).to(device)
+        self.carrier = carrier
+        # A float of p bits carries any sum whose terms' magnitudes add up to less than 2^p.
+        magnitude = grid.abs() * LIMIT
+        if float(magnitude.sum(0).max()) + float(self.bias.abs().max()) >= 2.0**52:
+            raise InputError("These weights are too large to be coded exactly: train with a lower learning rate.")
+        pieces = [grid] if carrier == torch.float64 else self._cut(grid, magnitude)
+        self.pieces = [piece.to(device, carrier) for piece in pieces]
+
+    @staticmethod
+    def _cut(grid: Tensor, magnitude: Tensor) -> list[Tensor]:
+        """Runs of rows whose sum stays below 2²⁴ in every column."""
+        running = torch.zeros(grid.shape[1], dtype=torch.float64)
+        cuts = [0]
+        for row in range(grid.shape[0]):
+            running = running + magnitude[row]
+            if float(running.max()) >= 2**24:
+                cuts.append(row)
+                running = magnitude[row].clone()
+                if float(running.max()) >= 2**24:
+                    raise InputError("A single weight exceeds what float32 can carry exactly: use float64 carriers.")
+        return [grid[a:b] for a, b in zip(cuts, [*cuts[1:], grid.shape[0]], strict=True)]
+
+    def sums(self, x: Tensor) -> Tensor:
+        """float64 (rows, out), exact integers in units of 2^-(WEIGHT_BITS + ACTIVATION_BITS)."""
+        if len(self.pieces) == 1 and self.carrier == torch.float64:
+            return torch.addmm(self.bias, x, self.pieces[0])
+        total, start = self.bias, 0
+        for piece in self.pieces:
+            part = x[:, start : start + piece.shape[0]] @ piece
+            total = total + part.double()
+            start += piece.shape[0]
+        return total
+
+
+def to_activation(sums: Tensor, carrier: torch.dtype, leaky: bool) -> Tensor:
+    """Sums rounded to activations (half up), rectified, and kept within ±LIMIT."""
+    x = torch.floor(sums * 2.0**-WEIGHT_BITS + 0.5)
+    if leaky:
+        x = torch.where(x < 0, torch.floor(x * (LEAK * 2.0**-LEAK_BITS) + 0.5), x)
+    return x.clamp_(-LIMIT, LIMIT).to(carrier)
+
+
+class HyperSynthesis:
+    """`h_s` in integers: hyper-latents to the parameters that do not depend on the context.
+
+    Convolutions are taken as matrix products over gathered neighbourhoods, since a library may compute a
+    3×3 convolution by Winograd's method, whose fractions are not exact.
+    """
+
+    def __init__(self, h_s: torch.nn.Sequential, carrier: torch.dtype, device: torch.device):
+        self.carrier = carrier
+        layers: list[Any] = list(h_s)
+        self.up = [self._deconvolution(layers[i], carrier, device) for i in (0, 2)]
+        conv = layers[4]
+        weight = conv.weight.detach().permute(2, 3, 1, 0).reshape(-1, conv.out_channels)
+        self.last = Linear(weight, conv.bias.detach(), carrier, device)
+
+    @staticmethod
+    def _deconvolution(layer: Any, carrier: torch.dtype, device: torch.device) -> list[Linear]:
+        """A 5×5 stride-2 transposed convolution as four 3×3 convolutions, one per output phase."""
+        weight = layer.weight.detach()  # (in, out, 5, 5)
+        phases = []
+        for row in (0, 1):
+            for column in (0, 1):
+                # Output 2i + p takes input i + d through tap 2 + p − 2d, where that is within 0…4.
+                kernel = torch.zeros(3, 3, *weight.shape[:2])
+                for i, d in enumerate((-1, 0, 1)):
+                    for j, e in enumerate((-1, 0, 1)):
+                        u, v = 2 + row - 2 * d, 2 + column - 2 * e
+                        if 0 <= u < 5 and 0 <= v < 5:
+                            kernel[i, j] = weight[:, :, u, v]
+                phases.append(Linear(kernel.reshape(-1, weight.shape[1]), layer.bias.detach(), carrier, device))
+        return phases
+
+    @staticmethod
+    def _neighbourhoods(x: Tensor) -> Tensor:
+        """(b, h, w, c) to (b·h·w, 9c): each position's 3×3 surroundings, zero outside."""
+        b, h, w, c = x.shape
+        padded = F.pad(x, (0, 0, 1, 1, 1, 1))
+        views = [padded[:, i : i + h, j : j + w] for i in range(3) for j in range(3)]
+        return torch.cat(views, dim=-1).reshape(b * h * w, 9 * c)
+
+    def __call__(self, z: Tensor) -> Tensor:
+        """Integer hyper-latents (b, h, w, N) to integer parameters (b, 4h, 4w, 2M)."""
+        x = z
+        for phases in self.up:
+            b, h, w, _ = x.shape
+            rows = self._neighbourhoods(x)
+            parts = [to_activation(phase.sums(rows), self.carrier, leaky=True) for phase in phases]
+            channels = parts[0].shape[1]
+            grid = torch.stack(parts, 1).reshape(b, h, w, 2, 2, channels)
+            x = grid.permute(0, 1, 3, 2, 4, 5).reshape(b, 2 * h, 2 * w, channels)
+        b, h, w, _ = x.shape
+        sums = self.last.sums(self._neighbourhoods(x))
+        return to_activation(sums, self.carrier, leaky=False).reshape(b, h, w, -1)
+
+
+# --- Symbols --------------------------------------------------------------------------------------------
+
+
+class _Writer:
+    def __init__(self) -> None:
+        self.coder = constriction.stream.queue.RangeEncoder()
+
+    def write(self, symbols: _Ints, model: constriction.stream.model.Categorical) -> None:
+        self.coder.encode(np.ascontiguousarray(symbols, dtype=np.int32), model)
+
+    def escapes(self, excess: _Ints, negative: NDArray[np.bool_]) -> None:
+        """How far values lie outside their tables (≥ 0), and on which side: exponential-Golomb."""
+        if not len(excess):
+            return
+        value = excess.astype(np.int64) + 1
+        bits = np.frexp(value.astype(np.float64))[1] - 1
+        self.coder.encode(bits.astype(np.int32), _UNIFORM_BITS)
+        for b in np.unique(bits[bits > 0]):
+            rest = value[bits == b] - (1 << int(b))
+            self.coder.encode(rest.astype(np.int32), constriction.stream.model.Uniform(1 << int(b)))
+        self.coder.encode(negative.astype(np.int32), _UNIFORM_SIGN)
+
+    def finish(self) -> bytes:
+        data: bytes = self.coder.get_compressed().astype("<u4").tobytes()
+        # The decoder reads zeros past the end.
+        return data.rstrip(b"\0")
+
+
+class _Reader:
+    def __init__(self, data: bytes):
+        padded = data + b"\0" * (-len(data) % 4)
+        self.coder = constriction.stream.queue.RangeDecoder(np.frombuffer(padded, "<u4").astype(np.uint32))
+
+    def read(self, model: constriction.stream.model.Categorical, count: int) -> _Ints:
+        result: _Ints = self.coder.decode(model, count)
+        return result
+
+    def escapes(self, count: int) -> tuple[_Ints, NDArray[np.bool_]]:
+        if not count:
+            return np.zeros(0, np.int32), np.zeros(0, bool)
+        bits = self.coder.decode(_UNIFORM_BITS, count)
+        value = np.ones(count, np.int64) << bits
+        for b in np.unique(bits[bits > 0]):
+            chosen = bits == b
+            model = constriction.stream.model.Uniform(1 << int(b))
+            value[chosen] += self.coder.decode(model, int(chosen.sum()))
+        negative = self.coder.decode(_UNIFORM_SIGN, count).astype(bool)
+        return (value - 1).astype(np.int32), negative
+
+
+_UNIFORM_BITS = constriction.stream.model.Uniform(17)
+_UNIFORM_SIGN = constriction.stream.model.Uniform(2)
+
+
+def _write_residuals(writer: _Writer, k: _Ints, level: NDArray[np.uint8]) -> None:
+    """Residuals of one step, sorted by level so that each table is called once."""
+    order = np.argsort(level, kind="stable")
+    k, counts = k[order], np.bincount(level, minlength=LEVELS)
+    outside: list[tuple[_Ints, NDArray[np.bool_]]] = []
+    start = 0
+    for i in np.flatnonzero(counts):
+        part = k[start : start + counts[i]]
+        start += counts[i]
+        n = _half_width(int(i))
+        far = np.abs(part) > n
+        symbols = part + n
+        if far.any():
+            symbols = np.where(far, 2 * n + 1, symbols)
+            outside.append(((np.abs(part[far]) - n - 1).astype(np.int32), part[far] < 0))
+        writer.write(symbols, _gaussian_models()[i])
+    if outside:
+        writer.escapes(np.concatenate([e for e, _ in outside]), np.concatenate([s for _, s in outside]))
+
+
+def _read_residuals(reader: _Reader, level: NDArray[np.uint8]) -> _Ints:
+    order = np.argsort(level, kind="stable")
+    counts = np.bincount(level, minlength=LEVELS)
+    k = np.empty(len(level), np.int32)
+    widths = np.empty(len(level), np.int32)
+    start = 0
+    for i in np.flatnonzero(counts):
+        end = start + counts[i]
+        widths[start:end] = _half_width(int(i))
+        k[start:end] = reader.read(_gaussian_models()[i], int(counts[i])) - _half_width(int(i))
+        start = end
+    far = k > widths
+    if far.any():
+        excess, negative = reader.escapes(int(far.sum()))
+        magnitude = excess + widths[far] + 1
+        k[far] = np.where(negative, -magnitude, magnitude)
+    result = np.empty_like(k)
+    result[order] = k
+    return result
+
+
+@lru_cache(LEVELS)
+def _half_width(level: int) -> int:
+    return (len(gaussian_frequencies()[level]) - 2) // 2
+
+
+# --- The coder ------------------------------------------------------------------------------------------
+
+
+class Steps(NamedTuple):
+    """The order in which the positions of a group of tiles are coded."""
+
+    positions: list[Tensor]  #: per step, indices into the padded (tile, row, column) grid
+    places: list[Tensor]  #: per step, indices into the unpadded (tile, row, column) grid
+    padded: tuple[int, int, int]  #: tiles, rows + 2, columns + 4
+    grid: tuple[int, int, int]  #: tiles, rows, columns
+
+
+def plan(shapes: Sequence[tuple[int, int]]) -> Steps:
+    """The wavefront over tiles of `shapes` (rows, columns), all in lock-step."""
+    rows, columns = max(r for r, _ in shapes), max(c for _, c in shapes)
+    tile, r, c = np.meshgrid(np.arange(len(shapes)), np.arange(rows), np.arange(columns), indexing="ij")
+    sizes = np.asarray(shapes)
+    inside = (r < sizes[:, 0, None, None]) & (c < sizes[:, 1, None, None])
+    tile, r, c = tile[inside], r[inside], c[inside]
+    when = c + 3 * r
+    order = np.argsort(when, kind="stable")
+    padded = ((tile * (rows + 2) + r + 2) * (columns + 4) + c + 2)[order]
+    plain = ((tile * rows + r) * columns + c)[order]
+    cuts = np.flatnonzero(np.diff(when[order])) + 1
+    return Steps(
+        [torch.from_numpy(part) for part in np.split(padded, cuts)],
+        [torch.from_numpy(part) for part in np.split(plain, cuts)],
+        (len(shapes), rows + 2, columns + 4),
+        (len(shapes), rows, columns),
+    )
+
+
+class EntropyCoder:
+    """Codes the latents of groups of tiles into one stream a group.
+
+    Parameters
+    ----------
+    model : the trained network
+    tables : from `hyper_tables`, as stored with the weights; made from the model if not given
+    carrier : torch.float64, or torch.float32 where a device has no float64; the streams are the same
+    device : where the integer networks run; the range coder runs on the CPU
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        tables: dict[str, Tensor] | None = None,
+        carrier: torch.dtype = torch.float64,
+        device: torch.device | str = "cpu",
+    ):
+        self.model, self.carrier, self.device = model, carrier, torch.device(device)
+        self.M, self.N = model.M, model.N
+        self.tables = tables or hyper_tables(model)
+        check_tables(self.tables, model.N)
+        with _full_precision():
+            self.h_s = HyperSynthesis(model.h_s, carrier, self.device)
+            # (12, in, out): only the taps that the mask lets through.
+            taps = [model.context_prediction.weight.detach()[:, :, r + 2, c + 2].T for r, c in CONTEXT]
+            bias = model.context_prediction.bias.detach()
+            self.context = Linear(torch.cat(taps), bias, carrier, self.device)
+            layers: list[Any] = [layer for layer in model.entropy_parameters if isinstance(layer, torch.nn.Conv2d)]
+            weights = [(layer.weight.detach()[:, :, 0, 0].T, layer.bias.detach()) for layer in layers]
+            # The first layer is a sum over the parameters of h_s, known beforehand, and over the context.
+            first, bias = weights[0]
+            self.from_hyper = Linear(first[: 2 * self.M], bias, carrier, self.device)
+            self.from_context = Linear(first[2 * self.M :], torch.zeros_like(bias), carrier, self.device)
+            self.rest = [Linear(w, b, carrier, self.device) for w, b in weights[1:]]
+        self.thresholds = torch.tensor(scale_thresholds(), dtype=torch.float64, device=self.device)
+        frequencies, length = self.tables["z_frequencies"].numpy(), self.tables["z_length"].numpy()
+        self._z_models = [
+            _categorical([*row[:n].tolist(), max(1, int(row[-1]))]) for row, n in zip(frequencies, length, strict=True)
+        ]
+
+    # --- Hyper-latents ----------------------------------------------------------------------------------
+
+    def _write_z(self, writer: _Writer, symbols: _Ints) -> None:
+        """symbols int32 (positions, N), relative to the medians."""
+        excess, sides = [], []
+        for channel, model in enumerate(self._z_models):
+            start, n = int(self.tables["z_start"][channel]), int(self.tables["z_length"][channel])
+            index = symbols[:, channel] - start
+            below, above = index < 0, index >= n
+            far = below | above
+            if far.any():
+                excess.append(np.where(below, -index - 1, index - n)[far].astype(np.int32))
+                sides.append(below[far])
+                index = np.where(far, n, index)
+            writer.write(index, model)
+        if excess:
+            writer.escapes(np.concatenate(excess), np.concatenate(sides))
+
+    def _read_z(self, reader: _Reader, positions: int) -> _Ints:
+        start, length = self.tables["z_start"].numpy(), self.tables["z_length"].numpy()
+        index = np.stack([reader.read(model, positions) for model in self._z_models])
+        far = index == length[:, None]
+        if far.any():
+            excess, below = reader.escapes(int(far.sum()))
+            n = np.broadcast_to(length[:, None], index.shape)[far]
+            index[far] = np.where(below, -excess - 1, excess + n)
+        symbols: _Ints = (index + start[:, None]).T.astype(np.int32)
+        return symbols
+
+    def _parameters(self, z: _Ints, shapes: Sequence[tuple[int, int]], steps: Steps) -> Tensor:
+        """The first layer's sums over `h_s`'s output, float64 (tiles·rows·columns, channels).
+
+        Tiles of one shape go through the network together.
+        """
+        _, rows, columns = steps.grid
+        medians = self.tables["z_median"].numpy().astype(np.int64)
+        values = np.clip(z.astype(np.int64) * (1 << ACTIVATION_BITS) + medians, -LIMIT, LIMIT)
+        hyper = [_hyper_shape(shape) for shape in shapes]
+        starts = np.cumsum([0] + [r * c for r, c in hyper])
+        width = self.from_hyper.pieces[0].shape[1]
+        result = torch.zeros(len(shapes), rows, columns, width, dtype=torch.float64, device=self.device)
+        for shape in sorted(set(shapes)):
+            tiles = [i for i, other in enumerate(shapes) if other == shape]
+            r, c = _hyper_shape(shape)
+            part = np.stack([values[starts[i] : starts[i + 1]].reshape(r, c, self.N) for i in tiles])
+            parameters = self.h_s(torch.from_numpy(part).to(self.device, self.carrier))
+            parameters = parameters[:, : shape[0], : shape[1]]
+            sums = self.from_hyper.sums(parameters.reshape(-1, 2 * self.M))
+            result[tiles, : shape[0], : shape[1]] = sums.reshape(len(tiles), *shape, width)
+        return result.reshape(-1, width)
+
+    # --- Latents ----------------------------------------------------------------------------------------
+
+    def _distribution(self, buffer: Tensor, at: Tensor, hyper: Tensor, offsets: Tensor) -> tuple[Tensor, Tensor]:
+        """Levels and means (integers, units of 2^-ACTIVATION_BITS) at the padded positions `at`."""
+        around = buffer[at[:, None] + offsets].reshape(len(at), -1)
+        context = to_activation(self.context.sums(around), self.carrier, leaky=False)
+        x = to_activation(hyper + self.from_context.sums(context), self.carrier, leaky=True)
+        for layer in self.rest[:-1]:
+            x = to_activation(layer.sums(x), self.carrier, leaky=True)
+        sums = self.rest[-1].sums(x)
+        # Scales are compared before rounding: the grid of activations is coarse for small ones.
+        level = torch.bucketize(sums[:, : self.M].contiguous(), self.thresholds)
+        mean = to_activation(sums[:, self.M :], torch.float64, leaky=False)
+        return level, mean
+
+    def _offsets(self, steps: Steps) -> Tensor:
+        return torch.tensor([r * steps.padded[2] + c for r, c in CONTEXT], device=self.device)
+
+    def _buffer(self, steps: Steps) -> Tensor:
+        return torch.zeros(math.prod(steps.padded), self.M, dtype=self.carrier, device=self.device)
+
+    def encode(self, latents: Sequence[Tensor]) -> tuple[bytes, list[Tensor]]:
+        """Code a group of tiles.
+
+        Parameters
+        ----------
+        latents : float32 (M, rows, columns) each, the output of `g_a`
+
+        Returns
+        -------
+        data : one stream
+        y_hat : float32 (M, rows, columns) each, what `decode` gives back
+        """
+        with _full_precision():
+            shapes = [(y.shape[1], y.shape[2]) for y in latents]
+            steps = plan(shapes)
+            tiles, rows, columns = steps.grid
+            writer = _Writer()
+            medians = self.tables["z_median"].to(self.device).float() / (1 << ACTIVATION_BITS)
+            symbols = []
+            for y in latents:
+                # A fixed batch of one: batching could round z differently, which only the encoder sees.
+                z = self.model.h_a(y[None].to(self.device))[0] - medians[:, None, None]
+                z = torch.round(z).clamp(-MAX_SYMBOL, MAX_SYMBOL)
+                symbols.append(z.permute(1, 2, 0).reshape(-1, self.N).cpu().numpy().astype(np.int32))
+            z_symbols = np.concatenate(symbols)
+            self._write_z(writer, z_symbols)
+            hyper = self._parameters(z_symbols, shapes, steps)
+            target = torch.zeros(tiles, rows, columns, self.M, dtype=torch.float64, device=self.device)
+            for tile, y in zip(target, latents, strict=True):
+                tile[: y.shape[1], : y.shape[2]] = y.permute(1, 2, 0)
+            target = target.reshape(-1, self.M) * (1 << ACTIVATION_BITS)
+            result = torch.zeros_like(target)
+            buffer, offsets = self._buffer(steps), self._offsets(steps)
+            for at, place in zip(steps.positions, steps.places, strict=True):
+                at, place = at.to(self.device), place.to(self.device)
+                level, mean = self._distribution(buffer, at, hyper[place], offsets)
+                k = torch.round((target[place] - mean) * 2.0**-ACTIVATION_BITS).clamp_(-MAX_SYMBOL, MAX_SYMBOL)
+                value = k * (1 << ACTIVATION_BITS) + mean
+                result[place] = value
+                buffer[at] = value.clamp(-LIMIT, LIMIT).to(self.carrier)
+                _write_residuals(
+                    writer,
+                    k.flatten().to(torch.int32).cpu().numpy(),
+                    level.flatten().to(torch.uint8).cpu().numpy(),
+                )
+            return writer.finish(), self._tiles(result, shapes, steps)
+
+    def decode(self, data: bytes, shapes: Sequence[tuple[int, int]]) -> list[Tensor]:
+        """The quantized latents of a group of tiles of `shapes` (rows, columns).
+
+        Raises
+        ------
+        DamagedFile
+            The stream cannot have been written for these shapes.
+        """
+        with _full_precision():
+            steps = plan(shapes)
+            reader = _Reader(data)
+            try:
+                positions = sum(r * c for r, c in map(_hyper_shape, shapes))
+                hyper = self._parameters(self._read_z(reader, positions), shapes, steps)
+                result = torch.zeros(math.prod(steps.grid), self.M, dtype=torch.float64, device=self.device)
+                buffer, offsets = self._buffer(steps), self._offsets(steps)
+                for at, place in zip(steps.positions, steps.places, strict=True):
+                    at, place = at.to(self.device), place.to(self.device)
+                    level, mean = self._distribution(buffer, at, hyper[place], offsets)
+                    k = _read_residuals(reader, level.flatten().to(torch.uint8).cpu().numpy())
+                    symbols = torch.from_numpy(k).to(self.device).reshape(mean.shape)
+                    value = symbols * (1 << ACTIVATION_BITS) + mean
+                    result[place] = value
+                    buffer[at] = value.clamp(-LIMIT, LIMIT).to(self.carrier)
+            except (AssertionError, ValueError) as error:
+                raise DamagedFile(f"The coded latents do not fit this model ({error}).") from None
+            if not reader.coder.maybe_exhausted():
+                raise DamagedFile("The coded latents hold more than the image they claim.")
+            return self._tiles(result, shapes, steps)
+
+    def _tiles(self, values: Tensor, shapes: Sequence[tuple[int, int]], steps: Steps) -> list[Tensor]:
+        grid = (values * 2.0**-ACTIVATION_BITS).float().reshape(*steps.grid, self.M)
+        return [grid[i, :r, :c].permute(2, 0, 1) for i, (r, c) in enumerate(shapes)]
+
+
+def _hyper_shape(shape: tuple[int, int]) -> tuple[int, int]:
+    return math.ceil(shape[0] / HYPER_STRIDE), math.ceil(shape[1] / HYPER_STRIDE)

@@ -1,0 +1,130 @@
+"""What the first cell of every notebook needs: parameters checked, style set, study opened."""
+
+from __future__ import annotations
+
+import ctypes
+import difflib
+import json
+import sys
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from IPython.display import Markdown, display
+
+from satstudy import paths
+from satstudy.errors import InputError
+from satstudy.study import Study, open_study
+from satstudy.zoo import Checkpoint
+
+#: Names that IPython itself puts into a notebook.
+_IPYTHON = {"In", "Out", "get_ipython", "exit", "quit", "open"}
+
+
+def check_parameters(namespace: Mapping[str, Any]) -> None:
+    """Stop at a parameter that the notebook does not have, or that has the wrong type.
+
+    papermill only warns about an unknown name and runs with the default. The parameters cell annotates
+    what it knows, so anything else that is defined before the first import was handed in.
+
+    Raises
+    ------
+    InputError
+        Naming the parameter that was probably meant.
+    """
+    known: dict[str, Any] = namespace.get("__annotations__", {})
+    for name in namespace:
+        if name.startswith("_") or name in _IPYTHON or name in known:
+            continue
+        if callable(namespace[name]) or type(namespace[name]).__module__ not in ("builtins",):
+            continue
+        near = difflib.get_close_matches(name, known, 1, 0.5)
+        hint = f"did you mean {near[0]}?" if near else ""
+        raise InputError(f"This notebook has no parameter {name!r}: {hint} It takes {', '.join(known)}.")
+    for name, kind in known.items():
+        value = namespace.get(name)
+        if kind is float and isinstance(value, int) and not isinstance(value, bool):
+            continue
+        if isinstance(kind, type) and not isinstance(value, kind):
+            raise InputError(f"The parameter {name} is {value!r} and must be {kind.__name__}.")
+
+
+def begin(namespace: dict[str, Any]) -> Study:
+    """Check the parameters, quieten what a reader cannot act on, and open the study of `profile`."""
+    check_parameters(namespace)
+    warnings.filterwarnings("ignore", message="`torch.jit")
+    warnings.filterwarnings("ignore", message="IProgress not found")
+    _keep_memory()
+    return open_study(namespace["profile"])
+
+
+def _keep_memory() -> None:
+    """Let glibc keep freed memory, where there is glibc: training allocates the same large blocks each step.
+
+    Returned to the system and asked for anew, they cost about a tenth of the time in page faults.
+    """
+    if sys.platform == "linux":
+        try:
+            libc = ctypes.CDLL("libc.so.6")
+            libc.mallopt(-3, 1 << 30)  # M_MMAP_THRESHOLD
+            libc.mallopt(-1, (1 << 31) - 1)  # M_TRIM_THRESHOLD
+        except (OSError, AttributeError):
+            pass
+
+
+def show(text: str) -> None:
+    """Prose with numbers in it, shown as text of the page."""
+    display(Markdown(text))  # type: ignore[no-untyped-call]
+
+
+def provenance(study: Study, checkpoints: Sequence[Checkpoint] = ()) -> None:
+    """The foot of a page: which profile, commit and weights made it."""
+    facts = study.provenance(checkpoints)
+    if facts["synthetic"] == "true":
+        show("```{note}\nThe images of this page are synthetic scenes: its numbers say nothing about real imagery.\n```")
+    show(
+        f"*Made by profile* `{facts['profile']}` *at commit* `{facts['commit']}` *from* {facts['data']}; "
+        f"*weights (fingerprint):* {facts['weights']}."
+    )
+
+
+def save_table(study: Study, name: str, frame: pd.DataFrame) -> Path:
+    """Write a result table as CSV among the results of the study."""
+    path = study.results / f"{name}.csv"
+    with paths.atomic(path) as temporary:
+        frame.to_csv(temporary, index=False, lineterminator="\n", float_format="%.6g")
+    return path
+
+
+def save_facts(study: Study, name: str, facts: Mapping[str, Any]) -> Path:
+    """Write single results as JSON among the results of the study."""
+    path = study.results / f"{name}.json"
+    with paths.atomic(path) as temporary:
+        temporary.write_text(json.dumps(facts, indent=1, sort_keys=True, default=float) + "\n")
+    return path
+
+
+def load_table(study: Study, name: str) -> pd.DataFrame:
+    """A result table that another notebook wrote.
+
+    Raises
+    ------
+    InputError
+        Not there: says which notebook to run.
+    """
+    path = study.results / f"{name}.csv"
+    if not path.exists():
+        stage = {"rate_distortion": "rd", "seams": "blending", "accuracy": "accuracy"}.get(name, name)
+        raise InputError(
+            f"{path.name} of profile {study.profile.name} is not there yet: run notebooks/{stage}.ipynb with "
+            f"profile={study.profile.name} first, or make report."
+        )
+    return pd.read_csv(path)
+
+
+def load_facts(study: Study, name: str) -> dict[str, Any]:
+    """Single results that another notebook wrote; empty if there are none."""
+    path = study.results / f"{name}.json"
+    return json.loads(path.read_text()) if path.exists() else {}

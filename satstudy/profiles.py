@@ -1,0 +1,203 @@
+"""Study profiles: one YAML file says how large a study is and what it is made of.
+
+A profile is data, and every setting in it has one meaning, written at the field it fills below. An
+unknown key stops the run with the nearest known one, since a misspelt setting is otherwise a silent
+default.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import types
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from satstudy import paths
+from satstudy.errors import InputError
+
+
+@dataclass(frozen=True)
+class Data:
+    """Where the images come from."""
+
+    kind: Literal["synthetic", "folders", "fmow"]
+    #: Folder of the images, absolute or below the repository; empty for synthetic scenes, which are drawn.
+    root: str = ""
+    #: What the images are called on a page of the book.
+    label: str = ""
+    #: Smaller images are left out (paper, §4.1: 1024); 0 takes all.
+    min_size: int = 0
+    #: Skip unreadable images with a count, or stop at the first.
+    on_error: Literal["raise", "skip"] = "raise"
+    #: Of the synthetic scenes: categories (all if 0), objects of each in the two halves, images of an
+    #: object, and the side of an image in pixels.
+    categories: int = 0
+    train_objects: int = 0
+    val_objects: int = 0
+    views: int = 1
+    size: int = 1024
+    #: Folder of natural images, for the twin of Table 1; empty for none.
+    natural: str = ""
+
+
+@dataclass(frozen=True)
+class Splits:
+    """How many images each split holds; paper, §4.1: 1,289, 1,551 and 378."""
+
+    method: Literal["objects", "number"] = "objects"
+    train_compress: int = 0
+    train_class: int = 0
+    val_class: int = 0
+    #: With `number`: images numbered below this in their class are train-compress.
+    number: int = 40
+
+
+@dataclass(frozen=True)
+class Train:
+    """The codec's training; see `satstudy.training.TrainingConfig`."""
+
+    lams: tuple[float, ...]
+    N: int = 64
+    M: int = 96
+    steps: int = 1000
+    #: Steps for a λ that starts from its neighbour's weights; `steps` if 0.
+    warm_steps: int = 0
+    batch: int = 8
+    crop: int = 128
+    lr: float = 2e-3
+    optimizer: Literal["soap", "adam"] = "soap"
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    #: `shipped` starts from the weights in the package, `scratch` from random ones, anything else is a file.
+    init: str = "shipped"
+    #: Images of train-compress held back to watch the training.
+    validation: int = 16
+    validate_every: int = 500
+
+
+@dataclass(frozen=True)
+class RateDistortion:
+    """What is coded for the rate-distortion curves."""
+
+    #: Images of val-compress, spread evenly over the categories; 0 takes all.
+    images: int = 0
+    #: Side of the central crop that is coded, 0 for the whole image.
+    crop: int = 0
+    jpeg: tuple[int, ...] = (10, 20, 35, 50, 65, 80, 90)
+    jpeg2000: tuple[float, ...] = (0.05, 0.1, 0.2, 0.4, 0.7, 1.2)
+    webp: tuple[int, ...] = (5, 20, 40, 60, 75, 85)
+    avif: tuple[int, ...] = (25, 40, 50, 60, 70, 80)
+    tiling: Literal["independent", "blend", "seamless"] = "blend"
+    #: Bootstrap resamples of the images for 95 % intervals.
+    resamples: int = 2000
+
+
+@dataclass(frozen=True)
+class Blending:
+    """Seams and their removal."""
+
+    images: int = 2
+    lam: float = 0.013
+    overlaps: tuple[int, ...] = (0, 2, 4, 8, 16, 32)
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Classifiers that read coded images; see `satstudy.classification.ClassifierConfig`."""
+
+    #: Conditions by name: `original`, `jpeg 75`, `jpeg2000 0.4`, `webp 50`, `avif 50`, `learned 0.013`,
+    #: `learned-natural 0.013`.
+    train_on: tuple[str, ...] = ("original", "jpeg 75", "learned 0.013")
+    validate_on: tuple[str, ...] = ("original", "jpeg 75", "learned 0.013")
+    seeds: int = 2
+    classifier: dict[str, Any] = field(default_factory=dict)
+    #: Also train with an image-level split, which lets one object stand on both sides.
+    leakage: bool = False
+
+
+@dataclass(frozen=True)
+class Profile:
+    """One study, from images to book."""
+
+    name: str
+    description: str
+    data: Data
+    splits: Splits
+    train: Train
+    rd: RateDistortion = field(default_factory=RateDistortion)
+    blending: Blending = field(default_factory=Blending)
+    accuracy: Accuracy = field(default_factory=Accuracy)
+    seed: int = 0
+
+    @property
+    def synthetic(self) -> bool:
+        return self.data.kind == "synthetic"
+
+
+def _build(kind: Any, value: Any, where: str) -> Any:
+    """`value` as `kind`, with a sentence that names the place where it does not fit."""
+    if dataclasses.is_dataclass(kind):
+        if not isinstance(value, dict):
+            raise InputError(f"{where} must be a table of settings, not {value!r}.")
+        known = {f.name: f for f in dataclasses.fields(kind)}
+        for key in value:
+            if key not in known:
+                near = difflib.get_close_matches(str(key), known, 1)
+                hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}."
+                raise InputError(f"{where} has no setting {key!r}: {hint}")
+        types_ = typing.get_type_hints(kind)
+        given = {key: _build(types_[key], item, f"{where}.{key}") for key, item in value.items()}
+        lacking = [
+            name
+            for name, f in known.items()
+            if name not in given and f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+        ]
+        if lacking:
+            raise InputError(f"{where} lacks {', '.join(lacking)}: add it.")
+        return kind(**given)  # type: ignore[operator]
+    origin = typing.get_origin(kind)
+    if origin is tuple:
+        if not isinstance(value, list):
+            raise InputError(f"{where} must be a list, not {value!r}.")
+        return tuple(_build(typing.get_args(kind)[0], item, where) for item in value)
+    if origin is Literal:
+        if value not in typing.get_args(kind):
+            raise InputError(f"{where} is {value!r}: take one of {', '.join(map(str, typing.get_args(kind)))}.")
+        return value
+    if origin in (dict, types.GenericAlias):
+        if not isinstance(value, dict):
+            raise InputError(f"{where} must be a table of settings, not {value!r}.")
+        return value
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        raise InputError(f"{where} is {value!r} and must be {kind.__name__}.")
+    return value
+
+
+def names() -> list[str]:
+    """The profiles of this checkout."""
+    return sorted(path.stem for path in paths.PROFILES.glob("*.yaml"))
+
+
+def load(name: str) -> Profile:
+    """A profile by its name, or by the path of its YAML file.
+
+    Raises
+    ------
+    InputError
+        No such profile, or one that does not fit.
+    """
+    path = Path(name) if name.endswith((".yaml", ".yml")) else paths.PROFILES / f"{name}.yaml"
+    if not path.is_file():
+        raise InputError(f"There is no profile {name!r}: take one of {', '.join(names())}, or the path of a YAML file.")
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise InputError(f"{path} is no YAML ({error}).") from None
+    profile: Profile = _build(Profile, content, path.stem)
+    return profile

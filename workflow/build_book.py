@@ -1,0 +1,86 @@
+"""Lay out the book's sources and the executed notebooks as in the repository, and build the HTML.
+
+Usage: build_book.py PROFILE-NAME
+
+The stage mirrors the repository (book/, notebooks/), so that links between pages and to the sources are
+the same in both. Warnings are errors; all of them are shown first.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+from satstudy import paths
+
+
+def toc_files(node: object) -> list[str]:
+    """All files that a table of contents names."""
+    if isinstance(node, list):
+        return [name for item in node for name in toc_files(item)]
+    if isinstance(node, dict):
+        own = [node[key] for key in ("file", "root") if key in node]
+        return own + [name for key in ("parts", "chapters", "sections") for name in toc_files(node.get(key, []))]
+    return []
+
+
+def main() -> int:
+    name = sys.argv[1]
+    pages = paths.BUILD / name / "notebooks"
+    stage = paths.BUILD / "stage"
+    shutil.rmtree(stage, ignore_errors=True)
+    shutil.copytree(paths.ROOT / "book", stage / "book")
+    shutil.copy(paths.ROOT / "_config.yml", stage)
+    (stage / "notebooks").mkdir()
+    for page in sorted(pages.glob("*.ipynb")):
+        shutil.copy(page, stage / "notebooks")
+    toc = yaml.safe_load((stage / "book" / "_toc.yml").read_text())
+    trained = sorted(page.stem for page in pages.glob("train-*.ipynb"))
+    fill(toc, trained)
+    (stage / "_toc.yml").write_text(yaml.safe_dump(toc, sort_keys=False))
+    missing = [f for f in toc_files(toc) if not any((stage / f"{f}{end}").exists() for end in (".md", ".ipynb"))]
+    if missing:
+        print(f"The book names pages that are not there: {', '.join(missing)}.", file=sys.stderr)
+        return 1
+    command = [sys.executable, "-m", "jupyter_book", "build", str(stage), "--path-output", str(paths.BUILD / "jb")]
+    command += ["-W", "--keep-going", "--quiet", "--all"]
+    # Sphinx extensions warn about their own future; Python's warnings are not the book's.
+    environment = {**os.environ, "PYTHONWARNINGS": "ignore"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    if done.returncode:
+        print(done.stdout[-4000:] + done.stderr[-4000:], file=sys.stderr)
+        return 1
+    html = paths.BUILD / "html"
+    shutil.rmtree(html, ignore_errors=True)
+    shutil.move(str(paths.BUILD / "jb" / "_build" / "html"), html)
+    return 0
+
+
+def fill(node: object, trained: list[str]) -> None:
+    """Put one page for each trained λ where the table of contents says `train-*`."""
+    if isinstance(node, list):
+        for item in node:
+            fill(item, trained)
+    elif isinstance(node, dict):
+        for key in ("parts", "chapters", "sections"):
+            entries = node.get(key)
+            if isinstance(entries, list):
+                node[key] = [
+                    new
+                    for item in entries
+                    for new in (
+                        [{"file": f"notebooks/{page}"} for page in trained]
+                        if isinstance(item, dict) and item.get("file") == "notebooks/train-*"
+                        else [item]
+                    )
+                ]
+                fill(node[key], trained)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

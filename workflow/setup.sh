@@ -1,0 +1,32 @@
+#!/bin/sh
+# Makes .venv from the lock file. Called by make; does nothing when nothing changed.
+set -eu
+cd "$(dirname "$0")/.."
+stop() { echo "setup: $1" >&2; exit 1; }
+
+fits='import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))'
+stamp=.venv/installed
+wanted=$(cat requirements.lock pyproject.toml | cksum)
+if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ] && .venv/bin/python -c "$fits" 2>/dev/null; then exit 0; fi
+
+python=
+for candidate in ${PYTHON:-} python3.11 python3.12 python3 python; do
+    if "$candidate" -c "$fits" 2>/dev/null; then python=$candidate; break; fi
+done
+[ -n "$python" ] || stop "no Python 3.11 or 3.12 was found (CompressAI has wheels for no other): install one, or name it with PYTHON=…"
+free=$(df -Pk . | awk 'NR == 2 { print $4 }')
+[ "$free" -gt 9000000 ] || [ -d .venv ] || stop "$((free / 1000000)) GB are free here and the environment takes 7: make room first."
+
+if ! [ -x .venv/bin/python ] || ! .venv/bin/python -c "$fits" 2>/dev/null; then
+    rm -rf .venv
+    "$python" -m venv .venv || stop "$python cannot make virtual environments: install its venv module (Debian: python3-venv)."
+fi
+echo "setup: installing what requirements.lock names into .venv (about 7 GB; a minute with a fast line)"
+uv=$(sed -n 's/^uv==\([^ ]*\).*/\1/p' requirements.lock)
+.venv/bin/python -m pip install --quiet --disable-pip-version-check "uv==$uv" \
+    || stop "uv could not be installed: is this machine connected to a package index?"
+UV_LINK_MODE=${UV_LINK_MODE:-copy} .venv/bin/python -m uv pip install --quiet --python .venv/bin/python -r requirements.lock \
+    || stop "the packages could not be installed: see the line above; a second call goes on from here."
+.venv/bin/python -m uv pip install --quiet --python .venv/bin/python --no-deps --editable . \
+    || stop "satstudy itself could not be installed: see the line above."
+echo "$wanted" > "$stamp"
