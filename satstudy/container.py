@@ -25,7 +25,7 @@ import math
 import struct
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from satstudy.errors import DamagedFile, InputError
@@ -37,6 +37,8 @@ TILINGS = ("independent", "blend", "blend-ramp", "seamless")
 #: Larger than any image of fMoW (16288×16291); a caller may allow more.
 MAX_PIXELS = 20_000 * 20_000
 MAX_SIDE = 1 << 24
+#: Pixels along one side of a tile, and of a group of tiles.
+MAX_TILE = 4096
 MAX_NOTES = 1 << 16
 _REMEDY = "fetch or compress it again"
 
@@ -62,6 +64,24 @@ class Header:
     group: int
     fingerprint: bytes
     notes: dict[str, Any] = field(default_factory=dict)
+
+    def in_range(self) -> bool:
+        """Whether a reader accepts these numbers.
+
+        An overlap of more than half a tile would let a small file ask for any amount of work, and a larger
+        group for any amount of memory.
+        """
+        blends = self.tiling.startswith("blend")
+        return (
+            1 <= self.height <= MAX_SIDE
+            and 1 <= self.width <= MAX_SIDE
+            and 16 <= self.tile <= MAX_TILE
+            and self.tile % 16 == 0
+            and 0 <= self.overlap <= (self.tile // 2 if blends else 0)
+            and (self.tile >= 64 or self.tiling != "seamless")
+            and 1 <= self.group <= 64
+            and self.group * self.tile <= MAX_TILE
+        )
 
     def layout(self) -> Grid:
         """The tiles."""
@@ -157,11 +177,19 @@ def write(header: Header, streams: Sequence[bytes]) -> bytes:
     Raises
     ------
     InputError
-        Notes above 64 KiB, or an image that no reader would accept.
+        Notes above 64 KiB or not plain JSON, or numbers that no reader would accept.
     """
+    if not header.in_range():
+        raise InputError(
+            f"An image of {header.height}×{header.width} pixels in tiles of {header.tile} with an overlap of "
+            f"{header.overlap} does not fit this format: sides go up to {MAX_SIDE}, overlaps to half a tile."
+        )
     notes = b""
     if header.notes:
-        plain = json.dumps(header.notes, separators=(",", ":"), sort_keys=True).encode()
+        try:
+            plain = json.dumps(header.notes, separators=(",", ":"), sort_keys=True).encode()
+        except (TypeError, ValueError, RecursionError) as error:
+            raise InputError(f"The notes of this image are not plain JSON ({error}): give text and numbers.") from None
         notes = zlib.compress(plain, 9)
         if len(plain) > MAX_NOTES:
             raise InputError(f"The notes of this image take {len(plain)} bytes, more than {MAX_NOTES}: shorten them.")
@@ -204,22 +232,11 @@ def read(data: bytes | memoryview, max_pixels: int = MAX_PIXELS) -> Container:
     tiling = cursor.take(1)[0]
     fingerprint = cursor.take(8)
     height, width, tile, overlap, group, length = (cursor.varint() for _ in range(6))
-    if not (
-        tiling < len(TILINGS)
-        and 1 <= height <= MAX_SIDE
-        and 1 <= width <= MAX_SIDE
-        and 16 <= tile <= 4096
-        and tile % 16 == 0
-        and 0 <= overlap < tile
-        and (overlap == 0 or TILINGS[tiling].startswith("blend"))
-        and (tile >= 64 or TILINGS[tiling] != "seamless")
-        and 1 <= group <= 64
-        and group * tile <= 8192
-        and length <= MAX_NOTES
-    ):
+    known = TILINGS[tiling] if tiling < len(TILINGS) else ""
+    header = Header(height, width, known, tile, overlap, group, fingerprint)
+    if not (known and header.in_range() and length <= MAX_NOTES):
         raise DamagedFile(f"A number in the header of this file is out of range: {_REMEDY}.")
     packed = cursor.take(length)
-    header = Header(height, width, TILINGS[tiling], tile, overlap, group, fingerprint)
     count = math.prod(header.shape())
     # An index entry takes five bytes at least: a file too short for its index asks for nothing.
     if count * 5 + 4 > len(data) - cursor.at:
@@ -238,7 +255,7 @@ def read(data: bytes | memoryview, max_pixels: int = MAX_PIXELS) -> Container:
             f"This file holds {height}×{width} pixels, more than the limit of {max_pixels}: raise the limit "
             "if you trust it, or decode a window."
         )
-    header = Header(height, width, TILINGS[tiling], tile, overlap, group, fingerprint, _notes(packed))
+    header = replace(header, notes=_notes(packed))
     spans, at = [], cursor.at
     for size in lengths:
         spans.append((at, at + size))
@@ -251,7 +268,7 @@ def _notes(packed: bytes) -> dict[str, Any]:
         return {}
     try:
         inflate = zlib.decompressobj()
-        plain = inflate.decompress(packed, MAX_NOTES)
+        plain = inflate.decompress(packed, MAX_NOTES + 1)  # one more, so that the end is reached
         notes = json.loads(plain) if inflate.eof and not inflate.unused_data else None
     except (zlib.error, ValueError, RecursionError):
         notes = None

@@ -15,6 +15,7 @@ rows above, so all positions with equal c + 3r, of all tiles, are coded in one s
 from __future__ import annotations
 
 import contextlib
+import copy
 import itertools
 import math
 from collections.abc import Iterator, Sequence
@@ -42,6 +43,9 @@ LEAK, LEAK_BITS = 82, 13
 MAX_SYMBOL = (1 << 15) - 1
 #: Frequencies of the tables that are stored with the weights.
 TABLE_BITS = 22
+
+#: Positions whose neighbourhoods are gathered at a time.
+STRIP = 4096
 
 _Models = list[constriction.stream.model.Categorical]
 _Ints = NDArray[np.int32]
@@ -168,6 +172,7 @@ def check_tables(tables: dict[str, Tensor], N: int) -> None:
         length, median = tables["z_length"], tables["z_median"]
         good = (
             frequencies.dim() == 2
+            and frequencies.dtype == torch.int32
             and frequencies.shape[0] == N
             and all(t.shape == (N,) and t.dtype == torch.int32 for t in (start, length, median))
             and bool(((length >= 3) & (length + 1 <= frequencies.shape[1])).all())
@@ -209,6 +214,7 @@ class Linear:
         grid = torch.round(weight.double().cpu() * (1 << WEIGHT_BITS))
         unit = 1 << (WEIGHT_BITS + ACTIVATION_BITS)
         self.bias = torch.round(bias.double().cpu() * unit).to(device)
+        self.outputs = len(self.bias)
         self.carrier = carrier
         # A float of p bits carries any sum whose terms' magnitudes add up to less than 2^p.
         magnitude = grid.abs() * LIMIT
@@ -284,26 +290,41 @@ class HyperSynthesis:
         return phases
 
     @staticmethod
-    def _neighbourhoods(x: Tensor) -> Tensor:
-        """(b, h, w, c) to (b·h·w, 9c): each position's 3×3 surroundings, zero outside."""
+    def _neighbourhoods(x: Tensor) -> Iterator[tuple[slice, slice, Tensor]]:
+        """(b, h, w, c) to (b·h·w, 9c): each position's 3×3 surroundings, zero outside.
+
+        Given out in strips, as it takes nine times the memory of `x`: tiles, rows, and what surrounds them.
+        """
         b, h, w, c = x.shape
         padded = F.pad(x, (0, 0, 1, 1, 1, 1))
-        views = [padded[:, i : i + h, j : j + w] for i in range(3) for j in range(3)]
-        return torch.cat(views, dim=-1).reshape(b * h * w, 9 * c)
+        deep = max(1, min(h, STRIP // w))
+        many = max(1, STRIP // (deep * w))
+        for tile in range(0, b, many):
+            for row in range(0, h, deep):
+                tiles, rows = slice(tile, min(b, tile + many)), slice(row, min(h, row + deep))
+                views = [
+                    padded[tiles, rows.start + i : rows.stop + i, j : j + w] for i in range(3) for j in range(3)
+                ]
+                yield tiles, rows, torch.cat(views, dim=-1).reshape(-1, 9 * c)
 
     def __call__(self, z: Tensor) -> Tensor:
         """Integer hyper-latents (b, h, w, N) to integer parameters (b, 4h, 4w, 2M)."""
         x = z
         for phases in self.up:
             b, h, w, _ = x.shape
-            rows = self._neighbourhoods(x)
-            parts = [to_activation(phase.sums(rows), self.carrier, leaky=True) for phase in phases]
-            channels = parts[0].shape[1]
-            grid = torch.stack(parts, 1).reshape(b, h, w, 2, 2, channels)
-            x = grid.permute(0, 1, 3, 2, 4, 5).reshape(b, 2 * h, 2 * w, channels)
+            grid = x.new_empty(b, h, 2, w, 2, phases[0].outputs)
+            for tiles, rows, around in self._neighbourhoods(x):
+                part = grid[tiles, rows]
+                for phase, layer in enumerate(phases):
+                    values = to_activation(layer.sums(around), self.carrier, leaky=True)
+                    part[:, :, phase // 2, :, phase % 2] = values.reshape(*part.shape[:2], w, -1)
+            x = grid.reshape(b, 2 * h, 2 * w, -1)
         b, h, w, _ = x.shape
-        sums = self.last.sums(self._neighbourhoods(x))
-        return to_activation(sums, self.carrier, leaky=False).reshape(b, h, w, -1)
+        result = x.new_empty(b, h, w, self.last.outputs)
+        for tiles, rows, around in self._neighbourhoods(x):
+            part = result[tiles, rows]
+            part.copy_(to_activation(self.last.sums(around), self.carrier, leaky=False).reshape(part.shape))
+        return result
 
 
 # --- Symbols --------------------------------------------------------------------------------------------
@@ -458,6 +479,7 @@ class EntropyCoder:
     ):
         self.model, self.carrier, self.device = model, carrier, torch.device(device)
         self.M, self.N = model.M, model.N
+        self.h_a = copy.deepcopy(model.h_a).requires_grad_(False).to(self.device)
         self.tables = tables or hyper_tables(model)
         check_tables(self.tables, model.N)
         with _full_precision():
@@ -518,7 +540,7 @@ class EntropyCoder:
         values = np.clip(z.astype(np.int64) * (1 << ACTIVATION_BITS) + medians, -LIMIT, LIMIT)
         hyper = [_hyper_shape(shape) for shape in shapes]
         starts = np.cumsum([0] + [r * c for r, c in hyper])
-        width = self.from_hyper.pieces[0].shape[1]
+        width = self.from_hyper.outputs
         result = torch.zeros(len(shapes), rows, columns, width, dtype=torch.float64, device=self.device)
         for shape in sorted(set(shapes)):
             tiles = [i for i, other in enumerate(shapes) if other == shape]
@@ -572,7 +594,9 @@ class EntropyCoder:
             symbols = []
             for y in latents:
                 # A fixed batch of one: batching could round z differently, which only the encoder sees.
-                z = self.model.h_a(y[None].to(self.device))[0] - medians[:, None, None]
+                z = self.h_a(y[None].to(self.device))[0] - medians[:, None, None]
+                if not (torch.isfinite(y).all() and torch.isfinite(z).all()):
+                    raise InputError("These weights give latents that are not finite: train or fetch them again.")
                 z = torch.round(z).clamp(-MAX_SYMBOL, MAX_SYMBOL)
                 symbols.append(z.permute(1, 2, 0).reshape(-1, self.N).cpu().numpy().astype(np.int32))
             z_symbols = np.concatenate(symbols)

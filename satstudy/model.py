@@ -137,8 +137,14 @@ class Model(JointAutoregressiveHierarchicalPriors):
         return [p for name, p in self.named_parameters() if not name.endswith("quantiles")]
 
     def weights(self) -> dict[str, Tensor]:
-        """The trained tensors alone: buffers are constants, or derived from these by `update`."""
-        return {name: parameter.detach() for name, parameter in self.named_parameters()}
+        """The trained tensors alone: buffers are constants, or derived from these by `update`.
+
+        Taps of the context model that its mask hides are zero here. CompressAI zeroes them in the first
+        forward pass, and the fingerprint of a model must not depend on whether it has had one.
+        """
+        weights = {name: parameter.detach() for name, parameter in self.named_parameters()}
+        weights["context_prediction.weight"] = weights["context_prediction.weight"] * self.context_prediction.mask
+        return weights
 
 
 def build(N: int, M: int) -> Model:
@@ -169,6 +175,10 @@ def from_weights(weights: dict[str, Tensor]) -> Model:
             "These weights are not of CompressAI's JointAutoregressiveHierarchicalPriors (mbt2018): "
             "g_a.0.weight or g_a.6.weight is missing."
         ) from None
+    # A file that claims a large model has to bring it, before memory is taken for one.
+    for name, shape in (("g_a.2.weight", (N, N, 5, 5)), ("h_s.2.weight", (M, M * 3 // 2, 5, 5))):
+        if name not in weights or weights[name].shape != shape:
+            raise InputError(f"These weights do not fit mbt2018 with N = {N}, M = {M}: see {name}.")
     model = build(N, M)
     wanted, known = model.weights(), set(model.state_dict())
     wrong = sorted((set(wanted) - set(weights)) | (set(weights) - known)) or sorted(

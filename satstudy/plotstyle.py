@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, ParamSpec
 
 import matplotlib as mpl
-import pandas as pd
 import seaborn as sns
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from satstudy.errors import InputError
+from satstudy.labels import codec_name
 
 #: Inches; 100 px an inch on the page, drawn at twice that.
 WIDTH = 7.0
@@ -48,13 +47,13 @@ class Line(NamedTuple):
 
 DENSE, SPARSE = (0, (1, 1)), (0, (5, 1.5, 1, 1.5, 1, 1.5))
 CODECS = {
-    "jpeg": Line("JPEG", VERMILION, "s", "--"),
-    "jpeg2000": Line("JPEG 2000", ORANGE, "^", "-."),
-    "webp": Line("WebP", GREEN, "v", DENSE),
-    "avif": Line("AVIF", PURPLE, "D", SPARSE),
-    "learned": Line("learned", BLUE, "o", "-"),
-    "learned-natural": Line("learned on natural images", SKY, "o", (0, (3, 1)), hollow=True),
-    "original": Line("uncompressed", BLACK, "x", "-"),
+    "jpeg": Line(codec_name("jpeg"), VERMILION, "s", "--"),
+    "jpeg2000": Line(codec_name("jpeg2000"), ORANGE, "^", "-."),
+    "webp": Line(codec_name("webp"), GREEN, "v", DENSE),
+    "avif": Line(codec_name("avif"), PURPLE, "D", SPARSE),
+    "learned": Line(codec_name("learned"), BLUE, "o", "-"),
+    "learned-natural": Line(codec_name("learned-natural"), SKY, "o", (0, (3, 1)), hollow=True),
+    "original": Line(codec_name("original"), BLACK, "x", "-"),
 }
 TILINGS = {
     "original": Line("original", GREY, "None", "-"),
@@ -127,15 +126,6 @@ def styled(function: Callable[P, Figure]) -> Callable[P, Figure]:
                     plt.close(number)
 
     return wrapper
-
-
-def require(frame: pd.DataFrame, columns: Iterable[str], what: str, remedy: str) -> None:
-    """Raise InputError where `frame` lacks a column or has no row."""
-    missing = [column for column in columns if column not in frame.columns]
-    if missing:
-        raise InputError(f"{what} lacks the columns {', '.join(missing)}: {remedy}.")
-    if frame.empty:
-        raise InputError(f"{what} has no rows: {remedy}.")
 
 
 def legend_above(figure: Figure, axes: Axes, columns: int = 3) -> None:

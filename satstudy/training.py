@@ -114,6 +114,14 @@ class Process:
         for tensor, piece in zip(tensors, flat.split([t.numel() for t in tensors]), strict=True):
             tensor.copy_(piece.view_as(tensor))
 
+    def agree(self, flag: bool) -> bool:
+        """Whether any process raises the flag; all get the same answer."""
+        if self.world == 1:
+            return flag
+        votes = torch.tensor(float(flag), device=self.device)
+        dist.all_reduce(votes)
+        return bool(votes > 0)
+
 
 def _fast_bf16(device: torch.device) -> bool:
     """Whether bfloat16 is faster than float32 here: a GPU, or a CPU with AVX-512 BF16 or AMX."""
@@ -233,8 +241,12 @@ class Trainer:
         return json.dumps(dataclasses.asdict(self.config), sort_keys=True)
 
     def _save(self) -> None:
-        if not self.process.first:
-            return
+        if self.process.first:
+            self._write_state()
+        if self.process.world > 1:
+            dist.barrier()  # nobody resumes from the state before this one
+
+    def _write_state(self) -> None:
         state = {
             "config": self._identity,
             "step": self.step,
@@ -258,7 +270,8 @@ class Trainer:
         if not path.exists():
             return False
         state = zoo.load_state(path)
-        if state["config"] != self._identity:
+        shapes = [{name: t.shape for name, t in m.items()} for m in (state["model"], self.model.weights())]
+        if state["config"] != self._identity or shapes[0] != shapes[1]:
             raise InputError(
                 f"{self.folder} holds a run with another configuration: choose another folder, or remove it."
             )
@@ -366,7 +379,9 @@ class Trainer:
         if not self.process.first or not path.exists():
             return
         with path.open(newline="") as file:
-            rows = [row for row in csv.DictReader(file) if int(row["step"]) <= self.step]
+            # A row cut short by a kill belongs to a step after the saved state, whatever its digits say.
+            whole = (row for row in csv.DictReader(file) if None not in row.values() and row["step"].isdigit())
+            rows = [row for row in whole if int(row["step"]) <= self.step]
         with atomic(path) as temporary, temporary.open("w", newline="") as file:
             writer = csv.DictWriter(file, CSV_FIELDS)
             writer.writeheader()
@@ -428,12 +443,15 @@ class Trainer:
                     rows.clear()
                     self._save()
                 bar.update()
-                if self.step == until and not done:
-                    return None
-                if interrupted:
+                # Processes hear of an interrupt at different steps and must leave at the same one.
+                if self.process.agree(bool(interrupted)):
                     self._log(rows)
                     self._save()
+                    bar.close()
                     raise KeyboardInterrupt(f"stopped at step {self.step}; the same call goes on from there")
+                if self.step == until and not done:
+                    bar.close()
+                    return None
         bar.close()
         if self.process.first:
             zoo.save(finished, self.averaged(), self.describe())

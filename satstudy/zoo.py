@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -52,7 +51,8 @@ def fingerprint(model: Model, tables: dict[str, Tensor]) -> bytes:
     digest = hashlib.sha256()
     for name, tensor in sorted({**model.weights(), **tables}.items()):
         plain = tensor.detach().cpu().contiguous()
-        plain = plain.float() if plain.is_floating_point() else plain.long()
+        # Adding 0 turns −0 into 0: a masked weight is either.
+        plain = plain.float() + 0.0 if plain.is_floating_point() else plain.long()
         digest.update(f"{name}{tuple(plain.shape)}".encode())
         digest.update(plain.numpy().tobytes())
     return digest.digest()[:8]
@@ -107,6 +107,10 @@ def load(path: Path | str) -> Checkpoint:
     tensors, metadata = _read(path)
     if "lam" not in metadata:
         raise InputError(f"{path} does not say which lam it was trained for: add `lam` to its metadata.")
+    try:
+        float(metadata["lam"])
+    except ValueError:
+        raise InputError(f"{path} has lam = {metadata['lam']!r}, which is no number: correct its metadata.") from None
     tables = {name.removeprefix(TABLES): tensors.pop(name) for name in list(tensors) if name.startswith(TABLES)}
     model = from_weights(tensors)
     return Checkpoint(model, {**metadata, "N": str(model.N), "M": str(model.M)}, tables, path)
@@ -143,13 +147,15 @@ def _dense(shape: Sequence[int], stride: Sequence[int]) -> bool:
     """Whether these strides place the elements one beside the other, in whatever order of dimensions."""
     if len(shape) != len(stride):
         return False
+    if 0 in shape:
+        return all(step >= 0 for step in stride)
     expected = 1
     for step, size in sorted((step, size) for step, size in zip(stride, shape, strict=True) if size > 1):
         if step != expected:
             return False
         expected *= size
     # The strides of dimensions of one element move nothing, but are kept: some kernels look at them.
-    return all(0 <= step <= max(1, math.prod(shape)) for step in stride)
+    return all(step >= 0 for step in stride)
 
 
 def save_state(path: Path | str, state: Any) -> None:
@@ -187,7 +193,10 @@ def load_state(path: Path | str) -> Any:
 
     def build(node: dict[str, Any]) -> Any:
         if "tensor" in node:
-            tensor, stride = tensors[node["tensor"]], node["stride"]
+            tensor = tensors[node["tensor"]]
+            if "channels_last" in node:  # states written before strides were kept
+                return tensor.contiguous(memory_format=torch.channels_last) if node["channels_last"] else tensor
+            stride = node["stride"]
             if not _dense(tensor.shape, stride):
                 raise ValueError(f"strides {stride} for {tuple(tensor.shape)}")
             return torch.empty_strided(tensor.shape, stride, dtype=tensor.dtype).copy_(tensor)

@@ -48,12 +48,14 @@ def test_the_matrix_counts_right_answers_by_cell_and_seed():
     matrix = accuracy_matrix(predictions)
     assert matrix["accuracy"].tolist() == [0.625, 0.125]
     assert matrix[["seeds", "images", "objects"]].to_numpy().tolist() == [[2, 4, 4], [2, 4, 4]]
-    assert (matrix["low"] <= matrix["accuracy"]).all() and (matrix["accuracy"] <= matrix["high"]).all()
+    assert (matrix["low"] <= matrix["accuracy"]).all()
+    assert (matrix["accuracy"] <= matrix["high"]).all()
 
 
 def test_images_count_alike_where_objects_have_different_numbers_of_them():
     matrix = accuracy_matrix(frame([[1, 1, 1, 0]], objects=[0, 0, 0, 1]))
-    assert matrix["accuracy"].item() == 0.75 and matrix["objects"].item() == 2
+    assert matrix["accuracy"].item() == 0.75
+    assert matrix["objects"].item() == 2
 
 
 @given(st.integers(1, 4), st.integers(2, 12), st.integers(0, 10**6))
@@ -115,7 +117,8 @@ def test_no_error_seen_is_not_certainty(right, expected):
 
 def test_one_object_gives_no_interval():
     row = accuracy_matrix(frame([[1, 0, 1]], objects=[0, 0, 0])).iloc[0]
-    assert math.isnan(row["low"]) and math.isnan(row["high"])
+    assert math.isnan(row["low"])
+    assert math.isnan(row["high"])
 
 
 def test_a_paired_difference_is_surer_than_two_intervals():
@@ -147,14 +150,16 @@ def test_the_leakage_effect_is_image_split_less_object_split():
     leaking = frame([np.arange(50) % 10 > 0])
     row = leakage_effect(kept, leaking).iloc[0]
     assert (row["by_object"], row["by_image"]) == (0.5, 0.9)
-    assert row["effect"] == pytest.approx(0.4) and 0.1 < row["low"] < 0.4 < row["high"] < 0.7
+    assert row["effect"] == pytest.approx(0.4)
+    assert 0.1 < row["low"] < 0.4 < row["high"] < 0.7
     with pytest.raises(InputError, match="share no pair"):
         leakage_effect(kept, frame([[1, 0]], trained="z"))
 
 
 def test_chance_levels():
     levels = chance(["dam", "dam", "port", "zoo"], ["port", "dam", "zoo", "zoo"])
-    assert levels.uniform == pytest.approx(1 / 3) and levels.majority == 0.25
+    assert levels.uniform == pytest.approx(1 / 3)
+    assert levels.majority == 0.25
     # A tie goes to the first by name, whatever the order.
     assert chance(["port", "dam"], ["dam"]).majority == chance(["dam", "port"], ["dam"]).majority == 1
     with pytest.raises(InputError, match="at least one"):

@@ -1,3 +1,6 @@
+import dataclasses
+from itertools import chain
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,6 +15,15 @@ from satstudy.errors import InputError, SatstudyError
 
 #: The smallest network of timm: what is tested is what happens around it.
 TINY = ClassifierConfig(arch="test_resnet", epochs=6, batch=8, lr=5e-3, size=40, crop=32, tta="none", precision="fp32")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """Networks this small are slower on several threads, above all where the machine is busy."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def patterns(objects=6, first=0, condition="original", noise=20.0):
@@ -34,8 +46,6 @@ def patterns(objects=6, first=0, condition="original", noise=20.0):
 
 
 def inverted(coded, condition="inverted"):
-    import dataclasses
-
     return dataclasses.replace(coded, images=255 - coded.images, condition=condition)
 
 
@@ -50,21 +60,20 @@ def weights(network):
 
 
 def with_(**changes):
-    import dataclasses
-
     return dataclasses.replace(TINY, **changes)
 
 
 def test_an_easy_problem_is_learned(tmp_path):
     found = study(tmp_path)
     assert list(found.columns) == list(COLUMNS)
-    assert len(found) == 18 and found["probability"].between(0, 1).all()
+    assert len(found) == 18
+    assert found["probability"].between(0, 1).all()
     assert accuracy_matrix(found)["accuracy"].item() > 0.8
 
 
 def test_two_runs_give_equal_weights_whatever_was_drawn_before():
     first = weights(train_classifier(with_(epochs=2), patterns(), 3))
-    torch.rand(17), np.random.rand(5)
+    torch.rand(17)
     assert torch.equal(first, weights(train_classifier(with_(epochs=2), patterns(), 3)))
     assert not torch.equal(first, weights(train_classifier(with_(epochs=2), patterns(), 4)))
 
@@ -117,8 +126,9 @@ def numbered(n, per_object=2):
 
 def test_every_image_is_shown_once_an_epoch(monkeypatch):
     steps = shown(monkeypatch, with_(epochs=2), numbered(21))
-    assert len(steps) == 6 and {len(s) for s in steps} == {7}
-    assert sorted(sum(steps[:3], [])) == sorted(sum(steps[3:], [])) == list(range(21))
+    assert len(steps) == 6
+    assert {len(s) for s in steps} == {7}
+    assert sorted(chain(*steps[:3])) == sorted(chain(*steps[3:])) == list(range(21))
     assert steps[:3] != steps[3:]
 
 
@@ -126,13 +136,14 @@ def test_one_image_of_each_object_an_epoch(monkeypatch):
     steps = shown(monkeypatch, with_(epochs=8, one_per_object=True), numbered(20))
     assert len(steps) == 8
     assert all(sorted(i // 2 for i in s) == list(range(10)) for s in steps)
-    assert set(sum(steps, [])) == set(range(20)), "over the epochs every image has its turn"
+    assert set(chain(*steps)) == set(range(20)), "over the epochs every image has its turn"
 
 
 def test_the_eight_symmetries_differ():
     picture = np.arange(27, dtype=np.uint8).reshape(3, 3, 3)
     turned = {turn(picture, k).tobytes() for k in range(8)}
-    assert len(turned) == 8 and turn(picture, 0).tobytes() == picture.tobytes()
+    assert len(turned) == 8
+    assert turn(picture, 0).tobytes() == picture.tobytes()
     assert np.array_equal(turn(picture[None], 5)[0], turn(picture, 5))
 
 
@@ -202,7 +213,8 @@ def test_weights_of_one_training_start_another(tmp_path):
         again = build(config, 3).state_dict()
         assert all(torch.equal(v, again[k]) for k, v in network.model.state_dict().items())
         wider = build(config, 5).state_dict()
-        assert torch.equal(wider["conv1.0.weight"], again["conv1.0.weight"]) and wider["fc.weight"].shape[0] == 5
+        assert torch.equal(wider["conv1.0.weight"], again["conv1.0.weight"])
+        assert wider["fc.weight"].shape[0] == 5
 
 
 def test_weights_that_do_not_fit_are_refused(tmp_path):
@@ -221,7 +233,7 @@ def test_weights_that_do_not_fit_are_refused(tmp_path):
 
 
 def test_an_unknown_architecture_names_near_ones():
-    with pytest.raises(InputError, match="did you mean .*dpn92"):
+    with pytest.raises(InputError, match=r"did you mean .*dpn92"):
         build(with_(arch="dpn-92"), 3)
     with pytest.raises(InputError, match="cannot be built with"):
         build(with_(arch_options={"no_such_option": 1}), 3)
@@ -233,7 +245,7 @@ def test_pretrained_weights_without_a_network_say_what_to_do(monkeypatch):
         raise OSError("cannot reach the hub")
 
     monkeypatch.setattr("timm.create_model", offline)
-    with pytest.raises(InputError, match="cannot be had here .*cannot reach the hub.*name a local file"):
+    with pytest.raises(InputError, match=r"cannot be had here .*cannot reach the hub.*name a local file"):
         build(with_(pretrained=True), 3)
 
 
@@ -243,7 +255,8 @@ def test_the_dual_path_networks_of_the_profiles_answer(arch):
     config = with_(arch="dpn48b", arch_options=slim if arch == "slim" else {}, tta="none")
     network = satstudy.classification.Classifier(build(config, 4), list("abcd"), config, torch.device("cpu"))
     p = network.probabilities(patterns(1).images[:2])
-    assert p.shape == (2, 4) and np.allclose(p.sum(1), 1, atol=1e-5)
+    assert p.shape == (2, 4)
+    assert np.allclose(p.sum(1), 1, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -281,7 +294,8 @@ def test_the_learning_rate_falls(schedule, monkeypatch):
     monkeypatch.setattr(torch.optim.SGD, "step", step)
     config = with_(optimizer="sgd", lr=0.1, schedule=schedule, step_epochs=2, epochs=6)
     train_classifier(config, patterns(2), 0)
-    assert len(rates) == 6 * 2 and max(rates) == pytest.approx(0.1, rel=0.2)
+    assert len(rates) == 6 * 2
+    assert max(rates) == pytest.approx(0.1, rel=0.2)
     assert rates[-1] < 0.01
     if schedule == "step":
         assert rates == pytest.approx([0.1] * 4 + [0.02] * 4 + [0.004] * 4)
@@ -297,7 +311,7 @@ def test_unusable_sets_are_refused(tmp_path):
     nothing = np.zeros(len(train), bool)
     with pytest.raises(InputError, match="no images of original"):
         study(tmp_path, train=[train.take(nothing)], validation=[validation])
-    with pytest.raises(InputError, match="training set lacks .*rough"):
+    with pytest.raises(InputError, match=r"training set lacks .*rough"):
         study(tmp_path, train=[train.take(train.labels != "rough")], validation=[validation])
     with pytest.raises(InputError, match="one class"):
         train_classifier(TINY, train.take(train.labels == "flat"), 0)

@@ -103,13 +103,16 @@ class LearnedCodec:
     ):
         if tiling not in ("independent", "blend", "seamless"):
             raise InputError(f"tiling = {tiling!r}: take independent, blend or seamless.")
-        patch = patch or (SEAMLESS_TILE if tiling == "seamless" else 256)
+        if weighting not in ("mean", "ramp"):
+            raise InputError(f"weighting = {weighting!r}: take mean or ramp.")
+        if patch is None:
+            patch = SEAMLESS_TILE if tiling == "seamless" else 256
         if not 16 <= patch <= 4096 or patch % LATENT_STRIDE:
             raise InputError(f"patch = {patch} must be a multiple of 16 between 16 and 4096.")
         if tiling == "seamless" and patch < 64:
             raise InputError(f"patch = {patch} is too small for seamless tiles: take 64 or more.")
-        if tiling == "blend" and not 0 <= overlap < patch:
-            raise InputError(f"overlap = {overlap} must be 0 or more and below the patch of {patch}.")
+        if tiling == "blend" and not 0 <= overlap <= patch // 2:
+            raise InputError(f"overlap = {overlap} must be between 0 and half the patch of {patch}.")
         self.checkpoint, self.tiling, self.patch = checkpoint, tiling, patch
         self.overlap = overlap if tiling == "blend" else 0
         self.weighting = weighting
@@ -155,6 +158,11 @@ class LearnedCodec:
                 f"An image of {source.height}×{source.width} pixels cannot be coded: it needs 1×1 or more."
             )
         header = self._header(source.height, source.width, notes)
+        if not header.in_range():
+            raise InputError(
+                f"An image of {source.height}×{source.width} pixels is above the limit of {container.MAX_SIDE} a side: "
+                "cut it into scenes."
+            )
         streams = []
         with tqdm(total=len(header.layout()), desc="encode", unit="tile", disable=not self.progress) as bar:
             for tiles in header.groups():
@@ -174,7 +182,7 @@ class LearnedCodec:
                 bar.update()
                 continue
             pixels = source.read(patch.top, patch.bottom, patch.left, patch.right)
-            waiting.append(pad_to_stride(torch.from_numpy(np.ascontiguousarray(pixels))))
+            waiting.append(pad_to_stride(_tensor(pixels)))
             # Patches of one shape share a batch.
             last = index + 1 == len(tiles) or _size(layout, *tiles[index + 1]) != (patch.height, patch.width)
             if last or len(waiting) == BATCH:
@@ -191,8 +199,8 @@ class LearnedCodec:
             line = []
             for c, d in intervals(tile.width, TRANSFORM_TILE, 0):
                 left, right = max(0, tile.left + c - halo), min(source.width, tile.left + d + halo)
-                pixels = torch.from_numpy(np.ascontiguousarray(source.read(top, bottom, left, right)))
-                y = self.transforms.analysis(pad_to_stride(pixels)[None])[0]
+                pixels = source.read(top, bottom, left, right)
+                y = self.transforms.analysis(pad_to_stride(_tensor(pixels))[None])[0]
                 line.append(y[:, _latents(tile.top + a - top, b - a), _latents(tile.left + c - left, d - c)])
             rows.append(torch.cat(line, dim=2))
         return torch.cat(rows, dim=1)
@@ -353,6 +361,11 @@ def _touched(parts: tuple[Interval, ...], start: int, length: int) -> list[int]:
 def _size(layout: Grid, i: int, j: int) -> tuple[int, int]:
     patch = layout[i, j]
     return patch.height, patch.width
+
+
+def _tensor(pixels: Pixels) -> Tensor:
+    # Torch warns of arrays that cannot be written to, as Pillow's and rasterio's may be.
+    return torch.from_numpy(np.require(pixels, requirements=("C", "W")))
 
 
 def _latents(before: int, length: int) -> slice:

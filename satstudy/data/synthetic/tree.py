@@ -89,7 +89,7 @@ def _record(root: Path, parameters: dict[str, Any]) -> None:
 
 def _write(root: Path, item: Planned, seed: int, fmt: str) -> None:
     scene = draw(item.category, item.object, item.view, seed, (item.size, item.size), item.split)
-    options: dict[str, Any] = {"compress_level": 4} if fmt == "png" else {"quality": 95, "subsampling": 0}
+    options: dict[str, Any] = {"compress_level": 2} if fmt == "png" else {"quality": 95, "subsampling": 0}
     with atomic(item.path(root, fmt)) as temporary:
         Image.fromarray(scene.image).save(temporary, **options)
     # The JSON comes last: where it is, the image is complete.

@@ -1,0 +1,241 @@
+"""The measurements of a study: what the notebooks call, each resumable and each returning frames."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from tqdm.auto import tqdm
+
+from satstudy import blending, rate_distortion, zoo
+from satstudy.classification import ClassifierConfig, cross_validate
+from satstudy.classifier_data import CodedSet, Condition, code_condition, conditions_frame, whole_tile
+from satstudy.codecs import Codec
+from satstudy.codecs.learned import LearnedCodec, Tiling
+from satstudy.data.fmow import crop_object
+from satstudy.data.images import Pixels, find_images, read_image
+from satstudy.errors import InputError
+from satstudy.study import NATURAL, OVERHEAD, Study
+from satstudy.zoo import Checkpoint
+
+
+# --- Rate and distortion ----------------------------------------------------------------------------------
+
+
+def rate_distortion_frame(study: Study, lams: Sequence[float], images: str = "") -> pd.DataFrame:
+    """JPEG, JPEG2000, WebP, AVIF and the learned codec on the same images, from real files.
+
+    Parameters
+    ----------
+    lams : the learned codec's settings
+    images : a folder of the reader's own images; those of the study if empty
+    """
+    chosen: list[rate_distortion.Source]
+    if images:
+        chosen = [(path.name, path, "") for path in find_images([images])]
+        folder = study.folder / "rd-own"
+    else:
+        chosen, folder = list(study.rd_images()), study.folder / "rd"
+    parts = [_evaluate(study, chosen, study.classical(), folder / "classical.csv")]
+    domains = [OVERHEAD, NATURAL] if study.profile.data.natural else [OVERHEAD]
+    for domain in domains:
+        for lam in lams:
+            codec = study.learned(lam, domain)
+            # A setting does not name its weights, so each set of weights has a file of its own.
+            path = folder / f"{codec.name}-{codec.fingerprint.hex()}-{codec.tiling}.csv"
+            parts.append(_evaluate(study, chosen, [codec], path))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _evaluate(
+    study: Study, images: Sequence[rate_distortion.Source], codecs: Sequence[Codec], path: Path
+) -> pd.DataFrame:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return rate_distortion.evaluate(images, codecs, path, progress=study.progress)
+
+
+# --- Seams ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Blended:
+    """One way to cut an image, and what came back."""
+
+    tiling: Tiling
+    weighting: str
+    overlap: int
+    decoded: Pixels
+    data_bytes: int
+
+
+def blend_image(study: Study, image: Pixels, lam: float, progress: bool = True) -> list[Blended]:
+    """An image coded with every overlap of the profile, by mean and by ramp, and seamless."""
+    checkpoint = study.weights(lam)
+    ways: list[tuple[Tiling, str, int]] = []
+    for overlap in study.profile.blending.overlaps:
+        if overlap == 0:
+            ways.append(("independent", "none", 0))
+        else:
+            ways += [("blend", "mean", overlap), ("blend", "ramp", overlap)]
+    ways.append(("seamless", "none", 0))
+    made = []
+    for tiling, weighting, overlap in tqdm(ways, desc="tilings", unit="coding", disable=not progress):
+        codec = LearnedCodec(checkpoint, tiling, overlap=overlap, weighting="ramp" if weighting == "ramp" else "mean")
+        data = codec.encode(image)
+        made.append(Blended(tiling, weighting, overlap, codec.decode(data), len(data)))
+    return made
+
+
+def seam_frame(study: Study, name: str, image: Pixels, made: Sequence[Blended], lam: float) -> pd.DataFrame:
+    """Rate, PSNR near and away from seams, and the seam measure, of each way to cut the image."""
+    rows = []
+    for way in made:
+        layout = blending.measured_layout(*image.shape[:2], way.tiling, overlap=way.overlap)
+        rows.append(
+            blending.measure(
+                image,
+                way.decoded,
+                way.data_bytes,
+                layout,
+                image=name,
+                lam=lam,
+                tiling=way.tiling,
+                weighting=way.weighting,
+            )
+        )
+    return pd.DataFrame(rows)
+
+
+def seam_images(study: Study) -> list[tuple[str, Pixels]]:
+    """The largest images of val-compress, as many as the profile asks for."""
+    images = study.images("val-compress")
+    sizes = {record.path: record.height * record.width for record in study.records("val-compress")}
+    largest = sorted(images, key=lambda path: (-sizes[path], path.as_posix()))[: study.profile.blending.images]
+    return [(path.relative_to(study.root).as_posix(), read_image(path)) for path in largest]
+
+
+# --- Classifiers ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """What the classification experiment measured."""
+
+    predictions: pd.DataFrame
+    conditions: pd.DataFrame
+    train_labels: list[str]
+    val_labels: list[str]
+
+
+def classifier_config(study: Study) -> tuple[ClassifierConfig, int]:
+    """The classifier of the profile, and the side of the crops it is given."""
+    settings = dict(study.profile.accuracy.classifier)
+    size = int(settings.pop("size", 128))
+    try:
+        return ClassifierConfig(**settings), size
+    except TypeError as error:
+        raise InputError(f"accuracy.classifier of profile {study.profile.name} does not fit: {error}.") from None
+
+
+def accuracy_predictions(study: Study, level: str = "object") -> Accuracy:
+    """Train on each condition, validate on all (paper, §5), with every seed.
+
+    Parameters
+    ----------
+    level : "object", or "image" for the split that lets one object stand on both sides
+    """
+    config, size = classifier_config(study)
+    wanted = study.profile.accuracy
+    crop = whole_tile if study.profile.data.kind == "folders" else crop_object
+    folder = study.folder / "accuracy"
+    # A network that only codes whole images of the paper's size would take the paper's tiling of them.
+    names = list(dict.fromkeys((*wanted.train_on, *wanted.validate_on)))
+    sides: dict[str, dict[str, CodedSet]] = {"train-class": {}, "val-class": {}}
+    for name in names:
+        condition = Condition(name, study.condition_codec(name))
+        for split in sides:
+            needed = wanted.train_on if split == "train-class" else wanted.validate_on
+            if name in needed:
+                records = study.records(split, level)
+                sides[split][name] = code_condition(
+                    records, condition, folder / "coded", crop, size=size, progress=study.progress
+                )
+    train = [sides["train-class"][name] for name in wanted.train_on]
+    validation = [sides["val-class"][name] for name in wanted.validate_on]
+    predictions = cross_validate(
+        config, train, validation, range(wanted.seeds), folder / "networks", progress=study.progress
+    )
+    known = {coded.condition: coded for coded in (*train, *validation)}
+    return Accuracy(
+        predictions,
+        conditions_frame([known[name] for name in names]),
+        train[0].labels.tolist(),
+        validation[0].labels.tolist(),
+    )
+
+
+# --- Crops for the eye ------------------------------------------------------------------------------------
+
+
+def detailed_crop(image: Pixels, side: int) -> tuple[int, int]:
+    """Top and left of the square with the most detail, by the variance of its luminance: a rule, not a choice."""
+    luminance = image.astype(np.float32).mean(axis=2)
+    best, place = -1.0, (0, 0)
+    for top in range(0, max(1, image.shape[0] - side + 1), max(1, side // 2)):
+        for left in range(0, max(1, image.shape[1] - side + 1), max(1, side // 2)):
+            value = float(luminance[top : top + side, left : left + side].var())
+            if value > best:
+                best, place = value, (top, left)
+    return place
+
+
+def example_codings(
+    image: Pixels, codecs: Sequence[Codec], top: int, left: int, side: int
+) -> list[tuple[str, Pixels, float, float]]:
+    """(label, crop, bpp, PSNR of the whole image) of each codec: the pictures of Fig. 5."""
+    from satstudy.metrics import bpp, psnr
+
+    made = []
+    for codec in codecs:
+        data = codec.encode(image)
+        decoded = codec.decode(data)
+        crop = decoded[top : top + side, left : left + side]
+        made.append(
+            (f"{codec.name} {codec.setting}", crop, bpp(len(data), *image.shape[:2]), psnr(image, decoded))
+        )
+    return made
+
+
+def checkpoints(study: Study, lams: Sequence[float], domains: Sequence[str] = (OVERHEAD,)) -> list[Checkpoint]:
+    """The weights of the study, in order."""
+    return [study.weights(lam, domain) for domain in domains for lam in lams]
+
+
+def training_metrics(study: Study, lams: Sequence[float], domain: str = OVERHEAD) -> dict[str, pd.DataFrame]:
+    """λ → the run's metrics, for those that this study has trained."""
+    found = {}
+    for lam in lams:
+        path = study.training_folder(lam, domain) / "metrics.csv"
+        if path.exists():
+            found[f"λ={lam:g}"] = pd.read_csv(path)
+    return found
+
+
+__all__ = [
+    "Accuracy",
+    "Blended",
+    "accuracy_predictions",
+    "blend_image",
+    "checkpoints",
+    "classifier_config",
+    "detailed_crop",
+    "example_codings",
+    "rate_distortion_frame",
+    "seam_frame",
+    "seam_images",
+    "training_metrics",
+    "zoo",
+]
