@@ -36,8 +36,7 @@ class ClassifierConfig:
     lr : peak learning rate; None takes 0.003 · batch / 128 for SGD (paper's source) and 0.002 for AdamW
     weight_decay : None takes 0 for SGD and 0.05 for AdamW
     schedule : "step" (× 0.2 every `step_epochs`, paper's source) or "one-cycle" (up to the peak and down to zero)
-    size : side in pixels that crops of the object are cut at (`code_condition`)
-    crop : side of the random part of those that is shown; validation takes the centre
+    crop : side in pixels of the random part of an image that is shown; validation takes the centre
     one_per_object : show one random image of each object an epoch (paper's source) instead of all
     tta : views averaged in validation: "none", "flips" (the eight symmetries) or "ten-crop" (paper's source)
     label_smoothing : 0 is none
@@ -55,7 +54,6 @@ class ClassifierConfig:
     weight_decay: float | None = None
     schedule: Literal["one-cycle", "step"] = "one-cycle"
     step_epochs: int = 6
-    size: int = 128
     crop: int = 96
     one_per_object: bool = False
     tta: Literal["none", "flips", "ten-crop"] = "flips"
@@ -71,10 +69,6 @@ class ClassifierConfig:
             raise InputError(f"batch = {self.batch} is too few for the batch norms: take 4 or more (paper: 128).")
         if self.crop < 8:
             raise InputError(f"crop = {self.crop} pixels shows nothing: take 64 or more (paper: 224).")
-        if self.crop > self.size:
-            raise InputError(
-                f"crop = {self.crop} is larger than size = {self.size}: take a smaller crop (paper: 224 of 256)."
-            )
         if not 0 <= self.label_smoothing < 1:
             raise InputError(f"label_smoothing = {self.label_smoothing} must lie in [0, 1).")
         for name, known in _CHOICES.items():

@@ -73,7 +73,7 @@ class CodedSet:
         """Differs when a pixel, a label or the order of the images does."""
         seen = hashlib.sha256(repr((self.images.shape, self.names.tolist(), self.labels.tolist())).encode())
         seen.update(self.objects.tobytes())
-        seen.update(memoryview(np.ascontiguousarray(self.images)))
+        seen.update(np.ascontiguousarray(self.images).data)
         return seen.hexdigest()
 
     def take(self, chosen: NDArray[np.bool_] | NDArray[np.intp]) -> CodedSet:
@@ -98,6 +98,11 @@ _ARRAYS = ("images", "names", "labels", "objects", "bpp", "psnr")
 def conditions_frame(sets: Sequence[CodedSet]) -> pd.DataFrame:
     """condition, codec, setting, bpp, psnr: what stands at the edges of the matrix."""
     return pd.DataFrame([s.describe() for s in sets], columns=["condition", "codec", "setting", "bpp", "psnr"])
+
+
+def whole_tile(image: Pixels, record: ImageRecord, size: int) -> Pixels:
+    """The whole image on a square of `size`, whatever boxes the record has."""
+    return crop_object(image, record._replace(boxes=()), size)
 
 
 def _name(record: ImageRecord) -> str:

@@ -302,9 +302,7 @@ class HyperSynthesis:
         for tile in range(0, b, many):
             for row in range(0, h, deep):
                 tiles, rows = slice(tile, min(b, tile + many)), slice(row, min(h, row + deep))
-                views = [
-                    padded[tiles, rows.start + i : rows.stop + i, j : j + w] for i in range(3) for j in range(3)
-                ]
+                views = [padded[tiles, rows.start + i : rows.stop + i, j : j + w] for i in range(3) for j in range(3)]
                 yield tiles, rows, torch.cat(views, dim=-1).reshape(-1, 9 * c)
 
     def __call__(self, z: Tensor) -> Tensor:

@@ -1,7 +1,8 @@
 """Every plot of the study, from result frames and images alone: nothing is trained or coded here.
 
-Each function returns a `matplotlib.figure.Figure` and shows nothing. Those that show images are in
-`pictures` and are exported here too; the look of all of them is `plotstyle.style`.
+Each function returns a `matplotlib.figure.Figure`, closed, and shows nothing. Here are those of training and of
+rate and distortion; those of seams, of accuracy and of images stand in modules of their own and are exported
+here. The look of all of them is `plotstyle.style`.
 """
 
 from __future__ import annotations
@@ -11,23 +12,19 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib import pyplot as plt
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 
 from satstudy import comparison, metrics
 from satstudy.errors import InputError
+from satstudy.figures_accuracy import accuracy_difference, accuracy_heatmap
+from satstudy.figures_images import crops_grid, patch_grid, seam_comparison
+from satstudy.figures_seams import overlap_ablation, seam_profile
 from satstudy.intervals import Floats
-from satstudy.labels import codec_name, condition_labels, db, interval, matrix_cells, require
-from satstudy.pictures import crops_grid, patch_grid, seam_comparison
+from satstudy.labels import codec_name, db, require
 from satstudy.plotstyle import (
-    BLUE,
     CODECS,
     GREY,
-    TILINGS,
-    VERMILION,
     WIDTH,
     legend_above,
     line,
@@ -35,11 +32,12 @@ from satstudy.plotstyle import (
     style,
     styled,
     synthetic_note,
+    whiskers,
 )
 
 __all__ = [
-    "accuracy_difference", "accuracy_heatmap", "bd_rate_bars", "crops_grid", "loss_curves", "overlap_ablation", "patch_grid",
-    "rate_by_category", "rate_distortion", "seam_comparison", "seam_profile", "style", "synthetic_note",
+    "accuracy_difference", "accuracy_heatmap", "bd_rate_bars", "crops_grid", "loss_curves", "overlap_ablation",
+    "patch_grid", "rate_by_category", "rate_distortion", "seam_comparison", "seam_profile", "style", "synthetic_note",
 ]  # fmt: skip
 
 
@@ -70,15 +68,16 @@ def loss_curves(runs: Mapping[str, pd.DataFrame]) -> Figure:
             axes.plot(training["step"], training[column], color=look.colour, alpha=0.35, linewidth=0.7)
             options = look.options(markevery=max(1, len(validation) // 8))
             axes.plot(validation["step"], validation[column], **options)
-    panels[0].set_yscale("log")
-    panels[0].yaxis.set_major_formatter(lambda value, _: f"{value:g}")
-    panels[0].yaxis.set_minor_formatter(lambda value, _: f"{value:g}" if f"{value:e}"[0] in "25" else "")
-    panels[0].tick_params(axis="y", which="minor", labelsize=9)
+    for axes in panels[:2]:
+        axes.set_yscale("log")
+        axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        axes.yaxis.set_minor_formatter(lambda value, _: f"{value:g}" if f"{value:e}"[0] in "25" else "")
+        axes.tick_params(axis="y", which="minor", labelsize=9)
     for axes, label in zip(panels, ("loss λ·255²·MSE + bpp", "rate in bpp", "PSNR in dB"), strict=True):
         axes.set_ylabel(label)
     panels[2].set_xlabel("step of the optimizer")
     panels[0].plot([], [], color=GREY, alpha=0.5, linewidth=0.8, label="training crops (faint)")
-    legend_above(figure, panels[0], 4)
+    legend_above(figure, panels[0])
     figure.align_ylabels()
     return figure
 
@@ -118,8 +117,9 @@ def rate_distortion(
 ) -> Figure:
     """Mean quality against mean rate, a curve for each codec and a marker for each setting (paper, Fig. 6).
 
-    Bands are 95 % bootstrap intervals over images, or over the objects they show. MS-SSIM is in dB,
-    −10·log10(1 − mean).
+    Bands are 95 % bootstrap intervals over images, or over the objects they show. They say how well the mean
+    of such images is known; two codecs whose bands overlap may still differ clearly on every image, which
+    `bd_rate_bars` shows. MS-SSIM is in dB, −10·log10(1 − mean).
 
     Parameters
     ----------
@@ -156,26 +156,8 @@ def rate_distortion(
         axes.plot(curve["bpp"], height, zorder=3, **look.options())
     axes.set_ylabel("PSNR in dB" if metric == "psnr" else "MS-SSIM in dB, −10·log₁₀(1 − MS-SSIM)")
     rate_ticks(axes, log)
-    legend_above(figure, axes, 6 if len(codecs) > 4 else 4)
+    legend_above(figure, axes)
     return figure
-
-
-def _intervals(axes: Axes, table: pd.DataFrame, value: str) -> None:
-    """Estimates with whiskers, a row each from the top, with the numbers at the right."""
-    at = np.arange(len(table))
-    axes.axvline(0, color="black", linewidth=1, zorder=1)
-    whiskers = [(table[value] - table["low"]).clip(lower=0), (table["high"] - table[value]).clip(lower=0)]
-    colours = [BLUE if v < 0 else VERMILION for v in table[value]]
-    markers = ["o" if v < 0 else "s" for v in table[value]]
-    for i in np.flatnonzero(table[value].notna()):
-        error = [[whiskers[0].iloc[i]], [whiskers[1].iloc[i]]]
-        axes.errorbar(table[value].iloc[i], at[i], xerr=error, fmt=markers[i], color=colours[i], capsize=3, zorder=3)
-    for i, (v, low, high) in enumerate(zip(table[value], table["low"], table["high"], strict=True)):
-        text = "no PSNR in common" if np.isnan(v) else interval(v, low, high, 0)
-        axes.annotate(text, (1, i), (4, 0), ("axes fraction", "data"), "offset points", va="center", fontsize=8)
-    axes.set_ylim(len(table) - 0.4, -0.6)
-    axes.margins(x=0.08)
-    axes.grid(axis="y", visible=False)
 
 
 @styled
@@ -193,7 +175,7 @@ def bd_rate_bars(table: pd.DataFrame) -> Figure:
     for i, (codec, value) in enumerate(zip(table["codec"], table["bd_rate"], strict=True)):
         if np.isfinite(value):
             axes.barh(i, value, height=0.55, color=line(codec, CODECS, i).colour, alpha=0.45, edgecolor=GREY, zorder=2)
-    _intervals(axes, table, "bd_rate")
+    whiskers(axes, table, "bd_rate", plain=True)
     axes.set_yticks(range(len(table)), [codec_name(codec) for codec in table["codec"]])
     axes.set_xlabel(_bd_label(table))
     return figure
@@ -224,191 +206,9 @@ def rate_by_category(
         raise InputError(f"The table has no BD-rate of {codec} against {reference}: name codecs that it holds.")
     table = table.sort_values("bd_rate", ignore_index=True)
     figure, axes = plt.subplots(figsize=(WIDTH, 1.0 + 0.24 * len(table)))
-    _intervals(axes, table, "bd_rate")
+    whiskers(axes, table, "bd_rate")
     names = [c.replace("_", " ") for c in table["category"]]
     axes.set_yticks(range(len(table)), [f"{c} ({k})" for c, k in zip(names, table["images"], strict=True)])
     axes.set_ylabel("category (images)")
     axes.set_xlabel(f"{codec_name(codec)}: {_bd_label(table)}")
-    return figure
-
-
-# --- Seams ----------------------------------------------------------------------------------------------
-
-
-@styled
-def seam_profile(frame: pd.DataFrame, value: Literal["gradient", "error"] = "gradient") -> Figure:
-    """Gradient or error by the distance to the nearest seam, a line for each tiling, averaged over images.
-
-    Parameters
-    ----------
-    frame : rows of `blending.seam_profile` with a column `tiling` ("independent", "blend", "seamless")
-    """
-    if value not in ("gradient", "error"):
-        raise InputError(f"value = {value!r}: take gradient or error.")
-    require(frame, ("tiling", "distance", value), "The seam profile", "run `blending.seam_profile` first")
-    figure, axes = plt.subplots(figsize=(WIDTH, 3.6))
-    for i, (tiling, part) in enumerate(frame.groupby("tiling", sort=False)):
-        curve = part.groupby("distance")[value].mean()
-        axes.plot(curve.index, curve, **line(str(tiling), TILINGS, i).options(markevery=2))
-    if value == "gradient" and "gradient_original" in frame.columns:
-        # Each tiling looks at the original at its own seams; their mean is the level to compare with.
-        curve = frame.groupby("distance")["gradient_original"].mean()
-        axes.plot(curve.index, curve, **TILINGS["original"].options(linewidth=1.2))
-    what = "absolute luminance difference" if value == "gradient" else "absolute error"
-    axes.set_ylabel(f"mean {what}\nin levels of 0–255")
-    axes.set_xlabel("distance to the nearest seam in px (0: across the seam)")
-    axes.set_ylim(bottom=0)
-    legend_above(figure, axes, 4)
-    return figure
-
-
-SEAM_VALUES = {
-    "psnr_near": "PSNR within 8 px of a seam in dB",
-    "psnr": "PSNR in dB",
-    "gap": "PSNR near seams less PSNR away in dB",
-    "seam": "gradient at seams, decoded / original",
-}
-
-
-def _same_images(frame: pd.DataFrame) -> None:
-    everything = set(frame["image"])
-    for key, part in frame.groupby(["lam", "tiling", "weighting", "overlap"], dropna=False):
-        if set(part["image"]) != everything or part["image"].duplicated().any():
-            raise InputError(f"The seam frame lacks images, or has some twice, for {key}: measure all of them once.")
-
-
-@styled
-def overlap_ablation(frame: pd.DataFrame, value: Literal["psnr_near", "psnr", "gap", "seam"] = "psnr_near") -> Figure:
-    """What an overlap costs in bits and brings at the seams, for each weighting; seamless as a reference.
-
-    Means over images, a panel for each λ. Images of one patch have no seam and are left out.
-
-    Parameters
-    ----------
-    frame : the seam frame, whose columns are `blending.COLUMNS`
-    value : what is plotted against the rate; `gap` takes the content of the images out, `seam` is the ratio
-        to the original
-
-    Raises
-    ------
-    InputError
-        A missing column, no image with a seam, or other images for one tiling than for another.
-    """
-    if value not in SEAM_VALUES:
-        raise InputError(f"value = {value!r}: take one of {', '.join(SEAM_VALUES)}.")
-    columns = ("image", "lam", "tiling", "weighting", "overlap", "bpp", "psnr", "psnr_near", "psnr_away", "seam")
-    require(frame, (*columns, "seam_original"), "The seam frame", "run the blending experiment first")
-    frame = frame.assign(
-        gap=frame["psnr_near"] - frame["psnr_away"],
-        seam=frame["seam"] / frame["seam_original"],
-        weighting=frame["weighting"].fillna("none"),  # "none" in a CSV may be read as missing
-    )
-    frame = frame[~frame["image"].isin(frame.loc[frame["psnr_near"].isna(), "image"])]
-    if frame.empty:
-        raise InputError("No image of the seam frame has a seam: take images larger than a patch.")
-    _same_images(frame)
-    lams = sorted(set(frame["lam"]))
-    figure, grid = plt.subplots(1, len(lams), figsize=(WIDTH, 4.0), squeeze=False)
-    for axes, lam in zip(grid[0], lams, strict=True):
-        _ablation_panel(axes, frame[frame["lam"] == lam], value)
-        if len(lams) > 1:
-            axes.set_title(f"λ = {lam:g}")
-    grid[0, 0].set_ylabel(SEAM_VALUES[value])
-    figure.supxlabel("rate in bpp (bits of the whole file per pixel)", fontsize=10)
-    legend_above(figure, grid[0, 0], 4)
-    return figure
-
-
-def _ablation_panel(axes: Axes, frame: pd.DataFrame, value: str) -> None:
-    means = frame.groupby(["tiling", "weighting", "overlap"])[["bpp", value]].mean().reset_index()
-    alone = means[means["tiling"] == "independent"]
-    tops: dict[tuple[int, float], float] = {}
-    for _, row in alone.iterrows():
-        axes.plot(
-            [row["bpp"]], [row[value]], zorder=4, **TILINGS["independent"].options(linestyle="None", markersize=7)
-        )
-    blends = means[means["tiling"] == "blend"]
-    for i, (weighting, part) in enumerate(blends.groupby("weighting")):
-        # Patches side by side are an overlap of nothing: both weightings begin there.
-        curve = pd.concat([alone, part]).sort_values("overlap")
-        axes.plot(curve["bpp"], curve[value], **line(f"blend, {weighting}", TILINGS, i).options())
-        for overlap, x, y in zip(part["overlap"], part["bpp"], part[value], strict=True):
-            key = (int(overlap), round(x, 9))
-            tops[key] = max(y, tops.get(key, -np.inf))
-    for (overlap, x), y in tops.items():
-        axes.annotate(f"{overlap} px", (x, y), (0, 6), textcoords="offset points", ha="center", fontsize=8)
-    for _, row in means[means["tiling"] == "seamless"].iterrows():
-        look = TILINGS["seamless"]
-        axes.axhline(row[value], color=look.colour, linestyle=look.dashes, linewidth=1.2, zorder=1)
-        axes.plot([row["bpp"]], [row[value]], zorder=4, **look.options(markersize=6))
-    axes.margins(x=0.1, y=0.14)
-    axes.locator_params(axis="x", nbins=5)
-
-
-# --- Accuracy -------------------------------------------------------------------------------------------
-
-
-@styled
-def accuracy_heatmap(matrix: pd.DataFrame, conditions: pd.DataFrame) -> Figure:
-    """Accuracy in percent: a column is what the classifier was trained on, a row what it was validated on.
-
-    Cells hold the mean over seeds and half the width of its interval, where `matrix` has one
-    (`accuracy.accuracy_matrix`); the frame marks cells trained and validated on the same condition.
-
-    Parameters
-    ----------
-    matrix, conditions : as `labels.matrix_cells` takes them
-    """
-    cells, names = matrix_cells(matrix, conditions), condition_labels(conditions)
-    accuracy, half = cells["accuracy"], (cells["high"] - cells["low"]) / 2
-    text = accuracy.map(lambda v: f"{v:.1f}")
-    text = text.where(half.isna(), text + "\n±" + half.map(lambda v: f"{v:.1f}"))
-    rows, columns = accuracy.shape
-    figure, axes = plt.subplots(figsize=(WIDTH, 1.3 + 0.52 * rows))
-    sns.heatmap(
-        accuracy, ax=axes, annot=text, fmt="", cmap="cividis", vmin=0, vmax=100, linewidths=1, linecolor="white",
-        annot_kws={"fontsize": 9 if columns <= 6 else 8}, cbar_kws={"label": "accuracy in %", "aspect": 25},
-    )  # fmt: skip
-    for j, trained in enumerate(accuracy.columns):
-        if trained in accuracy.index:
-            i = list(accuracy.index).index(trained)
-            axes.add_patch(Rectangle((j + 0.04, i + 0.04), 0.92, 0.92, fill=False, edgecolor="black", linewidth=2.6))
-            axes.add_patch(Rectangle((j + 0.04, i + 0.04), 0.92, 0.92, fill=False, edgecolor="white", linewidth=1.2))
-    wide = columns > 5
-    labels = [names[c] if wide else _wrapped(names[c]) for c in accuracy.columns]
-    axes.set_xticklabels(labels, rotation=30 if wide else 0, ha="right" if wide else "center", rotation_mode="anchor")
-    axes.set_yticklabels([names[c] for c in accuracy.index], rotation=0)
-    axes.tick_params(length=0)
-    axes.set_xlabel("trained on")
-    axes.set_ylabel("validated on")
-    return figure
-
-
-def _wrapped(label: str) -> str:
-    """The rate and the setting on lines of their own."""
-    parts = label.split()
-    at = next((i for i, word in enumerate(parts) if word[0].isdigit() and i + 1 < len(parts) and i), len(parts))
-    lines = [" ".join(parts[:at]), " ".join(parts[at : at + 2]), " ".join(parts[at + 2 :])]
-    return "\n".join(part for part in lines if part)
-
-
-@styled
-def accuracy_difference(frame: pd.DataFrame, conditions: pd.DataFrame, what: str = "difference of accuracy") -> Figure:
-    """Differences of accuracy with their intervals, a row for each pair of conditions.
-
-    Parameters
-    ----------
-    frame : trained_on, validated_on, effect, low, high as fractions, such as `accuracy.leakage_effect` gives
-    what : the quantity, for the axis
-    """
-    columns = ("trained_on", "validated_on", "effect", "low", "high")
-    require(frame, columns, "The table of differences", "compare two matrices first")
-    names = condition_labels(conditions)
-    table = frame.assign(**{c: 100 * frame[c] for c in ("effect", "low", "high")}).reset_index(drop=True)
-    figure, axes = plt.subplots(figsize=(WIDTH, 1.0 + 0.26 * len(table)))
-    _intervals(axes, table, "effect")
-    pairs = zip(table["trained_on"], table["validated_on"], strict=True)
-    axes.set_yticks(range(len(table)), [f"{names.get(a, a)} → {names.get(b, b)}" for a, b in pairs])
-    axes.set_ylabel("trained on → validated on")
-    axes.set_xlabel(f"{what} in percentage points")
     return figure

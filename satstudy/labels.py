@@ -40,7 +40,7 @@ def rate(bpp: float) -> str:
 
 
 def interval(value: float, low: float, high: float, digits: int = 1) -> str:
-    """ "80.7 [78.1, 83.0]"; without bounds where there are none, a dash where there is no value.
+    """An estimate for readers: without bounds where there are none, a dash where there is no value.
 
     >>> interval(80.668, 78.14, 83.0)
     '80.7 [78.1, 83.0]'
@@ -73,13 +73,14 @@ def condition_labels(conditions: pd.DataFrame) -> dict[str, str]:
     if conditions["condition"].duplicated().any():
         twice = conditions.loc[conditions["condition"].duplicated(), "condition"].iloc[0]
         raise InputError(f"The condition {twice!r} stands twice in the conditions frame: keep one of its rows.")
+    rows = conditions[["condition", "codec", "setting", "bpp"]].astype({"bpp": float}).to_dict("records")
     plain = [
-        codec_name(row.codec) if row.codec == "original" else f"{codec_name(row.codec)} {rate(row.bpp)} bpp"
-        for row in conditions.itertuples(index=False)
+        codec_name(row["codec"]) if row["codec"] == "original" else f"{codec_name(row['codec'])} {rate(row['bpp'])} bpp"
+        for row in rows
     ]
     return {
-        row.condition: f"{label} ({row.setting})" if plain.count(label) > 1 and row.setting else label
-        for row, label in zip(conditions.itertuples(index=False), plain, strict=True)
+        row["condition"]: f"{label} ({row['setting']})" if plain.count(label) > 1 and row["setting"] else label
+        for row, label in zip(rows, plain, strict=True)
     }
 
 

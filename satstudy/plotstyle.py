@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import math
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, ParamSpec
 
 import matplotlib as mpl
+import pandas as pd
 import seaborn as sns
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-from satstudy.labels import codec_name
+from satstudy.labels import codec_name, interval
 
 #: Inches; 100 px an inch on the page, drawn at twice that.
 WIDTH = 7.0
@@ -128,10 +131,33 @@ def styled(function: Callable[P, Figure]) -> Callable[P, Figure]:
     return wrapper
 
 
-def legend_above(figure: Figure, axes: Axes, columns: int = 3) -> None:
-    """A legend above the axes, where it cannot lie over data."""
+def legend_above(figure: Figure, axes: Axes, columns: int = 4) -> None:
+    """A legend above the axes, where it cannot lie over data, in rows of at most `columns`."""
     handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=min(columns, len(labels)))
+    rows = math.ceil(len(labels) / columns)
+    figure.legend(handles, labels, loc="outside upper center", ncols=math.ceil(len(labels) / rows))
+
+
+def whiskers(axes: Axes, table: pd.DataFrame, value: str, digits: int = 0, plain: bool = False) -> None:
+    """Estimates with intervals, a row each from the top, with the numbers at the right.
+
+    Parameters
+    ----------
+    table : columns `value`, low, high; a row whose value is nan says that there is no number
+    plain : whiskers alone, for bars; else points whose colour and marker tell the sign
+    """
+    axes.axvline(0, color=BLACK, linewidth=1, zorder=1)
+    for i, (v, low, high) in enumerate(zip(table[value], table["low"], table["high"], strict=True)):
+        text = "no PSNR in common" if math.isnan(v) else interval(v, low, high, digits)
+        axes.annotate(text, (1, i), (4, 0), ("axes fraction", "data"), "offset points", va="center", fontsize=8)
+        if math.isnan(v):
+            continue
+        error = None if math.isnan(low) else [[max(0.0, v - low)], [max(0.0, high - v)]]
+        marker, colour = ("none", BLACK) if plain else ("o", BLUE) if v < 0 else ("s", VERMILION)
+        axes.errorbar(v, i, xerr=error, fmt=marker, color=colour, capsize=3, zorder=3)
+    axes.set_ylim(len(table) - 0.4, -0.6)
+    axes.margins(x=0.08)
+    axes.grid(axis="y", visible=False)
 
 
 def rate_ticks(axes: Axes, log: bool) -> None:
@@ -155,7 +181,7 @@ def synthetic_note(figure: Figure) -> Figure:
     with style():
         engine = figure.get_layout_engine()
         room = 0.2 / figure.get_figheight()
-        if engine is not None:
+        if isinstance(engine, ConstrainedLayoutEngine):
             engine.set(rect=(0, room, 1, 1 - room))
         # A line of the figure's own height below figures that are laid out by hand.
         figure.text(0.995, 0.005, "synthetic scenes", ha="right", va="bottom", fontsize=8, style="italic", color=GREY)

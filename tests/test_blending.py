@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from satstudy import blending, metrics
+from satstudy import blending, metrics, seam_measures
 from satstudy.blending import (
     measure,
     measured_layout,
@@ -108,7 +108,7 @@ def test_blocks_of_rows_leave_no_trace(monkeypatch):
         return seam_measure(image, layout), *psnr_near_away(image, other, layout), *table.to_numpy().ravel()
 
     whole = results()
-    monkeypatch.setattr(blending, "BLOCK", 7)
+    monkeypatch.setattr(seam_measures, "BLOCK", 7)
     assert results() == pytest.approx(whole, rel=1e-5)
 
 

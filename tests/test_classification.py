@@ -14,7 +14,7 @@ from satstudy.classifier_data import CodedSet
 from satstudy.errors import InputError, SatstudyError
 
 #: The smallest network of timm: what is tested is what happens around it.
-TINY = ClassifierConfig(arch="test_resnet", epochs=6, batch=8, lr=5e-3, size=40, crop=32, tta="none", precision="fp32")
+TINY = ClassifierConfig(arch="test_resnet", epochs=6, batch=8, lr=5e-3, crop=32, tta="none", precision="fp32")
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -265,7 +265,6 @@ def test_the_dual_path_networks_of_the_profiles_answer(arch):
         ({"epochs": 0}, "epochs"),
         ({"batch": 1}, "batch norms"),
         ({"crop": 4}, "crop = 4"),
-        ({"crop": 64}, "larger than size"),
         ({"optimizer": "lion"}, "none of adamw, sgd"),
         ({"tta": "all"}, "none of none, flips, ten-crop"),
         ({"label_smoothing": 1.0}, "label_smoothing"),
@@ -316,7 +315,7 @@ def test_unusable_sets_are_refused(tmp_path):
     with pytest.raises(InputError, match="one class"):
         train_classifier(TINY, train.take(train.labels == "flat"), 0)
     with pytest.raises(InputError, match="crop = 64 is larger than the images"):
-        train_classifier(with_(size=64, crop=64), train, 0)
+        train_classifier(with_(crop=64), train, 0)
     with pytest.raises(InputError, match="hold different images"):
         study(tmp_path, train=[train, inverted(patterns(3))], validation=[validation])
     with pytest.raises(InputError, match="share a name"):

@@ -199,6 +199,11 @@ def test_interpolated_curves_are_of_equal_rates():
     curves = rate_distortion.interpolated_curves(frame_of({"a": 1.0, "b": 0.5}), count=9)
     assert curves.groupby("codec").size().to_dict() == {"a": 9, "b": 9}
     assert curves["psnr"].between(24, 38).all()
+    frame = frame_of({"a": 1.0, "b": 0.5})
+    frame.loc[(frame["codec"] == "b") & (frame["image"] == "03"), "bpp"] *= 1000
+    with pytest.raises(InputError, match="b: No rate is reached by all 12 images"):
+        rate_distortion.interpolated_curves(frame)
+    assert set(rate_distortion.interpolated_curves(frame, ["a"])["codec"]) == {"a"}
 
 
 def test_bd_rates_find_the_factor_within_their_interval():
@@ -208,7 +213,23 @@ def test_bd_rates_find_the_factor_within_their_interval():
     for row, truth in zip(table.itertuples(), (100, -30), strict=True):
         assert row.low < truth < row.high
         assert row.low < row.bd_rate < row.high
+        assert row.per_image_low < row.per_image < row.per_image_high
         assert (row.psnr_low, row.psnr_high, row.note) == (24, 38, "")
+
+
+def test_per_image_bd_rates_do_not_depend_on_how_rate_is_dealt_out_to_images():
+    """Two curves equal within every image, one sampled at equal rates and one at equal PSNR."""
+    rows = []
+    for k, content in enumerate(np.geomspace(0.1, 10, 8)):
+        for s, rate in enumerate(np.geomspace(0.001, 100, 12)):
+            # PSNR = 30 + 6·log2(rate/content) on both.
+            steered = {"rate": rate, "quality": rate * content}
+            for codec, bpp in steered.items():
+                psnr = 30 + 6 * math.log2(bpp / content)
+                rows.append((f"{k}", codec, f"s={s}", bpp, psnr, 0.9, 0.1, 0.1, 1, 8, 8, ""))
+    table = rate_distortion.bd_rates(pd.DataFrame(rows, columns=rate_distortion.COLUMNS), "rate", n=50)
+    assert table["bd_rate"][0] > 50
+    assert (table["per_image"][0], table["per_image_low"][0], table["per_image_high"][0]) == pytest.approx((0, 0, 0))
 
 
 def test_a_codec_that_shares_no_psnr_gets_a_note_instead_of_a_number():

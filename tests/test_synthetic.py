@@ -2,12 +2,14 @@
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from PIL import Image
 
 from satstudy.data import synthetic
@@ -90,7 +92,7 @@ def test_layout_takes_nothing_from_the_view(category: str) -> None:
 
 
 def test_views_of_an_object_show_the_same_ground() -> None:
-    def place(view: int) -> np.ndarray:
+    def place(view: int) -> NDArray[Any]:
         scene = synthetic.draw("lake_or_pond", 2, view, seed=1, size=SMALL)
         x, y, w, h = scene.boxes[0]
         return np.array([x + w / 2, y + h / 2])
@@ -134,7 +136,7 @@ def test_metadata_has_the_fields_of_fmow() -> None:
     assert box["box"] == list(scene.boxes[0])
 
 
-def _slope(image: np.ndarray) -> float:
+def _slope(image: NDArray[Any]) -> float:
     """a where the radially averaged power of the luminance falls as f^-a."""
     grey = image.mean(axis=-1)
     side = grey.shape[0]
@@ -199,7 +201,7 @@ def test_any_seed_gives_an_image_with_its_box_inside(
         (("port", 0, 0, 0, (100, 100), "test"), "split"),
     ],
 )
-def test_unusable_arguments_are_named(arguments: tuple, said: str) -> None:
+def test_unusable_arguments_are_named(arguments: tuple[Any, ...], said: str) -> None:
     with pytest.raises(InputError, match=said):
         synthetic.draw(*arguments)
 
@@ -234,7 +236,7 @@ PLAN: dict[str, Any] = {
 }
 
 
-def test_tree_is_laid_out_as_fmow(tmp_path) -> None:
+def test_tree_is_laid_out_as_fmow(tmp_path: Path) -> None:
     root = tmp_path / "scenes"
     assert synthetic.write_tree(root, **PLAN, progress=False, workers=1) == 8
     image = root / "val" / "lake_or_pond" / "lake_or_pond_0" / "lake_or_pond_0_0_rgb.png"
@@ -247,7 +249,7 @@ def test_tree_is_laid_out_as_fmow(tmp_path) -> None:
     assert json.loads((root / "synthetic.json").read_text())["generator"] == synthetic.GENERATOR_VERSION
 
 
-def test_tree_is_resumed_and_whole_files_are_kept(tmp_path) -> None:
+def test_tree_is_resumed_and_whole_files_are_kept(tmp_path: Path) -> None:
     root = tmp_path / "scenes"
     synthetic.write_tree(root, **PLAN, progress=False, workers=2)
     before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in root.rglob("*_rgb.*")}
@@ -264,7 +266,7 @@ def test_tree_is_resumed_and_whole_files_are_kept(tmp_path) -> None:
 
 
 @pytest.mark.parametrize("change", [{"seed": 1}, {"size": 80}, {"fmt": "jpg"}, {"views": 1}])
-def test_a_tree_made_otherwise_is_refused(tmp_path, change: dict) -> None:
+def test_a_tree_made_otherwise_is_refused(tmp_path: Path, change: dict[str, Any]) -> None:
     root = tmp_path / "scenes"
     only = {**PLAN, "categories": ["runway"], "views": 3}
     synthetic.write_tree(root, **only, progress=False)
@@ -272,20 +274,20 @@ def test_a_tree_made_otherwise_is_refused(tmp_path, change: dict) -> None:
         synthetic.write_tree(root, **{**only, **change}, progress=False)
 
 
-def test_a_folder_of_something_else_is_left_alone(tmp_path) -> None:
+def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "train").mkdir()
     with pytest.raises(InputError, match="not empty"):
         synthetic.write_tree(tmp_path, **PLAN, progress=False)
     assert [path.name for path in tmp_path.iterdir()] == ["train"]
 
 
-def test_a_damaged_record_is_named(tmp_path) -> None:
+def test_a_damaged_record_is_named(tmp_path: Path) -> None:
     (tmp_path / "synthetic.json").write_text("{")
     with pytest.raises(InputError, match="damaged"):
         synthetic.write_tree(tmp_path, **PLAN, progress=False)
 
 
-def test_jpeg_trees_and_unknown_formats(tmp_path) -> None:
+def test_jpeg_trees_and_unknown_formats(tmp_path: Path) -> None:
     one = {**PLAN, "categories": ["runway"], "views": 1, "train_objects": 0}
     synthetic.write_tree(tmp_path / "scenes", **one, fmt="jpg", progress=False)
     with Image.open(tmp_path / "scenes" / "val" / "runway" / "runway_0" / "runway_0_0_rgb.jpg") as opened:

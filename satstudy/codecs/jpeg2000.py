@@ -44,17 +44,11 @@ SOC, SIZ, COM, SOT, EOC = 0xFF4F, 0xFF51, 0xFF64, 0xFF90, 0xFFD9
 
 def _copies() -> Iterator[Path]:
     """libopenjp2 as other packages of this environment carry it: Pillow's wheel, rasterio's, conda's."""
-    site = Path(PIL.__file__).resolve().parent.parent
-    places = [
-        (
-            site,
-            ["pillow.libs/*openjp2*", "PIL/.dylibs/*openjp2*", "rasterio.libs/*openjp2*", "rasterio/.dylibs/*openjp2*"],
-        ),
-        (Path(sys.prefix), ["lib/libopenjp2.so*", "lib/libopenjp2*.dylib", "Library/bin/openjp2.dll"]),
-    ]
-    for folder, patterns in places:
-        for pattern in patterns:
-            yield from sorted(folder.glob(pattern))
+    site, prefix = Path(PIL.__file__).resolve().parent.parent, Path(sys.prefix)
+    for folder in ("pillow.libs", "PIL/.dylibs", "rasterio.libs", "rasterio/.dylibs"):
+        yield from sorted((site / folder).glob("*openjp2*"))
+    for pattern in ("lib/libopenjp2.so*", "lib/libopenjp2*.dylib", "Library/bin/openjp2.dll"):
+        yield from sorted(prefix.glob(pattern))
 
 
 def _version(library: Any) -> tuple[int, ...]:
@@ -87,7 +81,7 @@ def _glymur() -> Any:
         except OSError:
             continue
         if _version(library) >= OLDEST:
-            search, glymur.config.glymur_config = glymur.config.glymur_config, lambda _: library
+            search, glymur.config.glymur_config = glymur.config.glymur_config, lambda _, found=library: found
             try:
                 importlib.reload(openjp2)
             finally:
@@ -158,8 +152,8 @@ def _size(data: bytes) -> tuple[int, int]:
 class JPEG2000:
     """JPEG 2000 by OpenJPEG through glymur. Give exactly one of `bpp`, `ratio` and `psnr`.
 
-    A codestream carries no checksum: truncation and damage to its structure are refused, a flipped bit
-    inside the coded data cannot be told and changes the pixels.
+    A codestream has no checksum: truncation and a damaged structure are refused, a bit flipped inside the
+    coded data changes the pixels unseen.
 
     Attributes
     ----------

@@ -195,7 +195,7 @@ def _sensor(radiance: Floats, view: View, coarse: Floats, rng: np.random.Generat
     # Products are delivered stretched; a dark scene of a forest stays darker than a bright one.
     low = view.stretch * low * 0.9
     high = view.stretch * high * 1.1 + (1 - view.stretch) * 0.62
-    luma = image @ np.array([0.3, 0.5, 0.2], dtype=np.float32)
+    luma = np.float32(0.3) * image[..., 0] + np.float32(0.5) * image[..., 1] + np.float32(0.2) * image[..., 2]
     image -= luma[..., None]
     image *= np.float32(view.saturation)
     image += luma[..., None]

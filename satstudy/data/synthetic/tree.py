@@ -37,7 +37,7 @@ class Planned(NamedTuple):
 
 
 def plan(
-    categories: Sequence[str] | None = None, train_objects: int = 2, val_objects: int = 4, views: int = 3,
+    categories: Sequence[str] | None = None, train_objects: int = 3, val_objects: int = 6, views: int = 2,
     size: int = 1024,
 ) -> list[Planned]:  # fmt: skip
     """All images of a tree, in the order of their names.
@@ -101,9 +101,9 @@ def write_tree(
     root: Path | str,
     *,
     categories: Sequence[str] | None = None,
-    train_objects: int = 2,
-    val_objects: int = 4,
-    views: int = 3,
+    train_objects: int = 3,
+    val_objects: int = 6,
+    views: int = 2,
     size: int = 1024,
     seed: int = 0,
     fmt: str = "png",

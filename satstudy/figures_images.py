@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from satstudy.data.images import Pixels
 from satstudy.errors import InputError
 from satstudy.labels import rate
-from satstudy.plotstyle import BLACK, WIDTH, YELLOW, styled
+from satstudy.plotstyle import BLACK, GREY, WIDTH, YELLOW, styled
 from satstudy.stitching import Grid, Interval, seams
 
 #: (label, decoded crop, bpp of the whole image's file, PSNR of the whole image or of the crop)
@@ -64,7 +65,7 @@ def crops_grid(original: Pixels, coded: Sequence[Coded]) -> Figure:
     _bare(first)
     first.imshow(original)
     first.set_title("original")
-    first.set_xlabel("24 bpp")
+    first.set_xlabel("24 bpp", fontsize=9)
     for i, (label, row) in enumerate(rows.items()):
         for j, (_, crop, bpp, psnr) in enumerate(row):
             axes = figure.add_subplot(cells[i, j + 1])
@@ -78,7 +79,7 @@ def crops_grid(original: Pixels, coded: Sequence[Coded]) -> Figure:
 
 def _shared(parts: tuple[Interval, ...]) -> list[Interval]:
     """Where two neighbouring intervals overlap."""
-    return [(b[0], a[1]) for a, b in zip(parts, parts[1:], strict=False) if b[0] < a[1]]
+    return [(b[0], a[1]) for a, b in pairwise(parts) if b[0] < a[1]]
 
 
 def _draw_grid(axes: Axes, layout: Grid, width: float) -> None:
@@ -106,7 +107,7 @@ def patch_grid(image: Pixels, layout: Grid) -> Figure:
     if image.shape[:2] != (layout.height, layout.width):
         raise InputError(f"The layout is of {layout.height}×{layout.width} pixels and the image {image.shape}.")
     corner = len(layout.rows) > 1 and len(layout.columns) > 1
-    height = 4.5 * layout.height / layout.width + 0.7 if corner else WIDTH * layout.height / layout.width + 0.7
+    height = 4.5 * layout.height / layout.width + 0.6 if corner else WIDTH * layout.height / layout.width + 0.6
     figure, panels = plt.subplots(
         1, 2 if corner else 1, figsize=(WIDTH, max(height, 3.0)), squeeze=False,
         width_ratios=(4.5, 2.3) if corner else None,
@@ -120,17 +121,17 @@ def patch_grid(image: Pixels, layout: Grid) -> Figure:
     whole.set_xlabel(f"{layout.width}×{layout.height} pixels (width×height)")
     if corner:
         _corner(figure, whole, panels[0, 1], image, layout)
-    figure.suptitle(
-        f"{len(layout)} patches of {layout.patch}×{layout.patch} px, overlap {layout.overlap} px: "
-        f"{100 * layout.repeated:.2f} % of the coded pixels are coded twice or more",
-        fontsize=10,
-    )
+    title = f"{len(layout)} patches of {layout.patch}×{layout.patch} px"
+    if layout.overlap:
+        title += f", overlap {layout.overlap} px: {100 * layout.repeated:.2f} % of the coded pixels are coded again"
+    figure.suptitle(title, fontsize=10)
     return figure
 
 
 def _corner(figure: Figure, whole: Axes, axes: Axes, image: Pixels, layout: Grid) -> None:
-    """Where the first four patches meet, six overlaps wide."""
-    y, x = ((parts[1][0] + parts[0][1]) / 2 for parts in (layout.rows, layout.columns))
+    """Where four patches meet, six overlaps wide: half-way down, at the right, next to the close-up."""
+    i, j = len(layout.rows) // 2, len(layout.columns) - 1
+    y, x = ((p[k][0] + p[k - 1][1]) / 2 for p, k in ((layout.rows, i), (layout.columns, j)))
     reach = max(16, 3 * layout.overlap)
     top, left = max(0, int(y) - reach), max(0, int(x) - reach)
     bottom, right = min(layout.height, int(y) + reach), min(layout.width, int(x) + reach)
@@ -144,10 +145,12 @@ def _corner(figure: Figure, whole: Axes, axes: Axes, image: Pixels, layout: Grid
     if layout.overlap:
         note = f"yellow: {layout.overlap} px in two patches, in four where bands cross"
     axes.set_xlabel("\n".join(textwrap.wrap(note, 34)), fontsize=9)
-    box = Rectangle((left, top), right - left, bottom - top, fill=False, edgecolor=BLACK, linewidth=1.4, zorder=5)
-    whole.add_patch(box)
+    for colour, thick in (("white", 3.0), (BLACK, 1.4)):
+        whole.add_patch(
+            Rectangle((left, top), right - left, bottom - top, fill=False, edgecolor=colour, linewidth=thick)
+        )
     for a, b in ((top, 1), (bottom, 0)):
-        link = ConnectionPatch((right, a), (0, b), "data", "axes fraction", axesA=whole, axesB=axes, linewidth=0.8)
+        link = ConnectionPatch((right, a), (0, b), "data", "axes fraction", axesA=whole, axesB=axes, color=GREY)
         figure.add_artist(link)
 
 
@@ -191,7 +194,7 @@ def seam_comparison(
         raise InputError(f"The crop {top}, {left}, {size} leaves the image of {without.shape[0]}×{without.shape[1]}.")
     if zoom < 1 or factor < 1:
         raise InputError(f"zoom = {zoom}, factor = {factor}: take 1 or more.")
-    margin, gap, foot, head = 0.45, 0.35, 0.3, 0.5
+    margin, gap, foot, head = 0.3, 0.55, 0.3, 0.52
     side = min(size * zoom / 100, (WIDTH - 2 * margin - gap) / 2)
     count = 1 if original is None else 2
     inches = 2 * side + 2 * margin + gap, count * (side + head) + foot
@@ -208,8 +211,8 @@ def seam_comparison(
             axes = figure.add_axes(box)
             _bare(axes)
             axes.imshow(pixels, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-            axes.set_title(label, pad=14)
-            _arrows(axes, marks, top, left, size, "none" if j and layout_with else BLACK)
+            axes.set_title(label, pad=16)
+            _arrows(axes, marks, top, left, size, "white" if j and layout_with else BLACK)
     return figure
 
 

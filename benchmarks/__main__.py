@@ -1,0 +1,36 @@
+"""`python -m benchmarks [NAME …]`: all of them, or those named."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+
+from benchmarks import fuzz, memory, mismatch, speed
+
+ALL = {
+    "speed": speed.main,
+    "transforms": speed.transforms,
+    "mismatch": mismatch.main,
+    "mismatch-paper": lambda: mismatch.main(paper=True),
+    "fuzz": fuzz.main,
+    "memory": memory.main,
+    "memory-paper": lambda: memory.main("paper"),
+}
+
+
+def main() -> None:
+    warnings.filterwarnings("ignore", message="`torch.jit")
+    arguments = sys.argv[1:]
+    if arguments[:1] == ["memory-one"]:
+        memory.one(int(arguments[1]), arguments[2], arguments[3])
+    elif arguments[:1] == ["fuzz-worker"]:
+        fuzz.worker(int(arguments[1]), int(arguments[2]))
+    else:
+        for name in arguments or ["speed", "transforms", "mismatch", "fuzz", "memory"]:
+            if name not in ALL:
+                raise SystemExit(f"There is no benchmark {name!r}: take {', '.join(ALL)}.")
+            ALL[name]()
+
+
+if __name__ == "__main__":
+    main()

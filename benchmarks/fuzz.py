@@ -1,0 +1,153 @@
+"""Mutated, truncated and random files, decoded in a process with a memory limit.
+
+A file that is not the original must be refused or, where the change did not touch what is decoded, give
+the same pixels: never a crash, a hang, or another image without an error.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import subprocess
+import sys
+import time
+import zlib
+from typing import Any
+
+import numpy as np
+
+from benchmarks.common import save
+
+LIMIT = 6 * 2**30  #: bytes of address space, most of which PyTorch reserves and never uses
+PIXELS = 4 * 10**6  #: a caller's own limit, as a server would set it
+SECONDS = 20.0  #: more than any file of this size may take
+
+
+def mutate(data: bytes, rng: np.random.Generator) -> bytes:
+    """One hostile file."""
+    out = bytearray(data)
+    kind = int(rng.integers(8))
+    if kind == 0:
+        return bytes(out[: int(rng.integers(len(out)))])
+    if kind == 1:
+        return rng.bytes(int(rng.integers(1, 400)))
+    if kind == 2:
+        return b"SaT\x01" + rng.bytes(int(rng.integers(1, 200)))
+    if kind == 3:
+        return bytes(out) + rng.bytes(int(rng.integers(1, 50)))
+    if kind == 4:
+        a, b = sorted(rng.integers(len(out), size=2).tolist())
+        return bytes(out[:a] + out[b:])
+    for _ in range(int(rng.integers(1, 6))):
+        # Half of the changes fall into the header.
+        end = len(out) if rng.integers(2) else min(60, len(out))
+        out[int(rng.integers(end))] = int(rng.integers(256))
+    if kind >= 6:
+        # The attacker knows the format: checksums are made right again.
+        out = bytearray(_resealed(bytes(out)))
+    return bytes(out)
+
+
+def _resealed(data: bytes) -> bytes:
+    """The same bytes with the checksums of index and header corrected, as far as they can be found."""
+    from satstudy import container
+
+    cursor = container._Cursor(memoryview(data))
+    try:
+        cursor.take(13)
+        height, width, tile, overlap, group, notes = (cursor.varint() for _ in range(6))
+        cursor.take(notes)
+        header = container.Header(height, width, "seamless", max(16, tile), min(overlap, 15), max(1, group), b"")
+        out, entries = bytearray(data), []
+        for _ in range(min(1000, int(np.prod(header.shape())))):
+            length = cursor.varint()
+            entries.append((cursor.at, length))
+            cursor.take(4)
+        end = cursor.at
+        at = end + 4
+        for place, length in entries:
+            out[place : place + 4] = zlib.crc32(data[at : at + length]).to_bytes(4, "little")
+            at += length
+        out[end : end + 4] = zlib.crc32(bytes(out[:end])).to_bytes(4, "little")
+        return bytes(out)
+    except Exception:
+        return data
+
+
+def worker(seed: int, count: int) -> None:
+    """Decode `count` hostile files; prints a JSON line of counts at the end."""
+    import torch
+
+    from benchmarks.speed import _shipped
+    from satstudy.codecs import LearnedCodec
+    from satstudy.data import synthetic
+    from satstudy.errors import InputError
+
+    torch.set_num_threads(1)
+    image = synthetic.draw("stadium", 0, 0, 0, (200, 200)).image
+    codecs = [
+        LearnedCodec(_shipped(), "blend", 64, 8),
+        LearnedCodec(_shipped(), "seamless", 64),
+        LearnedCodec(_shipped(), "independent", 128),
+    ]
+    files = [codec.encode(image, {"crs": "EPSG:32614"}) for codec in codecs]
+    pixels = [codec.decode(data) for codec, data in zip(codecs, files, strict=True)]
+    resource.setrlimit(resource.RLIMIT_AS, (LIMIT, LIMIT))
+    rng = np.random.default_rng(seed)
+    counts: dict[str, Any] = {"refused": 0, "same": 0, "forged": 0, "silent": 0, "other": 0, "slowest": 0.0}
+    for _ in range(count):
+        which = int(rng.integers(len(files)))
+        hostile = mutate(files[which], rng)
+        start = time.perf_counter()
+        try:
+            decoded = codecs[which].decode(hostile, max_pixels=PIXELS)
+            if decoded.shape == pixels[which].shape and (decoded == pixels[which]).all():
+                counts["same"] += 1
+            elif _resealed(hostile) == hostile and hostile[:3] == b"SaT" and _valid(hostile):
+                # Whole in itself: another file, not a damaged one. No format can tell it from an honest one.
+                counts["forged"] += 1
+            else:
+                counts["silent"] += 1
+        except InputError:
+            counts["refused"] += 1
+        except Exception as error:
+            counts["other"] += 1
+            print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        counts["slowest"] = max(counts["slowest"], time.perf_counter() - start)
+    print(json.dumps(counts))
+
+
+def _valid(data: bytes) -> bool:
+    from satstudy import container
+    from satstudy.errors import InputError
+
+    try:
+        file = container.read(data)
+        for index in range(len(file.spans)):
+            file.stream(index)
+        return True
+    except InputError:
+        return False
+
+
+def main(total: int = 10_000, parts: int = 10) -> None:
+    sums: dict[str, Any] = {}
+    crashes = hangs = 0
+    for part in range(parts):
+        command = [sys.executable, "-m", "benchmarks", "fuzz-worker", str(part), str(total // parts)]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS * total / parts)
+        except subprocess.TimeoutExpired:
+            hangs += 1
+            continue
+        if done.returncode:
+            crashes += 1
+            print(done.stderr[-2000:], file=sys.stderr)
+            continue
+        print(done.stderr, end="", file=sys.stderr)
+        for key, value in json.loads(done.stdout.splitlines()[-1]).items():
+            sums[key] = max(sums.get(key, 0), value) if key == "slowest" else sums.get(key, 0) + value
+        print(part, done.stdout.splitlines()[-1], flush=True)
+    save("fuzz", {"files": total, "crashes": crashes, "hangs": hangs, **sums})
+    if crashes or hangs or sums.get("silent") or sums.get("other"):
+        raise SystemExit(1)

@@ -1,0 +1,268 @@
+"""Every table of the study as a pandas frame of text, from result frames alone, and as markdown.
+
+Estimates with a 95 % interval are written "80.7 [78.1, 83.0]". The paper's own numbers are in `reported`.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+
+import pandas as pd
+
+from satstudy import comparison, metrics
+from satstudy.blending import checked
+from satstudy.data import manifests
+from satstudy.errors import InputError
+from satstudy.labels import codec_name, condition_labels, db, interval, matrix_cells, rate, require
+from satstudy.markdown import markdown, provenance
+from satstudy.reported import (
+    SPLIT_SIZES,
+    TABLE_2_TRAINED,
+    TABLE_2_VALIDATED,
+    Reported,
+    paper_table_1,
+    paper_table_2,
+)
+
+__all__ = [
+    "bd_table", "markdown", "paper_table_1", "paper_table_2", "provenance", "rd_table", "seams_table", "splits_table",
+    "table_1", "table_2", "weights_table",
+]  # fmt: skip
+
+
+# --- Rate and distortion --------------------------------------------------------------------------------
+
+
+def table_1(
+    frame: pd.DataFrame,
+    domain: str = "learned",
+    natural: str = "learned-natural",
+    *,
+    psnr: float | None = None,
+    objects: Mapping[str, Hashable] | None = None,
+) -> pd.DataFrame:
+    """What training on the domain saves at equal PSNR, beside the paper's Table 1.
+
+    Rates here are read off the mean curves at one PSNR (`comparison.rate_saved_at_psnr`). The paper compares
+    two points whose PSNR differs by 0.12 dB; what it saves is worked out from these as they are.
+
+    Parameters
+    ----------
+    psnr : in dB; by default the middle of what both curves reach
+
+    Raises
+    ------
+    InputError
+        A codec is not in the frame, or both share no PSNR.
+    """
+    columns = ("image", "codec", "setting", "bpp", "psnr")
+    require(frame, columns, "The rate-distortion table", "run `evaluate` first")
+    found = comparison.rate_saved_at_psnr(frame, domain, natural, psnr, objects=objects)
+    paper = paper_table_1()
+    (_, psnr_n, bpp_n), (_, psnr_d, bpp_d) = paper.itertuples(index=False)
+    rows = [
+        ("natural images", f"{psnr_n:.2f}", rate(bpp_n), "", f"{found.psnr:.2f}", rate(found.bpp_b), ""),
+        (
+            "overhead images",
+            f"{psnr_d:.2f}",
+            rate(bpp_d),
+            f"{100 * (1 - bpp_d / bpp_n):.0f}",
+            f"{found.psnr:.2f}",
+            rate(found.bpp_a),
+            interval(found.saved, found.low, found.high, 0),
+        ),
+    ]
+    names = ["PSNR in dB", "bpp", "rate saved in %"]
+    headings = ["trained on", *(f"paper: {n}" for n in names), *(f"here: {n}" for n in names)]
+    return pd.DataFrame(rows, columns=headings)
+
+
+def rd_table(
+    frame: pd.DataFrame, *, objects: Mapping[str, Hashable] | None = None, n: int = 1000, times: bool = False
+) -> pd.DataFrame:
+    """Means over images of each codec and setting, with bootstrap intervals over images.
+
+    Parameters
+    ----------
+    objects : image → the object it shows; images of one object are then drawn together
+    times : also seconds per megapixel to encode and decode, medians over images
+    """
+    columns = ("image", "codec", "setting", "bpp", "psnr", "ms_ssim")
+    require(frame, columns, "The rate-distortion table", "run `evaluate` first")
+    means = comparison.mean_curves(frame)
+    clusters = None if objects is None else [objects[name] for name in sorted(set(frame["image"]))]
+    rows = []
+    for curve in means.to_dict("records"):
+        part = frame[(frame["codec"] == curve["codec"]) & (frame["setting"] == curve["setting"])].sort_values("image")
+        rates, quality = (
+            metrics.bootstrap_interval(part[c].to_numpy(), clusters=clusters, n=n) for c in ("bpp", "psnr")
+        )
+        row = {
+            "codec": codec_name(curve["codec"]),
+            "setting": curve["setting"],
+            "bpp": interval(*rates, 2 if rates.value >= 0.1 else 3),
+            "PSNR in dB": interval(*quality, 1),
+            "MS-SSIM in dB": "–" if math.isnan(curve["ms_ssim"]) else f"{db(curve['ms_ssim']):.1f}",
+        }
+        if times:
+            require(part, ("encode_s", "decode_s", "height", "width"), "The table", "run `evaluate` first")
+            pixels = part["height"] * part["width"] / 1e6
+            for name in ("encode", "decode"):
+                row[f"{name} in s/Mpx"] = f"{(part[f'{name}_s'] / pixels).median():.2g}"
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def bd_table(table: pd.DataFrame) -> pd.DataFrame:
+    """BD-rates of `comparison.bd_rates` or `comparison.by_category`, with what they were computed over."""
+    columns = ("codec", "reference", "bd_rate", "low", "high", "psnr_low", "psnr_high", "images")
+    require(table, columns, "The BD-rate table", "run `bd_rates` first")
+    rows = []
+    for row in table.to_dict("records"):
+        against = f"BD-rate against {codec_name(row['reference'])} in %"
+        span = "–" if math.isnan(row["psnr_low"]) else f"{row['psnr_low']:.1f}–{row['psnr_high']:.1f}"
+        rows.append(
+            {
+                **({"category": row["category"].replace("_", " ")} if "category" in row else {}),
+                "codec": codec_name(row["codec"]),
+                against: interval(row["bd_rate"], row["low"], row["high"]),
+                "PSNR compared, in dB": span,
+                "images": str(row["images"]),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+# --- Seams ----------------------------------------------------------------------------------------------
+
+TILINGS = {"independent": "side by side", "blend": "overlap", "seamless": "seamless"}
+
+
+def seams_table(frame: pd.DataFrame) -> pd.DataFrame:
+    """Means over images of each λ and tiling: what it costs against patches side by side, and the seams left.
+
+    The bits are those of all images together; the seam ratio is the gradient at the seams of the decoded
+    image over that of the original (`blending.seam_ratio`), 1 where no seam shows. Means leave out images of
+    one patch, which have no seam.
+
+    Parameters
+    ----------
+    frame : the seam frame, as `blending.checked` takes it
+    """
+    frame = checked(frame)
+    alone = frame[frame["tiling"] == "independent"].groupby("lam")["bytes"].sum()
+    rows = []
+    order = [frame["lam"], frame["tiling"].map(list(TILINGS).index), frame["overlap"], frame["weighting"]]
+    for _, part in frame.groupby(order):
+        lam, tiling, weighting, overlap = (str(part[c].iloc[0]) for c in ("lam", "tiling", "weighting", "overlap"))
+        more = 100 * (part["bytes"].sum() / alone.get(part["lam"].iloc[0], math.nan) - 1)
+        rows.append(
+            {
+                "λ": f"{float(lam):g}",
+                "tiling": f"overlap {overlap} px, {weighting}" if tiling == "blend" else TILINGS[tiling],
+                "bpp": f"{part['bpp'].mean():.3f}",
+                "bits against side by side in %": interval(more, math.nan, math.nan),
+                "PSNR in dB": interval(part["psnr"].mean(), math.nan, math.nan, 2),
+                "near seams": interval(part["psnr_near"].mean(), math.nan, math.nan, 2),
+                "away from seams": interval(part["psnr_away"].mean(), math.nan, math.nan, 2),
+                "seam ratio": interval(part["ratio"].mean(), math.nan, math.nan, 2),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+# --- Accuracy -------------------------------------------------------------------------------------------
+
+
+def _nearest(conditions: pd.DataFrame, known: Sequence[Reported]) -> dict[str, Reported]:
+    """Condition → the paper's of the same codec at the nearest rate, in log; none where the paper has no such codec."""
+    found = {}
+    for row in conditions.to_dict("records"):
+        alike = [r for r in known if r.codec == row["codec"]]
+        if alike:
+            bpp = row["bpp"] if row["codec"] != "original" else 24.0
+            found[row["condition"]] = min(alike, key=lambda r, b=bpp: abs(math.log(r.bpp / b)))  # type: ignore[misc]
+    return found
+
+
+def table_2(matrix: pd.DataFrame, conditions: pd.DataFrame, *, paper: bool = True) -> pd.DataFrame:
+    """Accuracy in % with intervals, columns trained on, rows validated on, beside the paper's Table 2.
+
+    The paper's number stands in brackets: "80.7 [78.1, 83.0] (80.67)". It is that of the same codec at the
+    nearest rate, which the heading names; its data, classes and network are others.
+
+    Parameters
+    ----------
+    matrix, conditions : as `labels.matrix_cells` takes them
+    paper : False leaves the paper's numbers out
+    """
+    cells, names = matrix_cells(matrix, conditions), condition_labels(conditions)
+    accuracy, low, high = cells["accuracy"], cells["low"], cells["high"]
+    reported = paper_table_2()
+    rows = _nearest(conditions, TABLE_2_VALIDATED) if paper else {}
+    columns = _nearest(conditions, TABLE_2_TRAINED) if paper else {}
+
+    def heading(condition: str, of_paper: dict[str, Reported]) -> str:
+        match = of_paper.get(condition)
+        same = match is None or match.codec == "original"
+        return names[condition] if match is None or same else f"{names[condition]} (paper: {match.name})"
+
+    def cell(validated: str, trained: str) -> str:
+        value, *bounds = (part[trained].to_dict()[validated] for part in (accuracy, low, high))
+        text = interval(value, bounds[0], bounds[1])
+        if validated in rows and trained in columns and text != "–":
+            text += f" ({reported[columns[trained].name].to_dict()[rows[validated].name]:.2f})"
+        return text
+
+    return pd.DataFrame(
+        [[cell(v, t) for t in accuracy.columns] for v in accuracy.index],
+        index=pd.Index([heading(v, rows) for v in accuracy.index], name="validated on"),
+        columns=pd.Index([heading(t, columns) for t in accuracy.columns], name="trained on"),
+    )
+
+
+# --- Data and weights -----------------------------------------------------------------------------------
+
+#: Metadata of weights that a table shows, where any has them, and how it calls them.
+WEIGHTS = {
+    "name": "weights", "domain": "domain", "lam": "λ", "N": "N", "M": "M", "steps": "steps", "data": "trained on",
+    "fingerprint": "fingerprint", "commit": "commit",
+}  # fmt: skip
+
+
+def weights_table(metadata: Iterable[Mapping[str, str]]) -> pd.DataFrame:
+    """What is known of each set of weights: the text of `zoo.metadata`, and `name` and `fingerprint` if added.
+
+    Raises
+    ------
+    InputError
+        No weights.
+    """
+    entries = list(metadata)
+    if not entries:
+        raise InputError("There are no weights to list: train some, or give those that ship.")
+    shown = [key for key in WEIGHTS if any(entry.get(key) for entry in entries)]
+    entries.sort(key=lambda e: (e.get("domain", ""), float(e.get("lam", "nan"))))
+    rows = [[_number(entry.get(key, "–")) for key in shown] for entry in entries]
+    return pd.DataFrame(rows, columns=[WEIGHTS[key] for key in shown])
+
+
+def _number(text: str) -> str:
+    """Long whole numbers with their thousands apart: "12,500"."""
+    return f"{int(text):,}" if re.fullmatch(r"\d{4,9}", text) else text
+
+
+def splits_table(manifest: pd.DataFrame) -> pd.DataFrame:
+    """Images, objects and categories of each split, beside the paper's number of images.
+
+    val-compress includes train-class and val-class, as in the paper.
+    """
+    require(manifest, manifests.COLUMNS, "The manifest", "make it again")
+    rows = []
+    for name in manifests.SPLITS:
+        part = manifests.subset(manifest, name)
+        counts = (len(part), part["object"].nunique(), part["category"].nunique(), SPLIT_SIZES[name])
+        rows.append((name, *(f"{count:,}" for count in counts)))
+    return pd.DataFrame(rows, columns=["split", "images", "objects", "categories", "images in the paper"])

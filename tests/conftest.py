@@ -1,0 +1,87 @@
+"""What several tests share: a tiny model that codes something, its checkpoint, and small images."""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Small tensors are faster on one thread, and two tests at a time do not fight for cores."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def _make_model(seed: int = 0, N: int = 8, M: int = 12):
+    """An untrained model whose latents, hyper-latents, means and scales all spread over several levels."""
+    import torch
+
+    from satstudy.model import build
+
+    generator = torch.Generator().manual_seed(seed)
+    model = build(N, M)
+    with torch.no_grad():
+        for name, p in model.named_parameters():
+            if name.endswith("weight") and p.dim() == 4:
+                fan = p.shape[1] * p.shape[2] * p.shape[3] if "g_s" not in name and "h_s" not in name else (
+                    p.shape[0] * p.shape[2] * p.shape[3] / (4 if p.shape[2] == 5 else 1)
+                )  # fmt: skip
+                p.copy_(torch.randn(p.shape, generator=generator) * fan**-0.5)
+            elif name.endswith("bias") and p.dim() == 1:
+                p.copy_(torch.randn(p.shape, generator=generator) * 0.1)
+        # GDN near the identity, so that the latents follow the image.
+        for name, p in model.named_parameters():
+            if name.endswith("gamma"):
+                p.mul_(0.3)
+        model.g_a[6].weight.mul_(3.6)
+        model.g_s[6].weight.mul_(0.03)
+        model.g_s[6].bias.fill_(0.5)
+        model.h_a[4].weight.mul_(4)
+        model.entropy_parameters[4].weight[:M].mul_(0.8)
+        model.entropy_parameters[4].bias[:M].add_(2.5)
+        for i, bias in enumerate(model.entropy_bottleneck.biases):
+            bias.copy_(torch.rand(bias.shape, generator=generator) - 0.5 if i else bias * 0)
+        model.entropy_bottleneck._update_quantiles()
+    return model.eval()
+
+
+@pytest.fixture(scope="session")
+def make_model() -> Callable:
+    """`make_model(seed, N, M)`: an untrained model whose every part matters to the coded bits."""
+    return _make_model
+
+
+@pytest.fixture(scope="session")
+def tiny_model():
+    """N = 8, M = 12; not to be changed."""
+    return _make_model()
+
+
+@pytest.fixture
+def checkpoint(tiny_model, tmp_path):
+    """The tiny model, saved and loaded."""
+    from satstudy import zoo
+    from satstudy.entropy import hyper_tables
+
+    path = tmp_path / "tiny.safetensors"
+    zoo.save(path, tiny_model, {"N": "8", "M": "12", "lam": "0.01"}, hyper_tables(tiny_model))
+    return zoo.load(path)
+
+
+@pytest.fixture(scope="session")
+def picture() -> Callable:
+    """`picture(height, width, seed)`: uint8 (height, width, 3), soft shapes with some grain."""
+
+    def draw(height: int, width: int, seed: int = 0):
+        rng = np.random.default_rng([seed, height, width])
+        y, x = np.mgrid[:height, :width]
+        waves = [np.sin((y * a + x * b) / 9 + c) for a, b, c in rng.uniform(-1, 1, (3, 3)) * [1, 1, 3]]
+        grain = rng.normal(0, 12, (height, width, 3))
+        return np.clip(128 + 60 * np.stack(waves, -1) + grain, 0, 255).astype(np.uint8)
+
+    return draw

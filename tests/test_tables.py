@@ -1,0 +1,276 @@
+"""Tables say what the frames say, with intervals, and what the paper says beside it."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from satstudy import labels, metrics, reported, tables
+from satstudy.blending import COLUMNS as SEAM_COLUMNS
+from satstudy.errors import InputError
+
+
+def rd_frame(images=6, codecs=("jpeg", "learned", "learned-natural")):
+    rng, rows = np.random.default_rng(0), []
+    better = {"learned": 1.0, "learned-natural": 0.0, "jpeg": -2.0, "jpeg2000": -0.5}
+    for i in range(images):
+        ease = rng.normal(0, 1)
+        for codec in codecs:
+            for q in range(4):
+                bpp = 0.05 * 2**q * rng.uniform(0.97, 1.03)
+                psnr = 24 + 3 * q + better[codec] + ease
+                size = {"bytes": int(bpp * 65536 / 8), "height": 256, "width": 256, "category": "abc"[i % 3]}
+                rows.append({"image": f"i{i}", "codec": codec, "setting": f"q={q}", "bpp": bpp, "psnr": psnr, **size})
+    return pd.DataFrame(rows).assign(ms_ssim=0.9, encode_s=0.065536, decode_s=0.131072)
+
+
+CONDITIONS = pd.DataFrame(
+    [
+        ("low", "learned", "lam=0.0018", 0.023, 25.0),
+        ("high", "learned", "lam=0.013", 0.7, 32.0),
+        ("jpeg", "jpeg", "quality=75", 0.8, 33.0),
+        ("raw", "original", "", 24.0, math.inf),
+        ("webp", "webp", "quality=50", 0.5, 31.0),
+    ],
+    columns=["condition", "codec", "setting", "bpp", "psnr"],
+)
+MATRIX = pd.DataFrame(
+    [
+        ("high", "low", 0.25, 0.2, 0.3),
+        ("high", "high", 0.80668, 0.7814, 0.83),
+        ("jpeg", "webp", 0.5, math.nan, math.nan),
+    ],
+    columns=["trained_on", "validated_on", "accuracy", "low", "high"],
+)
+
+
+# --- The paper's numbers --------------------------------------------------------------------------------
+
+
+def test_the_papers_tables_are_the_papers():
+    table = tables.paper_table_2()
+    assert table.shape == (8, 4)
+    assert table.loc["LC 0.67 bpp", "LC 0.67 bpp"] == 80.67
+    assert table.loc["LC 0.02 bpp", "LC 0.67 bpp"] == 27.12  # validated on the low rate, trained on the high one
+    assert table.loc["uncompressed", "JPEG 0.77 bpp"] == 91.29
+    assert list(tables.paper_table_1()["PSNR in dB"]) == [32.80, 32.92]
+    assert [len(row) for row in reported.TABLE_2] == [4] * 8
+
+
+def test_in_the_papers_table_each_classifier_but_one_is_best_where_it_was_trained_or_next_to_it():
+    # Guards against rows and columns being swapped: JPEG's best is a JPEG row, and so on.
+    best = tables.paper_table_2().idxmax()
+    assert best["LC 0.02 bpp"] == "LC 0.02 bpp"
+    assert best["LC 0.67 bpp"] == "LC 0.67 bpp"
+    assert best["LC-ImageNet 0.84 bpp"] == "LC-ImageNet 0.84 bpp"
+    assert best["JPEG 0.77 bpp"].startswith("JPEG")
+
+
+def test_the_papers_numbers_are_not_of_one_run():
+    # PAPER: most percentages are no multiple of 1/378, so they must be means over runs.
+    of_one_run = {round(100 * k / 378, 2) for k in range(379)}
+    cells = tables.paper_table_2().to_numpy().ravel()
+    assert sum(round(v, 2) in of_one_run for v in cells) < len(cells) / 2
+
+
+# --- Tables of results ----------------------------------------------------------------------------------
+
+
+def test_table_1_compares_at_one_psnr_and_agrees_with_the_metric():
+    frame = rd_frame()
+    table = tables.table_1(frame, psnr=29.0)
+    assert list(table["trained on"]) == ["natural images", "overhead images"]
+    assert list(table["here: PSNR in dB"]) == ["29.00", "29.00"]
+    means = frame.groupby(["codec", "setting"])[["bpp", "psnr"]].mean()
+    rates = [metrics.rate_at_psnr(*means.loc[c].to_numpy().T, 29.0) for c in ("learned-natural", "learned")]
+    assert list(table["here: bpp"]) == [labels.rate(r) for r in rates]
+    saved = table["here: rate saved in %"][1]
+    assert float(saved.split()[0]) == round(100 * (1 - rates[1] / rates[0]))
+    assert list(table["paper: bpp"]) == ["0.84", "0.67"]
+    assert table["paper: rate saved in %"][1] == "20"
+
+
+def test_table_1_says_what_is_missing():
+    with pytest.raises(InputError, match="learned-natural"):
+        tables.table_1(rd_frame(codecs=("jpeg", "learned")))
+    with pytest.raises(InputError, match="lacks the columns psnr"):
+        tables.table_1(rd_frame().drop(columns="psnr"))
+
+
+def test_rd_table_has_a_row_for_each_setting_with_intervals():
+    frame = rd_frame()
+    table = tables.rd_table(frame, n=200, times=True)
+    assert len(table) == 12
+    assert set(table["codec"]) == {"JPEG", "learned", "learned (natural)"}
+    row = table[(table["codec"] == "JPEG") & (table["setting"] == "q=0")].iloc[0]
+    part = frame[(frame["codec"] == "jpeg") & (frame["setting"] == "q=0")]
+    value, bounds = row["PSNR in dB"].split(" ", 1)
+    low, high = map(float, bounds.strip("[]").split(", "))
+    assert float(value) == round(part["psnr"].mean(), 1)
+    assert low < float(value) < high
+    assert row["MS-SSIM in dB"] == "10.0"
+    assert row["encode in s/Mpx"] == "1"
+    assert row["decode in s/Mpx"] == "2"
+
+
+def test_rd_table_of_small_images_has_no_ms_ssim():
+    assert set(tables.rd_table(rd_frame().assign(ms_ssim=math.nan), n=50)["MS-SSIM in dB"]) == {"–"}
+
+
+def test_bd_table_writes_signs_and_missing_numbers():
+    frame = pd.DataFrame(
+        [("learned", "jpeg2000", -12.34, -20, -1, 22, 30, 5), ("avif", "jpeg2000", *[math.nan] * 5, 5)],
+        columns=["codec", "reference", "bd_rate", "low", "high", "psnr_low", "psnr_high", "images"],
+    )
+    table = tables.bd_table(frame)
+    assert list(table.iloc[:, 1]) == ["−12.3 [−20.0, −1.0]", "–"]
+    assert list(table["PSNR compared, in dB"]) == ["22.0–30.0", "–"]
+    assert "category" in tables.bd_table(frame.assign(category="crop_field"))
+    with pytest.raises(InputError, match="bd_rates"):
+        tables.bd_table(frame.head(0))
+
+
+def test_table_2_has_intervals_and_the_papers_nearest_number():
+    table = tables.table_2(MATRIX, CONDITIONS)
+    assert list(table.columns) == ["learned 0.70 bpp (paper: LC 0.67 bpp)", "JPEG 0.80 bpp (paper: JPEG 0.77 bpp)"]
+    low, high, webp = table.index
+    assert (low, webp) == ("learned 0.023 bpp (paper: LC 0.02 bpp)", "WebP 0.50 bpp")
+    assert table.loc[high, table.columns[0]] == "80.7 [78.1, 83.0] (80.67)"
+    assert table.loc[low, table.columns[0]] == "25.0 [20.0, 30.0] (27.12)"
+    assert table.loc[low, table.columns[1]] == "–"  # not measured: the paper's number alone would mislead
+    assert table.loc[webp, table.columns[1]] == "50.0"  # no interval, and no such codec in the paper
+    plain = tables.table_2(MATRIX, CONDITIONS, paper=False)
+    assert plain.loc["learned 0.70 bpp", "learned 0.70 bpp"] == "80.7 [78.1, 83.0]"
+
+
+def test_a_matrix_by_seed_is_averaged_and_has_no_interval():
+    by_seed = pd.DataFrame(
+        [("high", "high", 0, 0.8), ("high", "high", 1, 0.7)], columns=["trained_on", "validated_on", "seed", "accuracy"]
+    )
+    assert tables.table_2(by_seed, CONDITIONS, paper=False).iloc[0, 0] == "75.0"
+
+
+def test_uncompressed_images_stand_beside_the_papers_uncompressed_row():
+    raw = pd.DataFrame([("jpeg", "raw", 0.9)], columns=["trained_on", "validated_on", "accuracy"])
+    for bpp in (24.0, math.nan):
+        conditions = CONDITIONS.assign(bpp=CONDITIONS["bpp"].where(CONDITIONS["condition"] != "raw", bpp))
+        assert tables.table_2(raw, conditions).iloc[0, 0] == "90.0 (91.29)"
+
+
+def test_table_2_says_what_is_missing():
+    with pytest.raises(InputError, match="does not describe webp"):
+        tables.table_2(MATRIX, CONDITIONS[CONDITIONS["condition"] != "webp"])
+    with pytest.raises(InputError, match="no rows"):
+        tables.table_2(MATRIX.head(0), CONDITIONS)
+    with pytest.raises(InputError, match="stands twice"):
+        tables.table_2(MATRIX, pd.concat([CONDITIONS, CONDITIONS.head(1)]))
+
+
+def test_seams_table_gives_bits_against_patches_side_by_side():
+    tilings = [("seamless", "none", 0, 950), ("blend", "ramp", 8, 1060), ("independent", "none", 0, 1000)]
+    rows = [
+        (f"i{i}", 0.013, tiling, weighting, 256, overlap, size * (i + 1), 0.5, 30.0, 29.5, 30.1, 1.2, 1.0)
+        for i in range(2)
+        for tiling, weighting, overlap, size in tilings
+    ]
+    frame = pd.DataFrame(rows, columns=SEAM_COLUMNS)
+    table = tables.seams_table(frame)
+    assert list(table["tiling"]) == ["side by side", "overlap 8 px, ramp", "seamless"]
+    assert list(table["bits against side by side in %"]) == ["0.0", "6.0", "−5.0"]
+    assert set(table["seam ratio"]) == {"1.20"}
+    # `none` read from a CSV as missing, and no independent patches to compare with
+    alone = tables.seams_table(frame[frame["tiling"] == "seamless"].assign(weighting=None))
+    assert list(alone["bits against side by side in %"]) == ["–"]
+    with pytest.raises(InputError, match="lacks images"):
+        tables.seams_table(frame.iloc[1:])
+    with pytest.raises(InputError, match="tiling 'x'"):
+        tables.seams_table(frame.assign(tiling="x"))
+
+
+def test_splits_table_counts_images_objects_and_categories():
+    rows = [("a/1", "a", "a1", "train-compress"), ("b/1", "b", "b1", "val-compress"), ("b/2", "b", "b1", "train-class")]
+    table = tables.splits_table(pd.DataFrame(rows, columns=["path", "category", "object", "split"]))
+    val = table[table["split"] == "val-compress"].iloc[0]
+    assert (val["images"], val["objects"], val["categories"], val["images in the paper"]) == ("2", "1", "1", "1,929")
+    assert list(table["images"]) == ["1", "2", "1", "0"]
+    with pytest.raises(InputError, match="lacks the columns object"):
+        tables.splits_table(pd.DataFrame(columns=["path", "category", "split"]))
+
+
+def test_weights_table_shows_what_is_known():
+    table = tables.weights_table(
+        [{"lam": "0.013", "N": "64", "steps": "12500"}, {"lam": "0.0018", "N": "64", "arch": "mbt2018"}]
+    )
+    assert list(table.columns) == ["λ", "N", "steps"]
+    assert list(table["λ"]) == ["0.0018", "0.013"]
+    assert list(table["steps"]) == ["–", "12,500"]
+    with pytest.raises(InputError, match="no weights"):
+        tables.weights_table([])
+
+
+# --- Words and markdown ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "high", "digits", "expected"),
+    [
+        (80.668, 78.14, 83.0, 1, "80.7 [78.1, 83.0]"),
+        (-0.04, -1.26, 0.5, 1, "0.0 [−1.3, 0.5]"),
+        (5, math.nan, math.nan, 0, "5"),
+        (math.nan, 1, 2, 1, "–"),
+        (math.inf, math.nan, math.nan, 1, "inf"),
+    ],
+)
+def test_intervals_are_written_for_readers(value, low, high, digits, expected):
+    assert labels.interval(value, low, high, digits) == expected
+
+
+def test_rates_keep_two_digits_where_they_are_small():
+    assert [labels.rate(r) for r in (0.67, 1.0, 0.0234, 0.003, 24)] == ["0.67", "1.00", "0.023", "0.003", "24.00"]
+
+
+def test_ms_ssim_in_decibels():
+    assert labels.db(0.99) == pytest.approx(20)
+    assert labels.db(1) == math.inf
+
+
+def test_conditions_of_one_codec_and_rate_are_told_apart_by_their_setting():
+    two = CONDITIONS.head(2).assign(bpp=0.5)
+    names = labels.condition_labels(two)
+    assert list(names.values()) == ["learned 0.50 bpp (lam=0.0018)", "learned 0.50 bpp (lam=0.013)"]
+
+
+def test_markdown_aligns_numbers_and_escapes_what_would_break_the_table():
+    table = pd.DataFrame({"a|b": ["x|y", "p_q\nr"], "n": [1.5, math.nan], "i": ["−1.0 [−2.0, 0.0] (3.1)", "–"]})
+    text = tables.markdown(table, "A *caption*")
+    lines = text.splitlines()
+    assert lines[0] == r"*A \*caption\**"
+    assert lines[2] == r"| a\|b | n | i |"
+    assert lines[3] == "| :--- | ---: | ---: |"
+    assert lines[4].startswith(r"| x\|y | 1.5 |")
+    assert lines[5] == r"| p\_q r | – | – |"
+    assert text.endswith("\n")
+
+
+def test_markdown_keeps_a_named_index_and_equal_decimals():
+    text = tables.markdown(tables.paper_table_2())
+    assert text.startswith("| validated on | LC 0.02 bpp |")
+    assert "| LC 1.07 bpp | 26.90 | 78.81 |" in text
+    assert "*" not in tables.markdown(tables.paper_table_1())
+
+
+def test_an_empty_table_is_a_heading():
+    assert tables.markdown(pd.DataFrame(columns=["a"])).splitlines() == ["| a |", "| :--- |"]
+
+
+def test_provenance_names_profile_commit_and_weights():
+    weights = [("a-0.0018", "00ff"), ("b-0.013", "11ee")]
+    line = tables.provenance("reference", "0123456789", weights)
+    assert line == (
+        "Made by profile `reference` at commit `0123456789` with weights `a-0.0018` (fingerprint `00ff`), "
+        "`b-0.013` (fingerprint `11ee`)."
+    )
+    line = tables.provenance("smoke", "0123456789+", synthetic=True)
+    assert "`0123456789` and uncommitted changes without trained weights, from synthetic scenes." in line
+    assert "an unknown commit" in tables.provenance("smoke", "unknown")
