@@ -97,6 +97,7 @@ def transforms() -> None:
     last = torch.channels_last
     figures: dict[str, Any] = {}
     with torch.inference_mode():
+
         def run(function: Any, batch: int, form: Any = torch.contiguous_format) -> float:
             parts = [part.contiguous(memory_format=form) for part in latents.split(batch)]
             return best(lambda: [function(part) for part in parts], 2)

@@ -26,7 +26,7 @@ __all__ = [
 #: Columns of the seam frame, one row an image, λ and tiling.
 COLUMNS = (
     "image", "lam", "tiling", "weighting", "patch", "overlap", "bytes", "bpp", "psnr", "psnr_near", "psnr_away",
-    "seam", "seam_original",
+    "seam", "seam_original", "psnr_near_reference",
 )  # fmt: skip
 TILINGS = ("independent", "blend", "seamless")
 
@@ -71,14 +71,20 @@ def measure(
     tiling: str,
     weighting: str = "none",
     distance: int = 8,
+    reference: Pixels | None = None,
 ) -> dict[str, Any]:
     """One row of the seam frame (`COLUMNS`).
+
+    Tilings have their seams in different places, whose content may be harder or easier to code than that of
+    another's. What a tiling loses is therefore told by comparing it with a reference at the same pixels.
 
     Parameters
     ----------
     data_bytes : size of the whole encoded file
     layout : of `measured_layout`; its patch and overlap stand in the row
     weighting : `mean` or `ramp` for `blend`, else `none`
+    reference : the image decoded by `seamless` with the same weights; for `seamless` itself, the image again.
+        Its PSNR near the seams of `layout` is `psnr_near_reference`, nan without one
     """
     near, away = psnr_near_away(decoded, original, layout, distance)
     return {
@@ -95,6 +101,9 @@ def measure(
         "psnr_away": away,
         "seam": seam_measure(decoded, layout),
         "seam_original": seam_measure(original, layout),
+        "psnr_near_reference": np.nan
+        if reference is None
+        else psnr_near_away(reference, original, layout, distance)[0],
     }
 
 
@@ -104,8 +113,8 @@ def checked(frame: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        also `gap` (psnr_near − psnr_away in dB) and `ratio` (seam / seam_original); `weighting` is "none" where a
-        CSV was read with that as missing
+        also `lost` (psnr_near_reference − psnr_near, in dB), `gap` (psnr_away − psnr_near, in dB) and `ratio`
+        (seam / seam_original); `weighting` is "none" where a CSV was read with that as missing
 
     Raises
     ------
@@ -118,7 +127,8 @@ def checked(frame: pd.DataFrame) -> pd.DataFrame:
         raise InputError(f"The seam frame has a tiling {unknown[0]!r}: take one of {', '.join(TILINGS)}.")
     frame = frame.assign(
         weighting=frame["weighting"].fillna("none"),
-        gap=frame["psnr_near"] - frame["psnr_away"],
+        lost=frame["psnr_near_reference"] - frame["psnr_near"],
+        gap=frame["psnr_away"] - frame["psnr_near"],
         ratio=frame["seam"] / frame["seam_original"],
     )
     everything = set(frame["image"])

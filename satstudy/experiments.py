@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from satstudy import blending, rate_distortion, zoo
+from satstudy import blending, rate_distortion
 from satstudy.classification import ClassifierConfig, cross_validate
 from satstudy.classifier_data import CodedSet, Condition, code_condition, conditions_frame, whole_tile
 from satstudy.codecs import Codec
@@ -18,9 +18,10 @@ from satstudy.codecs.learned import LearnedCodec, Tiling
 from satstudy.data.fmow import crop_object
 from satstudy.data.images import Pixels, find_images, read_image
 from satstudy.errors import InputError
+from satstudy.labels import codec_name
+from satstudy.metrics import bpp, psnr
 from satstudy.study import NATURAL, OVERHEAD, Study
 from satstudy.zoo import Checkpoint
-
 
 # --- Rate and distortion ----------------------------------------------------------------------------------
 
@@ -91,9 +92,10 @@ def blend_image(study: Study, image: Pixels, lam: float, progress: bool = True) 
 
 def seam_frame(study: Study, name: str, image: Pixels, made: Sequence[Blended], lam: float) -> pd.DataFrame:
     """Rate, PSNR near and away from seams, and the seam measure, of each way to cut the image."""
+    reference = next(way.decoded for way in made if way.tiling == "seamless")
     rows = []
     for way in made:
-        layout = blending.measured_layout(*image.shape[:2], way.tiling, overlap=way.overlap)
+        layout = blending.measured_layout(image.shape[0], image.shape[1], way.tiling, overlap=way.overlap)
         rows.append(
             blending.measure(
                 image,
@@ -104,6 +106,7 @@ def seam_frame(study: Study, name: str, image: Pixels, made: Sequence[Blended], 
                 lam=lam,
                 tiling=way.tiling,
                 weighting=way.weighting,
+                reference=reference,
             )
         )
     return pd.DataFrame(rows)
@@ -196,16 +199,12 @@ def example_codings(
     image: Pixels, codecs: Sequence[Codec], top: int, left: int, side: int
 ) -> list[tuple[str, Pixels, float, float]]:
     """(label, crop, bpp, PSNR of the whole image) of each codec: the pictures of Fig. 5."""
-    from satstudy.metrics import bpp, psnr
-
     made = []
     for codec in codecs:
         data = codec.encode(image)
         decoded = codec.decode(data)
         crop = decoded[top : top + side, left : left + side]
-        made.append(
-            (f"{codec.name} {codec.setting}", crop, bpp(len(data), *image.shape[:2]), psnr(image, decoded))
-        )
+        made.append((codec_name(codec.name), crop, bpp(len(data), *image.shape[:2]), psnr(image, decoded)))
     return made
 
 
@@ -237,5 +236,4 @@ __all__ = [
     "seam_frame",
     "seam_images",
     "training_metrics",
-    "zoo",
 ]

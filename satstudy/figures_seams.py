@@ -47,15 +47,18 @@ def seam_profile(frame: pd.DataFrame, value: Literal["gradient", "error"] = "gra
 
 
 SEAM_VALUES = {
+    "lost": "PSNR lost within 8 px of a seam, in dB\n(against seamless at the same pixels)",
+    "gap": "PSNR away from seams less PSNR\nwithin 8 px of one, in dB",
     "psnr_near": "PSNR within 8 px of a seam in dB",
     "psnr": "PSNR in dB",
-    "gap": "PSNR near seams less PSNR away in dB",
     "ratio": "gradient at seams, decoded / original",
 }
 
 
 @styled
-def overlap_ablation(frame: pd.DataFrame, value: Literal["psnr_near", "psnr", "gap", "ratio"] = "psnr_near") -> Figure:
+def overlap_ablation(
+    frame: pd.DataFrame, value: Literal["lost", "gap", "psnr_near", "psnr", "ratio"] | None = None
+) -> Figure:
     """What an overlap costs in bits and brings at the seams, for each weighting; seamless as a reference.
 
     Means over images, a panel for each λ. Images of one patch have no seam and are left out.
@@ -63,20 +66,28 @@ def overlap_ablation(frame: pd.DataFrame, value: Literal["psnr_near", "psnr", "g
     Parameters
     ----------
     frame : the seam frame, as `blending.checked` takes it
-    value : what is plotted against the rate; `gap` takes the content of the images out, `ratio` is that of the
-        gradient at the seams to the original's
+    value : what is plotted against the rate; by default `lost` where every row has a reference, else `gap`.
+        `lost` compares with seamless at the same pixels; `gap` takes out
+        only how hard an image is as a whole, and `psnr_near` nothing: tilings have their seams in different
+        places. `ratio` is that of the gradient at the seams to the original's
 
     Raises
     ------
     InputError
         A missing column, no image with a seam, or other images for one tiling than for another.
     """
-    if value not in SEAM_VALUES:
+    if value not in (None, *SEAM_VALUES):
         raise InputError(f"value = {value!r}: take one of {', '.join(SEAM_VALUES)}.")
     frame = checked(frame)
     frame = frame[~frame["image"].isin(frame.loc[frame["psnr_near"].isna(), "image"])]
     if frame.empty:
         raise InputError("No image of the seam frame has a seam: take images larger than a patch.")
+    value = value or ("lost" if frame["lost"].notna().all() else "gap")
+    if frame[value].isna().any():
+        raise InputError(f"The seam frame has no {value} for some rows: give `blending.measure` the seamless image.")
+    sides = sorted(set(frame.loc[frame["tiling"] != "seamless", "patch"]))
+    if len(sides) > 1:
+        raise InputError(f"The seam frame has patches of {', '.join(map(str, sides))} pixels: keep one size.")
     lams = sorted(set(frame["lam"]))
     figure, grid = plt.subplots(1, len(lams), figsize=(WIDTH, 4.0), squeeze=False)
     for axes, lam in zip(grid[0], lams, strict=True):
@@ -105,14 +116,16 @@ def _ablation_panel(axes: Axes, frame: pd.DataFrame, value: str) -> None:
         for overlap, x, y in zip(part["overlap"], part["bpp"], part[value], strict=True):
             key = (int(overlap), round(x, 9))
             tops[key] = max(y, tops.get(key, -np.inf))
+    falling = value in ("lost", "gap")  # the label stands where the curve does not go
+    shift, side = ((5, 3), "left") if falling else ((-5, 3), "right")
     for (overlap, x), y in tops.items():
         axes.annotate(
-            f"{overlap} px", (x, y), (-5, 3), textcoords="offset points", ha="right", va="bottom", fontsize=8, zorder=2,
+            f"{overlap} px", (x, y), shift, textcoords="offset points", ha=side, va="bottom", fontsize=8, zorder=2,
             bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.6},
         )  # fmt: skip
     for _, row in means[means["tiling"] == "seamless"].iterrows():
         look = TILINGS["seamless"]
         axes.axhline(row[value], color=look.colour, linestyle=look.dashes, linewidth=1.2, zorder=1)
         axes.plot([row["bpp"]], [row[value]], zorder=4, **look.options(markersize=6))
-    axes.margins(x=0.1, y=0.14)
+    axes.margins(x=0.14, y=0.14)
     axes.locator_params(axis="x", nbins=5)

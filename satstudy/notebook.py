@@ -57,7 +57,12 @@ def begin(namespace: dict[str, Any]) -> Study:
     warnings.filterwarnings("ignore", message="`torch.jit")
     warnings.filterwarnings("ignore", message="IProgress not found")
     _keep_memory()
-    return open_study(namespace["profile"])
+    study = open_study(namespace["profile"])
+    if study.profile.synthetic:
+        show(
+            "> **Synthetic scenes.** The images of this page are drawn, and its numbers say nothing about real imagery."
+        )
+    return study
 
 
 def _keep_memory() -> None:
@@ -82,8 +87,6 @@ def show(text: str) -> None:
 def provenance(study: Study, checkpoints: Sequence[Checkpoint] = ()) -> None:
     """The foot of a page: which profile, commit and weights made it."""
     facts = study.provenance(checkpoints)
-    if facts["synthetic"] == "true":
-        show("```{note}\nThe images of this page are synthetic scenes: its numbers say nothing about real imagery.\n```")
     show(
         f"*Made by profile* `{facts['profile']}` *at commit* `{facts['commit']}` *from* {facts['data']}; "
         f"*weights (fingerprint):* {facts['weights']}."

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from satstudy.codecs.learned import ArraySource, LearnedCodec, Source, Window, check_window
 from satstudy.container import MAX_PIXELS, MAX_SIDE
@@ -56,7 +57,7 @@ class GeoTIFF:
         pixels = self.dataset.read(self.bands, window=Part(left, top, right - left, bottom - top))
         return np.ascontiguousarray(pixels.transpose(1, 2, 0))
 
-    def valid(self, top: int, bottom: int, left: int, right: int) -> np.ndarray | None:
+    def valid(self, top: int, bottom: int, left: int, right: int) -> NDArray[np.bool_] | None:
         """Where there is data: bool (rows, columns), or None where all of it is."""
         nodata = self.notes.get("nodata")
         if nodata is None:

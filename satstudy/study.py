@@ -19,7 +19,7 @@ from satstudy import entropy, paths, profiles, zoo
 from satstudy.codecs import AVIF, JPEG, JPEG2000, Codec, WebP
 from satstudy.codecs.learned import LearnedCodec, Tiling
 from satstudy.data import fmow, folders, splits, synthetic
-from satstudy.data.images import find_images, read_image
+from satstudy.data.images import Pixels, find_images, read_image
 from satstudy.data.records import ImageRecord, ScanResult
 from satstudy.errors import InputError
 from satstudy.profiles import Profile
@@ -59,8 +59,8 @@ class Study:
         root = paths.ROOT / data.root
         if not root.is_dir():
             raise InputError(
-                f"The profile {self.profile.name} reads images from {root}, which is not there: put them there, or link "
-                "the folder they are in. The README says where to get them."
+                f"The profile {self.profile.name} reads images from {root}, which is not there: put or "
+                "link them there. The README says where to get them."
             )
         return root
 
@@ -96,9 +96,7 @@ class Study:
             )
             halves = self._scans
             train, val = (
-                (halves["all"].records, None)
-                if "all" in halves
-                else (halves["train"].records, halves["val"].records)
+                (halves["all"].records, None) if "all" in halves else (halves["train"].records, halves["val"].records)
             )
             frame = splits.make(train, val, self.root, sizes, seed, "image" if level == "image" else "object")
         splits.write_manifest(path, frame)
@@ -233,15 +231,15 @@ class Study:
 
     # --- What is coded ----------------------------------------------------------------------------------
 
-    def rd_images(self) -> list[tuple[str, Path | np.ndarray, str]]:
+    def rd_images(self) -> list[tuple[str, Path | Pixels, str]]:
         """(name, image, category) of the images that rate and distortion are measured on."""
         rd = self.profile.rd
         rows = splits.subset(self.manifest, "val-compress")
         if rd.images and rd.images < len(rows):
             rows = spread(rows, rd.images, self.profile.seed)
-        chosen: list[tuple[str, Path | np.ndarray, str]] = []
+        chosen: list[tuple[str, Path | Pixels, str]] = []
         for name, category in zip(rows["path"], rows["category"], strict=True):
-            image: Path | np.ndarray = self.root / name
+            image: Path | Pixels = self.root / name
             if rd.crop:
                 image = centre(read_image(self.root / name), rd.crop)
             chosen.append((name, image, category))
@@ -324,7 +322,7 @@ def nearest(lam: float, candidates: Sequence[float]) -> float:
     return min(candidates, key=lambda other: (abs(math.log(other / lam)), other))
 
 
-def centre(image: np.ndarray, side: int) -> np.ndarray:
+def centre(image: Pixels, side: int) -> Pixels:
     """The central square of `side` pixels, or what there is of it."""
     height, width = image.shape[:2]
     top, left = max(0, (height - side) // 2), max(0, (width - side) // 2)

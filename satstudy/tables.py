@@ -141,32 +141,35 @@ TILINGS = {"independent": "side by side", "blend": "overlap", "seamless": "seaml
 
 
 def seams_table(frame: pd.DataFrame) -> pd.DataFrame:
-    """Means over images of each λ and tiling: what it costs against patches side by side, and the seams left.
+    """Means over images of each λ and tiling: what it costs against patches side by side, and what is left of seams.
 
-    The bits are those of all images together; the seam ratio is the gradient at the seams of the decoded
-    image over that of the original (`blending.seam_ratio`), 1 where no seam shows. Means leave out images of
-    one patch, which have no seam.
+    Bits are those of all images together, against patches of the same size side by side. What is lost near
+    seams is PSNR in dB against seamless at the same pixels; the seam ratio is the gradient at the seams of the
+    decoded image over that of the original, 1 where no seam shows. Both leave out images of one patch.
 
     Parameters
     ----------
     frame : the seam frame, as `blending.checked` takes it
     """
     frame = checked(frame)
-    alone = frame[frame["tiling"] == "independent"].groupby("lam")["bytes"].sum()
+    alone = frame[frame["tiling"] == "independent"].groupby(["lam", "patch"])["bytes"].sum().to_dict()
+    order = ["lam", "rank", "patch", "overlap", "weighting"]
     rows = []
-    order = [frame["lam"], frame["tiling"].map(list(TILINGS).index), frame["overlap"], frame["weighting"]]
-    for _, part in frame.groupby(order):
-        lam, tiling, weighting, overlap = (str(part[c].iloc[0]) for c in ("lam", "tiling", "weighting", "overlap"))
-        more = 100 * (part["bytes"].sum() / alone.get(part["lam"].iloc[0], math.nan) - 1)
+    for _, part in frame.assign(rank=frame["tiling"].map(list(TILINGS).index)).groupby(order):
+        lam, patch, tiling, weighting, overlap = (
+            part[c].iloc[0] for c in ("lam", "patch", "tiling", "weighting", "overlap")
+        )
+        more = 100 * (part["bytes"].sum() / alone.get((lam, patch), math.nan) - 1)
         rows.append(
             {
-                "λ": f"{float(lam):g}",
+                "λ": f"{lam:g}",
                 "tiling": f"overlap {overlap} px, {weighting}" if tiling == "blend" else TILINGS[tiling],
+                "patch in px": "–" if tiling == "seamless" else str(patch),
                 "bpp": f"{part['bpp'].mean():.3f}",
                 "bits against side by side in %": interval(more, math.nan, math.nan),
                 "PSNR in dB": interval(part["psnr"].mean(), math.nan, math.nan, 2),
                 "near seams": interval(part["psnr_near"].mean(), math.nan, math.nan, 2),
-                "away from seams": interval(part["psnr_away"].mean(), math.nan, math.nan, 2),
+                "lost there against seamless": interval(part["lost"].mean(), math.nan, math.nan, 2),
                 "seam ratio": interval(part["ratio"].mean(), math.nan, math.nan, 2),
             }
         )

@@ -167,6 +167,17 @@ def test_a_row_has_the_columns_of_the_frame(tiling, patch, overlap):
     assert row["seam"] / row["seam_original"] == pytest.approx(1, abs=0.05)
 
 
+def test_a_reference_is_measured_at_the_same_pixels():
+    layout, original = grid(64, 64, 32, 0), noise(64, 64)
+    decoded, seamless = original.copy(), original.copy()
+    decoded[:, 31:33] += 20
+    seamless[:, 31:33] += 10
+    seamless[:8, :8] += 50  # away from the seams
+    row = measure(original, decoded, 9, layout, image="a", lam=0.01, tiling="independent", reference=seamless)
+    lost = blending.checked(pd.DataFrame([row]))["lost"][0]
+    assert lost == pytest.approx(10 * math.log10(4))
+
+
 def test_an_unknown_tiling_is_refused():
     with pytest.raises(InputError, match="independent, blend or seamless"):
         measured_layout(80, 90, "tiles")

@@ -53,7 +53,8 @@ def test_groups_hold_every_tile_once_and_in_the_order_of_the_streams(header):
     layout = header.layout()
     groups = list(header.groups())
     down, across = header.shape()
-    assert len(groups) == down * across and all(groups)
+    assert len(groups) == down * across
+    assert all(groups)
     tiles = [tile for group in groups for tile in group]
     assert len(tiles) == len(set(tiles)) == len(layout)
     for i in range(down):
@@ -198,7 +199,7 @@ def test_hostile_notes_are_refused_in_little_memory(plain):
     packed = zlib.compress(plain, 9)
     data = forged([5, 7, 64, 0, 1, len(packed)], notes=packed, index=entry())
     tracemalloc.start()
-    with pytest.raises(DamagedFile, match="notes|range"):
+    with pytest.raises(DamagedFile, match=r"notes|range"):
         read(data)
     assert tracemalloc.get_traced_memory()[1] < 1 << 23
     tracemalloc.stop()
@@ -239,7 +240,8 @@ def test_the_number_of_streams_is_that_of_the_groups():
 def test_varints_round_trip_and_have_one_form(value):
     data = _varint(value)
     cursor = _Cursor(memoryview(data))
-    assert cursor.varint() == value and cursor.at == len(data) == max(1, -(-value.bit_length() // 7))
+    assert cursor.varint() == value
+    assert cursor.at == len(data) == max(1, -(-value.bit_length() // 7))
 
 
 @given(data=st.binary(min_size=5, max_size=7))

@@ -107,7 +107,8 @@ def test_excesses_of_any_size_round_trip():
         negative = excess % 3 == 0
         writer.escapes(excess, negative)
         back, sides = entropy._Reader(writer.finish()).escapes(len(sizes))
-        assert np.array_equal(back, excess) and np.array_equal(sides, negative)
+        assert np.array_equal(back, excess)
+        assert np.array_equal(sides, negative)
 
 
 def test_streams_without_their_trailing_zeros_decode():
@@ -137,19 +138,20 @@ def test_carriers_give_one_stream_and_read_each_others(tiny_model, coder):
         y = latents(RAGGED, 1, scale)
         data, y_hat = coder.encode(y)
         other, other_hat = single.encode(y)
-        assert data == other and same(y_hat, other_hat)
+        assert data == other
+        assert same(y_hat, other_hat)
         assert same(single.decode(data, RAGGED), y_hat)
 
 
 def test_thread_counts_and_libraries_do_not_matter(tiny_model, coder):
-    y = latents(RAGGED, 2)
-    data, y_hat = coder.encode(y)
+    shapes = [(3, 3)] * 60 + [(2, 4)]  # few steps of many rows, which are worth a second thread
+    data, y_hat = coder.encode(latents(shapes, 2))
     single = EntropyCoder(tiny_model, carrier=torch.float32)
     for threads, library in itertools.product((1, 2), (True, False)):
         torch.set_num_threads(threads)
         with onednn(library):
-            assert same(coder.decode(data, RAGGED), y_hat)
-            assert same(single.decode(data, RAGGED), y_hat)
+            assert same(coder.decode(data, shapes), y_hat)
+            assert same(single.decode(data, shapes), y_hat)
 
 
 def test_callers_settings_do_not_reach_the_exact_part(coder):
@@ -252,7 +254,8 @@ def test_the_integer_h_s_follows_the_float_one(tiny_model):
         result = layer(z.permute(0, 2, 3, 1) * (1 << ACTIVATION_BITS)).permute(0, 3, 1, 2) / (1 << ACTIVATION_BITS)
     # Half a step of the grid a layer, and weights rounded by up to 2^-11 on activations of a few units.
     error = (result - expected).abs()
-    assert error.max() < 0.1 and error.mean() < 0.02 < 0.1 < expected.std()
+    assert error.max() < 0.1
+    assert error.mean() < 0.02 < 0.1 < expected.std()
 
 
 def test_the_coder_equals_int64_position_by_position(tiny_model, coder, monkeypatch):
@@ -274,8 +277,13 @@ def test_the_coder_equals_int64_position_by_position(tiny_model, coder, monkeypa
     taps = integers(model.context_prediction.weight, WEIGHT_BITS)
     taps[:, :, 2, 2:] = taps[:, :, 3:] = 0
     bias = integers(model.context_prediction.bias, WEIGHT_BITS + ACTIVATION_BITS)
-    layers = [(integers(model.entropy_parameters[i].weight[:, :, 0, 0], WEIGHT_BITS),
-               integers(model.entropy_parameters[i].bias, WEIGHT_BITS + ACTIVATION_BITS)) for i in (0, 2, 4)]  # fmt: skip
+    layers = [
+        (
+            integers(model.entropy_parameters[i].weight[:, :, 0, 0], WEIGHT_BITS),
+            integers(model.entropy_parameters[i].bias, WEIGHT_BITS + ACTIVATION_BITS),
+        )
+        for i in (0, 2, 4)
+    ]
     for tile, (values, shape) in enumerate(zip(y, shapes, strict=True)):
         with torch.inference_mode():
             z = torch.round(model.h_a(values[None])[0] - torch.from_numpy(median / 64).float()[:, None, None])
@@ -307,7 +315,8 @@ def test_integer_products_are_exact_for_both_carriers(seed, size, gain):
     for carrier in (torch.float64, torch.float32):
         layer = Linear(torch.from_numpy(weight), torch.from_numpy(bias), carrier, CPU)
         sums = layer.sums(torch.from_numpy(x).to(carrier))
-        assert sums.dtype == torch.float64 and np.array_equal(sums.numpy().astype(np.int64), expected)
+        assert sums.dtype == torch.float64
+        assert np.array_equal(sums.numpy().astype(np.int64), expected)
         for leaky in (False, True):
             result = to_activation(sums.clone(), carrier, leaky)
             assert np.array_equal(result.numpy().astype(np.int64), activation(expected, leaky))
@@ -348,7 +357,8 @@ def test_gaussian_frequencies_are_rounded_far_from_ties():
         root = Decimal(2).sqrt()
         for table, scale in zip(gaussian_frequencies(), exact_levels(), strict=True):
             n = (len(table) - 2) // 2
-            assert n == max(1, math.ceil(5 * scale)) and (5 * scale) % 1 > margin
+            assert n == max(1, math.ceil(5 * scale))
+            assert (5 * scale) % 1 > margin
             beyond = [erfc((Decimal(k) - Decimal("0.5")) / (scale * root)) / 2 for k in range(n + 2)]
             masses = [beyond[k] - beyond[k + 1] for k in range(n + 1)] + [2 * beyond[n + 1]]
             for mass, count in zip(masses, (*table[n : 2 * n + 1], table[-1]), strict=True):
@@ -391,8 +401,10 @@ def test_the_prior_of_z_follows_the_float_one(tiny_model):
         frequencies = tables["z_frequencies"][channel].double()
         total = frequencies.sum()
         assert torch.allclose(frequencies[:n] / total, expected, atol=1e-4 * float(expected.max()) + 2e-6)
-        assert (frequencies[n:-1] == 0).all() and frequencies[-1] >= 1
-        assert (frequencies[:n] >= 1).all() and abs(float(total) / (1 << TABLE_BITS) - 1) < 1e-3
+        assert (frequencies[n:-1] == 0).all()
+        assert frequencies[-1] >= 1
+        assert (frequencies[:n] >= 1).all()
+        assert abs(float(total) / (1 << TABLE_BITS) - 1) < 1e-3
 
 
 @pytest.mark.parametrize(
@@ -439,16 +451,18 @@ def test_tables_without_mass_still_code_every_value(tiny_model):
 @settings(max_examples=50, deadline=None)
 def test_every_position_comes_once_and_after_its_context(shapes):
     steps = plan(shapes)
-    tiles, rows, columns = steps.grid
+    _tiles, rows, columns = steps.grid
     when = np.full(steps.grid, -1)
     for step, (at, place) in enumerate(zip(steps.positions, steps.places, strict=True)):
         tile, r, c = np.unravel_index(place.numpy(), steps.grid)
         assert np.array_equal(np.ravel_multi_index((tile, r + 2, c + 2), steps.padded), at.numpy())
-        assert (when[tile, r, c] == -1).all() and len(at)
+        assert (when[tile, r, c] == -1).all()
+        assert len(at)
         when[tile, r, c] = step
     for tile, (height, width) in enumerate(shapes):
         inside = when[tile, :height, :width]
-        assert (inside >= 0).all() and (when[tile].size - (when[tile] >= 0).sum()) == rows * columns - height * width
+        assert (inside >= 0).all()
+        assert (when[tile].size - (when[tile] >= 0).sum()) == rows * columns - height * width
         for r, c in itertools.product(range(height), range(width)):
             for dr, dc in entropy.CONTEXT:
                 if r + dr >= 0 and 0 <= c + dc < width:
@@ -496,7 +510,9 @@ def test_latents_are_those_of_compressais_own_compress_and_decompress(oracle, co
     data, (ours,) = coder.encode(y)
     # Means are on a grid of 2^-6, so a value may round to the other side now and then, and move what follows.
     error = (ours - theirs).abs()
-    assert error.median() < 0.04 and (error < 0.1).float().mean() > 0.85 and error.max() < 1.1
+    assert error.median() < 0.04
+    assert (error < 0.1).float().mean() > 0.85
+    assert error.max() < 1.1
     distortion = [float(((y_hat - y[0]) ** 2).mean()) for y_hat in (ours, theirs)]
     assert distortion[0] == pytest.approx(distortion[1], rel=0.02)
     # Given our latents as context, CompressAI's layers say the means that ours differ from by whole numbers.
@@ -507,7 +523,8 @@ def test_latents_are_those_of_compressais_own_compress_and_decompress(oracle, co
         whole = ours - model.entropy_parameters(parameters).chunk(2, 1)[1][0]
     assert (whole - torch.round(whole)).abs().max() < 0.1
     their_bytes = sum(len(strings[0]) for strings in coded["strings"])
-    assert len(data) == pytest.approx(their_bytes, rel=0.03)
+    # Their scales are rounded up to a level and ours to the nearest; they write two streams.
+    assert 0.95 * their_bytes < len(data) < 1.01 * their_bytes
 
 
 def test_bytes_are_the_models_own_estimate(tiny_model, coder):

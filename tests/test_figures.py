@@ -53,7 +53,7 @@ def seam_frame(lams=(0.0018, 0.013)):
     tilings = [("independent", "none", 0), ("seamless", "none", 0)]
     tilings += [("blend", w, o) for w in ("mean", "ramp") for o in (8, 16)]
     rows = [
-        (f"i{i}", lam, t, w, 256, o, 1000 + o, 0.5 + o / 100, 30.0, 29.0 + o / 50, 30.1, 1.2, 1.0)
+        (f"i{i}", lam, t, w, 256, o, 1000 + o, 0.5 + o / 100, 30.0, 29.0 + o / 50, 30.1, 1.2, 1.0, 30.0)
         for i in range(2)
         for lam in lams
         for t, w, o in tilings
@@ -344,7 +344,7 @@ def test_the_profile_has_a_line_for_each_tiling_and_the_original(value):
         figures.seam_profile(frame, "bits")
 
 
-@pytest.mark.parametrize("value", ["psnr_near", "psnr", "gap", "ratio"])
+@pytest.mark.parametrize("value", ["lost", "gap", "psnr_near", "psnr", "ratio"])
 def test_the_ablation_has_a_panel_for_each_lambda_and_seamless_as_a_line(value):
     figure = agg(figures.overlap_ablation(seam_frame(), value))
     assert [ax.get_title() for ax in figure.axes] == ["λ = 0.0018", "λ = 0.013"]
@@ -375,6 +375,13 @@ def test_the_ablation_compares_equal_images_and_reads_a_csv(tmp_path):
     assert isinstance(figures.overlap_ablation(pd.read_csv(tmp_path / "seams.csv")), Figure)
     with pytest.raises(InputError, match="take one of"):
         figures.overlap_ablation(frame, "bits")
+    with pytest.raises(InputError, match=r"give `blending\.measure` the seamless image"):
+        figures.overlap_ablation(frame.assign(psnr_near_reference=math.nan), "lost")
+    assert "PSNR lost" in figures.overlap_ablation(frame).axes[0].get_ylabel()
+    without = figures.overlap_ablation(frame.assign(psnr_near_reference=math.nan))
+    assert "PSNR away from seams" in without.axes[0].get_ylabel()
+    with pytest.raises(InputError, match="256, 512 pixels: keep one size"):
+        figures.overlap_ablation(pd.concat([frame, frame.assign(patch=512)]))
 
 
 # --- Accuracy -------------------------------------------------------------------------------------------

@@ -1,5 +1,7 @@
 """Patches cover an image, and blending puts it together again bit by bit."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -46,9 +48,13 @@ def test_an_identity_codec_gives_every_image_back(layout, weighting, dtype):
 def test_intervals_cover_an_axis_without_one_too_many(length, patch, data):
     overlap = data.draw(st.integers(0, patch - 1))
     parts = intervals(length, patch, overlap)
-    assert parts[0][0] == 0 and parts[-1][1] == length
-    for (a, b), (c, d) in zip(parts, parts[1:], strict=False):
-        assert c - a == patch - overlap and b - a == patch and b - c == overlap and d > b
+    assert parts[0][0] == 0
+    assert parts[-1][1] == length
+    for (a, b), (c, d) in itertools.pairwise(parts):
+        assert c - a == patch - overlap
+        assert b - a == patch
+        assert b - c == overlap
+        assert d > b
     assert all(0 < b - a <= patch for a, b in parts)
 
 
@@ -58,7 +64,9 @@ def test_weights_are_positive_and_add_up_to_one(layout, weighting):
     for parts in (layout.rows, layout.columns):
         total = np.zeros(parts[-1][1])
         for (a, b), weight in zip(parts, axis_weights(parts, weighting), strict=True):
-            assert weight.dtype == np.float32 and weight.shape == (b - a,) and weight.min() > 0
+            assert weight.dtype == np.float32
+            assert weight.shape == (b - a,)
+            assert weight.min() > 0
             total[a:b] += weight
         assert np.allclose(total, 1, atol=1e-6)
 
@@ -105,7 +113,9 @@ def test_bands_follow_one_another_without_a_gap():
     layout = grid(50, 20, patch=16, overlap=5)
     at = 0
     for top, band in blend(layout, (np.zeros((p.height, p.width, 3), np.float32) for p in layout)):
-        assert top == at and band.shape[1:] == (20, 3) and band.dtype == np.uint8
+        assert top == at
+        assert band.shape[1:] == (20, 3)
+        assert band.dtype == np.uint8
         at += len(band)
     assert at == 50
 
@@ -139,7 +149,7 @@ def test_impossible_grids_are_refused(height, width, patch, overlap):
 
 def test_a_grid_names_its_patches():
     layout = grid(100, 60, patch=32, overlap=8)
-    assert list(layout)[0] == layout[0, 0] == Patch(0, 32, 0, 32)
+    assert next(iter(layout)) == layout[0, 0] == Patch(0, 32, 0, 32)
     assert layout[3, 2] == Patch(72, 100, 48, 60)
     assert (layout[3, 2].height, layout[3, 2].width) == (28, 12)
     assert len(list(layout)) == len(layout) == 12

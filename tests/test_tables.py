@@ -170,7 +170,7 @@ def test_table_2_says_what_is_missing():
 def test_seams_table_gives_bits_against_patches_side_by_side():
     tilings = [("seamless", "none", 0, 950), ("blend", "ramp", 8, 1060), ("independent", "none", 0, 1000)]
     rows = [
-        (f"i{i}", 0.013, tiling, weighting, 256, overlap, size * (i + 1), 0.5, 30.0, 29.5, 30.1, 1.2, 1.0)
+        (f"i{i}", 0.013, tiling, weighting, 256, overlap, size * (i + 1), 0.5, 30.0, 29.5, 30.1, 1.2, 1.0, 29.7)
         for i in range(2)
         for tiling, weighting, overlap, size in tilings
     ]
@@ -179,6 +179,7 @@ def test_seams_table_gives_bits_against_patches_side_by_side():
     assert list(table["tiling"]) == ["side by side", "overlap 8 px, ramp", "seamless"]
     assert list(table["bits against side by side in %"]) == ["0.0", "6.0", "−5.0"]
     assert set(table["seam ratio"]) == {"1.20"}
+    assert set(table["lost there against seamless"]) == {"0.20"}
     # `none` read from a CSV as missing, and no independent patches to compare with
     alone = tables.seams_table(frame[frame["tiling"] == "seamless"].assign(weighting=None))
     assert list(alone["bits against side by side in %"]) == ["–"]

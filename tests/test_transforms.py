@@ -23,11 +23,13 @@ def test_analysis_and_synthesis_are_the_models_own(tiny_model, transforms, pictu
         y = tiny_model.g_a(x)
         x_hat = tiny_model.g_s(y).clamp(0, 1) * 255
     found = transforms.analysis(pixels)
-    assert found.shape == (2, 12, 4, 6) and torch.allclose(found, y, atol=1e-5 * float(y.abs().max()))
+    assert found.shape == (2, 12, 4, 6)
+    assert torch.allclose(found, y, atol=1e-5 * float(y.abs().max()))
     image = transforms.synthesis(y)
     assert image.shape == (2, 64, 96, 3)
     assert torch.allclose(image.permute(0, 3, 1, 2), x_hat, atol=1e-2)
-    assert float(image.min()) >= 0 and float(image.max()) <= 255
+    assert float(image.min()) >= 0
+    assert float(image.max()) <= 255
 
 
 def test_inputs_are_left_as_they_were(transforms, picture):
@@ -35,7 +37,8 @@ def test_inputs_are_left_as_they_were(transforms, picture):
     before = pixels.clone(), y.clone()
     transforms.analysis(pixels)
     transforms.synthesis(y)
-    assert torch.equal(pixels, before[0]) and torch.equal(y, before[1])
+    assert torch.equal(pixels, before[0])
+    assert torch.equal(y, before[1])
 
 
 def test_the_model_is_left_as_it_was(tiny_model, picture):
@@ -81,5 +84,6 @@ def test_padding_repeats_the_last_row_and_column(height, width):
     padded = pad_to_stride(torch.from_numpy(pixels)).numpy()
     assert padded.shape[0] % 16 == padded.shape[1] % 16 == 0
     down, right = padded.shape[0] - height, padded.shape[1] - width
-    assert 0 <= down < 16 and 0 <= right < 16
+    assert 0 <= down < 16
+    assert 0 <= right < 16
     assert np.array_equal(padded, np.pad(pixels, [(0, down), (0, right), (0, 0)], mode="edge"))

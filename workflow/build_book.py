@@ -12,7 +12,6 @@ import os
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import yaml
 
@@ -47,8 +46,8 @@ def main() -> int:
     if missing:
         print(f"The book names pages that are not there: {', '.join(missing)}.", file=sys.stderr)
         return 1
-    command = [sys.executable, "-m", "jupyter_book", "build", str(stage), "--path-output", str(paths.BUILD / "jb")]
-    command += ["-W", "--keep-going", "--quiet", "--all"]
+    command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build", str(stage)]
+    command += ["--path-output", str(paths.BUILD / "jb"), "-W", "--keep-going", "--quiet", "--all"]
     # Sphinx extensions warn about their own future; Python's warnings are not the book's.
     environment = {**os.environ, "PYTHONWARNINGS": "ignore"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True)

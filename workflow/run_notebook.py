@@ -29,7 +29,12 @@ def main() -> int:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", DeprecationWarning)
                 papermill.execute_notebook(
-                    str(notebook), str(temporary), parameters, progress_bar=False, log_output=False, cwd=str(output.parent)
+                    str(notebook),
+                    str(temporary),
+                    parameters,
+                    progress_bar=False,
+                    log_output=False,
+                    cwd=str(output.parent),
                 )
         except PapermillExecutionError as error:
             failed.parent.mkdir(parents=True, exist_ok=True)

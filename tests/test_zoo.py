@@ -1,0 +1,156 @@
+"""Checkpoints and training states: what is saved comes back, what is damaged is refused."""
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from satstudy import paths, zoo
+from satstudy.entropy import hyper_tables
+from satstudy.errors import InputError
+
+META = {"N": "8", "M": "12", "lam": "0.01", "data": "none"}
+
+
+def test_weights_and_what_is_known_about_them_come_back(tiny_model, tmp_path):
+    tables = hyper_tables(tiny_model)
+    zoo.save(tmp_path / "deep" / "w.safetensors", tiny_model, META, tables)
+    checkpoint = zoo.load(tmp_path / "deep" / "w.safetensors")
+    assert checkpoint.metadata == META == zoo.metadata(checkpoint.path)
+    assert (checkpoint.lam, checkpoint.name) == (0.01, "w")
+    assert all(torch.equal(tensor, tiny_model.weights()[name]) for name, tensor in checkpoint.model.weights().items())
+    assert set(checkpoint.tables) == set(tables)
+    assert all(torch.equal(checkpoint.tables[name], tables[name]) for name in tables)
+    assert zoo.fingerprint(checkpoint.model, checkpoint.tables) == zoo.fingerprint(tiny_model, tables)
+    assert [p.name for p in (tmp_path / "deep").iterdir()] == ["w.safetensors"]
+
+
+def test_float16_takes_half_the_room_and_has_the_fingerprint_of_its_float32_copy(tiny_model, tmp_path):
+    tables = hyper_tables(tiny_model)
+    zoo.save(tmp_path / "full.safetensors", tiny_model, META)
+    zoo.save(tmp_path / "half.safetensors", tiny_model, META, tables, half=True)
+    assert load_file(tmp_path / "half.safetensors")["g_a.2.weight"].dtype == torch.float16
+    half = zoo.load(tmp_path / "half.safetensors")
+    zoo.save(tmp_path / "copy.safetensors", half.model, META, tables)
+    copy = zoo.load(tmp_path / "copy.safetensors")
+    assert zoo.fingerprint(half.model, half.tables) == zoo.fingerprint(copy.model, copy.tables)
+    assert zoo.fingerprint(half.model, half.tables) != zoo.fingerprint(tiny_model, tables)
+    weights = [p.numel() for p in tiny_model.parameters()]
+    assert (tmp_path / "full.safetensors").stat().st_size > 4 * sum(weights)
+    assert torch.allclose(half.model.g_a[0].weight, tiny_model.g_a[0].weight, rtol=1e-3, atol=1e-4)
+
+
+def test_the_fingerprint_changes_with_any_weight_or_table(make_model):
+    model = make_model(0, 4, 6)
+    tables = hyper_tables(model)
+    seen = {zoo.fingerprint(model, tables)}
+    with torch.no_grad():
+        for _, p in model.named_parameters():
+            index = (0,) * p.dim()  # a tap that the mask of the context model lets through, too
+            before = p[index].clone()
+            p[index] = before + 1e-3
+            seen.add(zoo.fingerprint(model, tables))
+            p[index] = before
+    for name in tables:
+        changed = {**tables, name: tables[name] + 1}
+        seen.add(zoo.fingerprint(model, changed))
+    assert len(seen) == 1 + len(list(model.named_parameters())) + len(tables)
+    assert zoo.fingerprint(model, tables) in seen
+    assert all(len(print_) == 8 for print_ in seen)
+
+
+def write(tmp_path, tensors, metadata):
+    save_file(tensors, tmp_path / "w.safetensors", metadata=metadata)
+    return tmp_path / "w.safetensors"
+
+
+@pytest.mark.parametrize(
+    ("change", "metadata", "message"),
+    [
+        (lambda t: None, {"N": "8"}, "which lam"),
+        (lambda t: None, {"lam": "much"}, "no number"),
+        (lambda t: t.update(foreign=torch.zeros(3)), META, "foreign"),
+        (lambda t: t.pop("h_s.0.bias"), META, "h_s.0.bias"),
+        (lambda t: t["h_s.0.bias"].fill_(float("nan")), META, "finite"),
+    ],
+)
+def test_other_weights_are_refused(tiny_model, tmp_path, change, metadata, message):
+    tensors = {name: tensor.clone() for name, tensor in tiny_model.weights().items()}
+    change(tensors)
+    with pytest.raises(InputError, match=message):
+        zoo.load(write(tmp_path, tensors, metadata))
+
+
+def test_damaged_and_missing_files_are_refused(tiny_model, tmp_path):
+    with pytest.raises(InputError, match="no weights"):
+        zoo.load(tmp_path / "none.safetensors")
+    zoo.save(tmp_path / "w.safetensors", tiny_model, META)
+    data = (tmp_path / "w.safetensors").read_bytes()
+    for damaged in (b"", data[:7], data[:-1], b"\xff" * 8 + data[8:], b"x" + data[1:], data[:20] + b"\0" + data[21:]):
+        (tmp_path / "d.safetensors").write_bytes(damaged)
+        for read in (zoo.load, zoo.metadata, zoo.load_state):
+            with pytest.raises(InputError):
+                read(tmp_path / "d.safetensors")
+
+
+def test_metadata_must_say_the_size_and_lam(tiny_model, tmp_path):
+    with pytest.raises(InputError, match="M, lam"):
+        zoo.save(tmp_path / "w.safetensors", tiny_model, {"N": "8"})
+    assert not list(tmp_path.iterdir())
+
+
+def test_shipped_weights_are_listed_by_lam(tiny_model, tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "WEIGHTS", tmp_path)
+    for lam, domain in (("0.05", "overhead"), ("0.002", "overhead"), ("0.01", "natural")):
+        zoo.save(tmp_path / f"{domain}-{lam}.safetensors", tiny_model, {**META, "lam": lam, "domain": domain})
+    assert [(lam, path.name) for lam, path in zoo.shipped().items()] == [
+        (0.002, "overhead-0.002.safetensors"),
+        (0.05, "overhead-0.05.safetensors"),
+    ]
+    assert list(zoo.shipped("natural")) == [0.01]
+
+
+def test_a_nest_comes_back_with_its_values_and_strides(tmp_path):
+    x = torch.randn(6, 4, 5, 3)
+    state = {
+        "text": "a",
+        "number": 0.1 + 0.2,
+        "none": None,
+        0: {"empty": [], "nested": [[x, []], [torch.zeros(0, 3), torch.tensor(3.0)]]},
+        1: x.contiguous(memory_format=torch.channels_last),
+        2: torch.linalg.qr(torch.randn(5, 5))[0],
+        3: torch.randn(4, 6, 1, 1).to(memory_format=torch.channels_last),
+        4: x.permute(3, 1, 0, 2),
+        5: x[:, ::2],
+        6: torch.tensor([1, 2], dtype=torch.int64),
+        7: torch.randn(3, 1).expand(3, 4),
+        8: torch.tensor([True, False]),
+    }
+    zoo.save_state(tmp_path / "s.safetensors", state)
+    back = zoo.load_state(tmp_path / "s.safetensors")
+    assert list(back) == list(state)
+    assert (back["text"], back["number"], back["none"], back[0]["empty"]) == ("a", 0.1 + 0.2, None, [])
+    assert torch.equal(back[0]["nested"][0][0], x)
+    assert back[0]["nested"][0][1] == []
+    assert back[0]["nested"][1][0].shape == (0, 3)
+    assert back[0]["nested"][1][1].item() == 3
+    for key in range(1, 9):
+        assert torch.equal(back[key], state[key])
+        assert back[key].dtype == state[key].dtype
+    for key in (1, 2, 3, 4, 6):  # those that lie densely
+        assert back[key].stride() == state[key].stride(), key
+
+
+def test_a_state_that_is_none_is_refused(tmp_path):
+    for tree in (None, "{", "[]", '{"tensor": "9", "stride": [1]}', '{"tensor": "0", "stride": [1000000]}'):
+        save_file({"0": torch.zeros(3)}, tmp_path / "s.safetensors", metadata={"tree": tree} if tree else None)
+        with pytest.raises(InputError, match="no training state"):
+            zoo.load_state(tmp_path / "s.safetensors")
+
+
+def test_nothing_is_pickled(tiny_model, tmp_path):
+    zoo.save_state(tmp_path / "s.safetensors", {"a": [torch.zeros(2)]})
+    data = (tmp_path / "s.safetensors").read_bytes()
+    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    assert set(header) == {"__metadata__", "0"}
