@@ -5,8 +5,8 @@ difference is garbage. Floating-point networks do not give that: another thread 
 library changes the last bit, and with it now and then a scale index. Here every number that decides a
 probability is an integer (Ballé, Johnston, Minnen, *Integer networks for data compression with
 latent-variable models*, ICLR 2019): weights on a grid of 2⁻¹⁰, activations on a grid of 2⁻⁶, within
-±128. Sums of their products are exact in float64, whose 53 bits hold them in any order, so that any
-matrix product may be used to take them; float32 carriers are served by sums cut short enough for 24 bits.
+±128. Sums of their products are exact in float64, whose 53 bits hold them in any order, and in float32
+where a bound on them says so, so that any matrix product may be used to take them.
 
 Positions are coded along the wavefront: the context of (r, c) reaches two columns to the right in the
 rows above, so all positions with equal c + 3r, of all tiles, are coded in one step.
@@ -200,52 +200,85 @@ def _full_precision() -> Iterator[None]:
         torch.set_float32_matmul_precision(before)
 
 
+def _product(x: Tensor, weight: Tensor) -> Tensor:
+    """float32 (rows, in) times (in, out).
+
+    On a CPU as a 1×1 convolution: that reaches oneDNN, whose direct kernel is twice as fast as the BLAS
+    behind `@` on processors that the latter was not made for, and sums plain products all the same.
+    """
+    if x.device.type != "cpu":
+        return x @ weight
+    rows = x.reshape(1, x.shape[0], 1, x.shape[1]).permute(0, 3, 1, 2)
+    return F.conv2d(rows, weight.T[:, :, None, None])[0, :, :, 0].T
+
+
+def _float32_is_exact(device: torch.device) -> bool:
+    """Whether products of whole numbers come out exact here.
+
+    Settings beyond this program (an environment variable of oneDNN, a library's own default) can make
+    float32 products quietly coarser; float64 is never touched by them.
+    """
+    generator = np.random.default_rng(0)
+    x = torch.from_numpy(generator.integers(-(1 << 11), 1 << 11, (37, 64)))
+    weight = torch.from_numpy(generator.integers(-(1 << 6), 1 << 6, (64, 48)))
+    found = _product(x.to(device, torch.float32), weight.to(device, torch.float32))
+    return torch.equal(found.cpu().double(), x.double() @ weight.double())
+
+
 class Linear:
     """`x @ weight + bias` in integers, for rows of activations.
+
+    A float of p bits carries a sum exactly, in whatever order it is taken, as long as the magnitudes of its
+    terms add up to less than 2^p. By the Cauchy–Schwarz inequality they do where the product of the two
+    vectors' lengths does. So the product is taken in float32, piece by piece, and rows whose length does not
+    allow it are taken again in float64. Both give the same integers, and nothing depends on who takes which way.
 
     Parameters
     ----------
     weight : float (in, out), taken to the grid of 2^-WEIGHT_BITS
     bias : float (out,)
-    carrier : torch.float64 (one product) or torch.float32 (the sum cut into exact pieces)
+    carrier : torch.float32, with float64 where needed; torch.float64 for all of it
+    pieces : ranges of inputs that are summed one after the other; rows of weights outside are zero
     """
 
-    def __init__(self, weight: Tensor, bias: Tensor, carrier: torch.dtype, device: torch.device):
+    def __init__(
+        self,
+        weight: Tensor,
+        bias: Tensor,
+        carrier: torch.dtype,
+        device: torch.device,
+        pieces: Sequence[tuple[int, int]] | None = None,
+    ):
         grid = torch.round(weight.double().cpu() * (1 << WEIGHT_BITS))
         unit = 1 << (WEIGHT_BITS + ACTIVATION_BITS)
         self.bias = torch.round(bias.double().cpu() * unit).to(device)
         self.outputs = len(self.bias)
-        self.carrier = carrier
-        # A float of p bits carries any sum whose terms' magnitudes add up to less than 2^p.
-        magnitude = grid.abs() * LIMIT
-        if float(magnitude.sum(0).max()) + float(self.bias.abs().max()) >= 2.0**52:
+        total = float((grid.abs() * LIMIT).sum(0).max()) + float(self.bias.abs().max())
+        if total >= 2.0**52 or float(grid.abs().max()) >= 2.0**24:
             raise InputError("These weights are too large to be coded exactly: train with a lower learning rate.")
-        pieces = [grid] if carrier == torch.float64 else self._cut(grid, magnitude)
-        self.pieces = [piece.to(device, carrier) for piece in pieces]
-
-    @staticmethod
-    def _cut(grid: Tensor, magnitude: Tensor) -> list[Tensor]:
-        """Runs of rows whose sum stays below 2²⁴ in every column."""
-        running = torch.zeros(grid.shape[1], dtype=torch.float64)
-        cuts = [0]
-        for row in range(grid.shape[0]):
-            running = running + magnitude[row]
-            if float(running.max()) >= 2**24:
-                cuts.append(row)
-                running = magnitude[row].clone()
-                if float(running.max()) >= 2**24:
-                    raise InputError("A single weight exceeds what float32 can carry exactly: use float64 carriers.")
-        return [grid[a:b] for a, b in zip(cuts, [*cuts[1:], grid.shape[0]], strict=True)]
+        self.double = carrier == torch.float64
+        self.pieces: list[tuple[int, int, Tensor, float]] = []
+        for start, stop in pieces or [(0, len(grid))]:
+            part = grid[start:stop]
+            longest = float(part.square().sum(0).max())
+            # One percent off for the rounding of the squared length itself.
+            allowed = 0.99 * 2.0**48 / longest if longest else math.inf
+            # Column by column in memory: the layout that oneDNN takes.
+            self.pieces.append((start, stop, part.T.contiguous().to(device, carrier).T, allowed))
 
     def sums(self, x: Tensor) -> Tensor:
         """float64 (rows, out), exact integers in units of 2^-(WEIGHT_BITS + ACTIVATION_BITS)."""
-        if len(self.pieces) == 1 and self.carrier == torch.float64:
-            return torch.addmm(self.bias, x, self.pieces[0])
-        total, start = self.bias, 0
-        for piece in self.pieces:
-            part = x[:, start : start + piece.shape[0]] @ piece
-            total = total + part.double()
-            start += piece.shape[0]
+        total = self.bias
+        for start, stop, weight, allowed in self.pieces:
+            part = x[:, start:stop]
+            if self.double:
+                total = torch.addmm(total, part, weight)
+                continue
+            product = _product(part, weight).double()
+            long = part.square().sum(1) >= allowed
+            if long.any():
+                product[long] = part[long].double() @ weight.double()
+            total = product.add_(total)
         return total
 
 
@@ -270,23 +303,25 @@ class HyperSynthesis:
         self.up = [self._deconvolution(layers[i], carrier, device) for i in (0, 2)]
         conv = layers[4]
         weight = conv.weight.detach().permute(2, 3, 1, 0).reshape(-1, conv.out_channels)
-        self.last = Linear(weight, conv.bias.detach(), carrier, device)
+        row = 3 * conv.in_channels
+        self.last = Linear(weight, conv.bias.detach(), carrier, device, [(i * row, (i + 1) * row) for i in range(3)])
 
     @staticmethod
     def _deconvolution(layer: Any, carrier: torch.dtype, device: torch.device) -> list[Linear]:
         """A 5×5 stride-2 transposed convolution as four 3×3 convolutions, one per output phase."""
         weight = layer.weight.detach()  # (in, out, 5, 5)
-        phases = []
+        channels, phases = weight.shape[0], []
         for row in (0, 1):
             for column in (0, 1):
-                # Output 2i + p takes input i + d through tap 2 + p − 2d, where that is within 0…4.
+                # Output 2i + p takes input i + d through tap 2 + p − 2d, where that is within 0…4: an odd phase
+                # has no d = −1.
                 kernel = torch.zeros(3, 3, *weight.shape[:2])
-                for i, d in enumerate((-1, 0, 1)):
-                    for j, e in enumerate((-1, 0, 1)):
-                        u, v = 2 + row - 2 * d, 2 + column - 2 * e
-                        if 0 <= u < 5 and 0 <= v < 5:
-                            kernel[i, j] = weight[:, :, u, v]
-                phases.append(Linear(kernel.reshape(-1, weight.shape[1]), layer.bias.detach(), carrier, device))
+                for i in range(row, 3):
+                    for j in range(column, 3):
+                        kernel[i, j] = weight[:, :, 4 + row - 2 * i, 4 + column - 2 * j]
+                pieces = [((3 * i + column) * channels, (3 * i + 3) * channels) for i in range(row, 3)]
+                flat = kernel.reshape(-1, weight.shape[1])
+                phases.append(Linear(flat, layer.bias.detach(), carrier, device, pieces))
         return phases
 
     @staticmethod
@@ -464,7 +499,8 @@ class EntropyCoder:
     ----------
     model : the trained network
     tables : from `hyper_tables`, as stored with the weights; made from the model if not given
-    carrier : torch.float64, or torch.float32 where a device has no float64; the streams are the same
+    carrier : torch.float32 (faster, with float64 for the few rows that need it) or torch.float64; the streams
+        are the same
     device : where the integer networks run; the range coder runs on the CPU
     """
 
@@ -472,7 +508,7 @@ class EntropyCoder:
         self,
         model: Model,
         tables: dict[str, Tensor] | None = None,
-        carrier: torch.dtype = torch.float64,
+        carrier: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
     ):
         self.model, self.carrier, self.device = model, carrier, torch.device(device)
@@ -481,11 +517,14 @@ class EntropyCoder:
         self.tables = tables or hyper_tables(model)
         check_tables(self.tables, model.N)
         with _full_precision():
+            if carrier == torch.float32 and not _float32_is_exact(self.device):
+                carrier = self.carrier = torch.float64
             self.h_s = HyperSynthesis(model.h_s, carrier, self.device)
             # (12, in, out): only the taps that the mask lets through.
             taps = [model.context_prediction.weight.detach()[:, :, r + 2, c + 2].T for r, c in CONTEXT]
             bias = model.context_prediction.bias.detach()
-            self.context = Linear(torch.cat(taps), bias, carrier, self.device)
+            rows = [(0, 5 * self.M), (5 * self.M, 10 * self.M), (10 * self.M, 12 * self.M)]
+            self.context = Linear(torch.cat(taps), bias, carrier, self.device, rows)
             layers: list[Any] = [layer for layer in model.entropy_parameters if isinstance(layer, torch.nn.Conv2d)]
             weights = [(layer.weight.detach()[:, :, 0, 0].T, layer.bias.detach()) for layer in layers]
             # The first layer is a sum over the parameters of h_s, known beforehand, and over the context.

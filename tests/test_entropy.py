@@ -131,9 +131,8 @@ def test_streams_without_their_trailing_zeros_decode():
 # --- Exactness ------------------------------------------------------------------------------------------
 
 
-def test_carriers_give_one_stream_and_read_each_others(tiny_model, coder):
-    single = EntropyCoder(tiny_model, carrier=torch.float32)
-    assert any(len(layer.pieces) > 1 for layer in single.rest)  # sums are cut
+def test_carriers_give_one_stream_and_read_each_others(tiny_model):
+    coder, single = (EntropyCoder(tiny_model, carrier=carrier) for carrier in (torch.float64, torch.float32))
     for scale in (2.0, 300.0):  # the second reaches the limit of activations
         y = latents(RAGGED, 1, scale)
         data, y_hat = coder.encode(y)
@@ -305,7 +304,7 @@ def test_the_coder_equals_int64_position_by_position(tiny_model, coder, monkeypa
     assert len(np.unique(found)) > 5
 
 
-@given(seed=st.integers(0, 10**6), size=st.sampled_from([1, 100, LIMIT]), gain=st.sampled_from([0.01, 1.0, 1.99]))
+@given(seed=st.integers(0, 10**6), size=st.sampled_from([1, 100, LIMIT]), gain=st.sampled_from([0.01, 1.0, 1.99, 900.0]))
 @settings(max_examples=25, deadline=None)
 def test_integer_products_are_exact_for_both_carriers(seed, size, gain):
     rng = np.random.default_rng(seed)
@@ -313,7 +312,7 @@ def test_integer_products_are_exact_for_both_carriers(seed, size, gain):
     x = rng.integers(-size, size + 1, (11, 37))
     expected = x @ np.rint(weight * 1024).astype(np.int64) + np.rint(bias * 65536).astype(np.int64)
     for carrier in (torch.float64, torch.float32):
-        layer = Linear(torch.from_numpy(weight), torch.from_numpy(bias), carrier, CPU)
+        layer = Linear(torch.from_numpy(weight), torch.from_numpy(bias), carrier, CPU, [(0, 20), (20, 37)])
         sums = layer.sums(torch.from_numpy(x).to(carrier))
         assert sums.dtype == torch.float64
         assert np.array_equal(sums.numpy().astype(np.int64), expected)
@@ -322,9 +321,32 @@ def test_integer_products_are_exact_for_both_carriers(seed, size, gain):
             assert np.array_equal(result.numpy().astype(np.int64), activation(expected, leaky))
 
 
+def test_rows_beyond_float32_are_taken_in_float64():
+    """One row is short enough for float32 and one is not; both come out exact."""
+    rng = np.random.default_rng(0)
+    weight = rng.uniform(-2, 2, (64, 3))
+    x = np.stack([rng.integers(-3, 4, 64), rng.integers(LIMIT - 9, LIMIT, 64)])
+    layer = Linear(torch.from_numpy(weight), torch.zeros(3), torch.float32, CPU)
+    (_, _, _, allowed), squares = layer.pieces[0], (x.astype(float) ** 2).sum(1)
+    assert squares[0] < allowed < squares[1]
+    expected = x @ np.rint(weight * 1024).astype(np.int64)
+    assert np.abs(expected).max() > 2**24  # float32 would round it
+    assert np.array_equal(layer.sums(torch.from_numpy(x).float()).numpy().astype(np.int64), expected)
+
+
+def test_coarse_float32_is_noticed(tiny_model, monkeypatch):
+    """Where float32 products are not exact, the coder takes float64 and writes the same stream."""
+    y = latents(RAGGED, 1)
+    expected, _ = EntropyCoder(tiny_model, carrier=torch.float64).encode(y)
+    monkeypatch.setattr(entropy, "_product", lambda x, weight: (x.bfloat16() @ weight.bfloat16()).float())
+    coarse = EntropyCoder(tiny_model, carrier=torch.float32)
+    assert coarse.carrier == torch.float64
+    assert coarse.encode(y)[0] == expected
+
+
 def test_weights_that_no_carrier_holds_are_refused():
-    with pytest.raises(InputError, match="float64 carriers"):
-        Linear(torch.tensor([[3.0]]), torch.zeros(1), torch.float32, CPU)
+    with pytest.raises(InputError, match="too large"):
+        Linear(torch.tensor([[2.0**14]]), torch.zeros(1), torch.float32, CPU)
     with pytest.raises(InputError, match="too large"):
         Linear(torch.tensor([[1e12]]), torch.zeros(1), torch.float64, CPU)
     with pytest.raises(InputError, match="too large"):

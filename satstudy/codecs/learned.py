@@ -85,7 +85,7 @@ class LearnedCodec:
     overlap : pixels, for `blend` alone; even the default of 8 is the paper's
     weighting : of `blend`, `mean` (the paper) or `ramp`
     device : where the networks run
-    carrier : torch.float64 or torch.float32 for the exact part; the files are the same
+    carrier : torch.float32 or torch.float64 for the exact part; the files are the same
     progress : show a bar with the time left
     """
 
@@ -98,7 +98,7 @@ class LearnedCodec:
         weighting: Weighting = "mean",
         *,
         device: torch.device | str = "cpu",
-        carrier: torch.dtype = torch.float64,
+        carrier: torch.dtype = torch.float32,
         progress: bool = False,
     ):
         if tiling not in ("independent", "blend", "seamless"):
