@@ -474,6 +474,11 @@ class Steps(NamedTuple):
 
 def plan(shapes: Sequence[tuple[int, int]]) -> Steps:
     """The wavefront over tiles of `shapes` (rows, columns), all in lock-step."""
+    return _plan(tuple((int(r), int(c)) for r, c in shapes))
+
+
+@lru_cache(4)
+def _plan(shapes: tuple[tuple[int, int], ...]) -> Steps:
     rows, columns = max(r for r, _ in shapes), max(c for _, c in shapes)
     tile, r, c = np.meshgrid(np.arange(len(shapes)), np.arange(rows), np.arange(columns), indexing="ij")
     sizes = np.asarray(shapes)

@@ -1,0 +1,45 @@
+"""The benchmarks measure what they say: the widened model is the same function."""
+
+import numpy as np
+import torch
+
+from benchmarks import common, fuzz
+from satstudy.entropy import EntropyCoder
+
+
+def test_a_widened_model_is_the_same_function(tiny_model):
+    wide = common.widen(tiny_model, 3, 2)
+    assert (wide.N, wide.M) == (3 * tiny_model.N, 2 * tiny_model.M)
+    x = torch.rand(2, 3, 64, 128)
+    with torch.no_grad():
+        assert torch.allclose(wide.g_a(x), tiny_model.g_a(x).repeat(1, 2, 1, 1), atol=1e-4)
+        assert torch.allclose(wide.g_s(wide.g_a(x)), tiny_model.g_s(tiny_model.g_a(x)), atol=1e-4)
+        bits, x_hat = wide.estimate(x)
+        small_bits, small_hat = tiny_model.estimate(x)
+    assert torch.allclose(x_hat, small_hat, atol=1.1 / 255)
+    # Latents are coded twice, hyper-latents three times: the rate lies between.
+    assert (bits >= 1.9 * small_bits).all()
+    assert (bits <= 3.1 * small_bits).all()
+
+
+def test_the_widened_model_codes(tiny_model):
+    wide = common.widen(tiny_model, 3, 2)
+    y = torch.randn(wide.M, 8, 8, generator=torch.Generator().manual_seed(0)) * 3
+    data, y_hat = EntropyCoder(wide).encode([y])
+    assert torch.equal(EntropyCoder(wide).decode(data, [(8, 8)])[0], y_hat[0])
+
+
+def test_hostile_files_differ_from_the_original(checkpoint):
+    from satstudy.codecs import LearnedCodec
+
+    data = LearnedCodec(checkpoint, "seamless", 64).encode(np.zeros((80, 90, 3), np.uint8))
+    rng = np.random.default_rng(0)
+    made = [fuzz.mutate(data, rng) for _ in range(200)]
+    assert sum(m != data for m in made) > 190
+    # Resealing what is whole changes nothing, and gives a forged stream a checksum that fits.
+    assert fuzz._resealed(data) == data
+    forged = bytearray(data)
+    forged[-1] ^= 1
+    assert fuzz._valid(data)
+    assert not fuzz._valid(bytes(forged))
+    assert fuzz._valid(fuzz._resealed(bytes(forged)))
