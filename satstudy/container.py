@@ -4,13 +4,14 @@
 
     offset  field
     0       magic "SaT", then the version (1)
-    4       tiling: 0 independent, 1 blend by mean, 2 blend by ramp, 3 seamless
+    4       tiling: 0 independent, 1 blend by mean, 2 blend by ramp, 3 seamless; 128 more with validity masks
     5       fingerprint of the weights, 8 bytes
-    13      varints: height, width, tile side, overlap, tiles per side of a group, length of the notes
+    13      with validity masks alone: the value of pixels without data (1)
+    …       varints: height, width, tile side, overlap, tiles per side of a group, length of the notes
     …       notes: UTF-8 JSON object, deflated; absent when its length is 0
     …       index, for each group of tiles, row by row: length of its stream (varint), CRC-32 of it
     …       CRC-32 of everything before
-    …       the streams
+    …       the streams, each with its validity mask before it where there are such (`satstudy.validity`)
 
 Integers of fixed size are little-endian. A varint has seven bits a byte, least significant first, the
 eighth saying that another follows; it has no superfluous zero bytes and at most five bytes.
@@ -29,11 +30,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from satstudy.errors import DamagedFile, InputError
-from satstudy.stitching import Grid, grid
+from satstudy.stitching import Grid, Patch, grid
 
 MAGIC = b"SaT"
 VERSION = 1
 TILINGS = ("independent", "blend", "blend-ramp", "seamless")
+#: Bit of the tiling's byte: every stream begins with the validity mask of its group.
+MASKED = 0x80
 #: Larger than any image of fMoW (16288×16291); a caller may allow more.
 MAX_PIXELS = 20_000 * 20_000
 MAX_SIDE = 1 << 24
@@ -54,6 +57,8 @@ class Header:
     overlap : pixels that neighbouring patches share; 0 but for blends
     group : tiles along one side of a group; a group has one stream
     notes : small JSON object kept with the image, such as a georeference
+    fill : value, in all bands, of pixels without data, whose masks then stand before the streams; None
+        where the image has no such pixels to tell apart
     """
 
     height: int
@@ -64,6 +69,7 @@ class Header:
     group: int
     fingerprint: bytes
     notes: dict[str, Any] = field(default_factory=dict)
+    fill: int | None = None
 
     def in_range(self) -> bool:
         """Whether a reader accepts these numbers.
@@ -81,6 +87,7 @@ class Header:
             and (self.tile >= 64 or self.tiling != "seamless")
             and 1 <= self.group <= 64
             and self.group * self.tile <= MAX_TILE
+            and (self.fill is None or 0 <= self.fill <= 255)
         )
 
     def layout(self) -> Grid:
@@ -104,6 +111,15 @@ class Header:
             for i in range(row * self.group, min((row + 1) * self.group, rows))
             for j in range(column * self.group, min((column + 1) * self.group, columns))
         ]
+
+    def group_area(self, row: int, column: int) -> Patch:
+        """The rectangle of pixels that the tiles of one group cover."""
+        step, span = self.tile - self.overlap, self.group * (self.tile - self.overlap)
+        top, left = row * span, column * span
+        down, across = (_tiles(length, self.tile, self.overlap) for length in (self.height, self.width))
+        last_row, last_column = min((row + 1) * self.group, down) - 1, min((column + 1) * self.group, across) - 1
+        bottom, right = last_row * step + self.tile, last_column * step + self.tile
+        return Patch(top, min(bottom, self.height), left, min(right, self.width))
 
     def groups(self) -> Iterator[list[tuple[int, int]]]:
         """`group_tiles` of all groups, in the order of the streams."""
@@ -195,7 +211,10 @@ def write(header: Header, streams: Sequence[bytes]) -> bytes:
             raise InputError(f"The notes of this image take {len(plain)} bytes, more than {MAX_NOTES}: shorten them.")
     if len(streams) != math.prod(header.shape()):
         raise ValueError(f"{len(streams)} streams for {header.shape()} groups")
-    out = bytearray(MAGIC + bytes([VERSION, TILINGS.index(header.tiling)]) + header.fingerprint)
+    tiling = TILINGS.index(header.tiling) | (0 if header.fill is None else MASKED)
+    out = bytearray(MAGIC + bytes([VERSION, tiling]) + header.fingerprint)
+    if header.fill is not None:
+        out.append(header.fill)
     for value in (header.height, header.width, header.tile, header.overlap, header.group, len(notes)):
         out += _varint(value)
     out += notes
@@ -231,9 +250,11 @@ def read(data: bytes | memoryview, max_pixels: int = MAX_PIXELS) -> Container:
         raise DamagedFile(f"This file claims version 0, which never was: {_REMEDY}.")
     tiling = cursor.take(1)[0]
     fingerprint = cursor.take(8)
+    fill = cursor.take(1)[0] if tiling & MASKED else None
     height, width, tile, overlap, group, length = (cursor.varint() for _ in range(6))
-    known = TILINGS[tiling] if tiling < len(TILINGS) else ""
-    header = Header(height, width, known, tile, overlap, group, fingerprint)
+    kind = tiling & ~MASKED
+    known = TILINGS[kind] if kind < len(TILINGS) else ""
+    header = Header(height, width, known, tile, overlap, group, fingerprint, fill=fill)
     if not (known and header.in_range() and length <= MAX_NOTES):
         raise DamagedFile(f"A number in the header of this file is out of range: {_REMEDY}.")
     packed = cursor.take(length)

@@ -10,17 +10,16 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from satstudy import blending, rate_distortion
+from satstudy import blending, profiles, rate_distortion
 from satstudy.classification import ClassifierConfig, cross_validate
 from satstudy.classifier_data import CodedSet, Condition, code_condition, conditions_frame, whole_tile
 from satstudy.codecs import Codec
 from satstudy.codecs.learned import LearnedCodec, Tiling
 from satstudy.data.fmow import crop_object
 from satstudy.data.images import Pixels, find_images, read_image
-from satstudy.errors import InputError
 from satstudy.labels import codec_name
 from satstudy.metrics import bpp, psnr
-from satstudy.study import NATURAL, OVERHEAD, Study
+from satstudy.study import NATURAL, OVERHEAD, Study, digest
 from satstudy.zoo import Checkpoint
 
 # --- Rate and distortion ----------------------------------------------------------------------------------
@@ -32,14 +31,19 @@ def rate_distortion_frame(study: Study, lams: Sequence[float], images: str = "")
     Parameters
     ----------
     lams : the learned codec's settings
-    images : a folder of the reader's own images; those of the study if empty
+    images : a folder of the reader's own images, or one image; those of the study if empty
     """
     chosen: list[rate_distortion.Source]
     if images:
-        chosen = [(path.name, path, "") for path in find_images([images])]
-        folder = study.folder / "rd-own"
+        found = find_images([images])
+        chosen = [(_own_name(path, images), path, "") for path in found]
+        # The images may change under their names; size and time stand in for the pixels.
+        stats = [(str(p.resolve()), p.stat().st_size, p.stat().st_mtime_ns) for p in found]
+        folder = study.folder / f"rd-own-{digest(stats)}"
     else:
-        chosen, folder = list(study.rd_images()), study.folder / "rd"
+        # A name in the table stands for a crop of an image.
+        chosen = list(study.rd_images())
+        folder = study.folder / f"rd-{digest(study.source_key, study.profile.rd.crop)}"
     parts = [_evaluate(study, chosen, study.classical(), folder / "classical.csv")]
     domains = [OVERHEAD, NATURAL] if study.profile.data.natural else [OVERHEAD]
     for domain in domains:
@@ -49,6 +53,11 @@ def rate_distortion_frame(study: Study, lams: Sequence[float], images: str = "")
             path = folder / f"{codec.name}-{codec.fingerprint.hex()}-{codec.tiling}.csv"
             parts.append(_evaluate(study, chosen, [codec], path))
     return pd.concat(parts, ignore_index=True)
+
+
+def _own_name(path: Path, source: str) -> str:
+    """What a table calls one of the reader's images: its place below the folder, nothing of the machine's."""
+    return path.relative_to(source).as_posix() if path != Path(source) else path.name
 
 
 def _evaluate(
@@ -136,11 +145,10 @@ class Accuracy:
 def classifier_config(study: Study) -> tuple[ClassifierConfig, int]:
     """The classifier of the profile, and the side of the crops it is given."""
     settings = dict(study.profile.accuracy.classifier)
-    size = int(settings.pop("size", 128))
-    try:
-        return ClassifierConfig(**settings), size
-    except TypeError as error:
-        raise InputError(f"accuracy.classifier of profile {study.profile.name} does not fit: {error}.") from None
+    where = f"{study.profile.name}.accuracy.classifier"
+    size: int = profiles.build(int, settings.pop("size", 128), f"{where}.size")
+    config: ClassifierConfig = profiles.build(ClassifierConfig, settings, where)
+    return config, size
 
 
 def accuracy_predictions(study: Study, level: str = "object") -> Accuracy:

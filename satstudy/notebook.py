@@ -19,6 +19,13 @@ from satstudy.errors import InputError
 from satstudy.study import Study, open_study
 from satstudy.zoo import Checkpoint
 
+#: Set in a notebook whose parameters have been checked: what it defines later is no parameter.
+_CHECKED = "_parameters_checked"
+#: The notebook that writes a table.
+_WRITERS = {
+    "rate_distortion": "rd", "bd_rate": "rd", "bd_rate_jpeg": "rd", "seams": "blending", "conditions": "accuracy",
+    "leakage": "accuracy",
+}  # fmt: skip
 #: Names that IPython itself puts into a notebook.
 _IPYTHON = {"In", "Out", "get_ipython", "exit", "quit", "open"}
 
@@ -35,14 +42,14 @@ def check_parameters(namespace: Mapping[str, Any]) -> None:
         Naming the parameter that was probably meant.
     """
     known: dict[str, Any] = namespace.get("__annotations__", {})
-    for name in namespace:
+    for name in () if _CHECKED in namespace else namespace:
         if name.startswith("_") or name in _IPYTHON or name in known:
             continue
         if callable(namespace[name]) or type(namespace[name]).__module__ not in ("builtins",):
             continue
         near = difflib.get_close_matches(name, known, 1, 0.5)
-        hint = f"did you mean {near[0]}?" if near else ""
-        raise InputError(f"This notebook has no parameter {name!r}: {hint} It takes {', '.join(known)}.")
+        hint = f"did you mean {near[0]}? It" if near else "it"
+        raise InputError(f"This notebook has no parameter {name!r}: {hint} takes {', '.join(known)}.")
     for name, kind in known.items():
         value = namespace.get(name)
         if kind is float and isinstance(value, int) and not isinstance(value, bool):
@@ -54,6 +61,7 @@ def check_parameters(namespace: Mapping[str, Any]) -> None:
 def begin(namespace: dict[str, Any]) -> Study:
     """Check the parameters, quieten what a reader cannot act on, and open the study of `profile`."""
     check_parameters(namespace)
+    namespace[_CHECKED] = True
     warnings.filterwarnings("ignore", message="`torch.jit")
     warnings.filterwarnings("ignore", message="IProgress not found")
     _keep_memory()
@@ -119,12 +127,15 @@ def load_table(study: Study, name: str) -> pd.DataFrame:
     """
     path = study.results / f"{name}.csv"
     if not path.exists():
-        stage = {"rate_distortion": "rd", "seams": "blending", "accuracy": "accuracy"}.get(name, name)
+        stage = _WRITERS.get(name.removesuffix("-own"), name)
         raise InputError(
             f"{path.name} of profile {study.profile.name} is not there yet: run notebooks/{stage}.ipynb with "
             f"profile={study.profile.name} first, or make report."
         )
-    return pd.read_csv(path)
+    # A category may be called "NA", and text that is empty was so when it was written.
+    frame = pd.read_csv(path, keep_default_na=False, na_values=["", "nan"])
+    text = frame.select_dtypes("object").columns
+    return frame.assign(**{name: frame[name].fillna("") for name in text})
 
 
 def load_facts(study: Study, name: str) -> dict[str, Any]:

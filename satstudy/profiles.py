@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import re
 import types
 import typing
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -62,8 +64,9 @@ class Train:
     """The codec's training; see `satstudy.training.TrainingConfig`."""
 
     lams: tuple[float, ...]
-    N: int = 64
-    M: int = 96
+    #: Channels; 0 takes those of the weights it starts from, and 64 and 96 from scratch.
+    N: int = 0
+    M: int = 0
     steps: int = 1000
     #: Steps for a λ that starts from its neighbour's weights; `steps` if 0.
     warm_steps: int = 0
@@ -77,6 +80,10 @@ class Train:
     #: Images of train-compress held back to watch the training.
     validation: int = 16
     validate_every: int = 500
+
+    def __post_init__(self) -> None:
+        if not self.lams or min(self.lams) <= 0 or len(set(self.lams)) < len(self.lams):
+            raise InputError(f"lams = {list(self.lams)} must name one λ or more above 0, each once.")
 
 
 @dataclass(frozen=True)
@@ -133,13 +140,24 @@ class Profile:
     accuracy: Accuracy = field(default_factory=Accuracy)
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        # It becomes a folder under `build`.
+        if not re.fullmatch(r"\w[\w.-]*", self.name):
+            raise InputError(f"The name {self.name!r} is no folder's: take letters, digits, - and _.")
+
     @property
     def synthetic(self) -> bool:
         return self.data.kind == "synthetic"
 
 
-def _build(kind: Any, value: Any, where: str) -> Any:
-    """`value` as `kind`, with a sentence that names the place where it does not fit."""
+def build(kind: Any, value: Any, where: str) -> Any:
+    """`value`, as YAML reads it, as `kind`: a dataclass, or what one is made of.
+
+    Raises
+    ------
+    InputError
+        It does not fit: a sentence that names the place, `where`.
+    """
     if dataclasses.is_dataclass(kind):
         if not isinstance(value, dict):
             raise InputError(f"{where} must be a table of settings, not {value!r}.")
@@ -150,7 +168,7 @@ def _build(kind: Any, value: Any, where: str) -> Any:
                 hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}."
                 raise InputError(f"{where} has no setting {key!r}: {hint}")
         types_ = typing.get_type_hints(kind)
-        given = {key: _build(types_[key], item, f"{where}.{key}") for key, item in value.items()}
+        given = {key: build(types_[key], item, f"{where}.{key}") for key, item in value.items()}
         lacking = [
             name
             for name, f in known.items()
@@ -158,22 +176,30 @@ def _build(kind: Any, value: Any, where: str) -> Any:
         ]
         if lacking:
             raise InputError(f"{where} lacks {', '.join(lacking)}: add it.")
-        return kind(**given)  # type: ignore[operator]
+        try:
+            return kind(**given)  # type: ignore[operator]
+        except InputError as error:
+            raise InputError(f"{where} does not fit: {error}") from None
     origin = typing.get_origin(kind)
+    if origin in (types.UnionType, typing.Union):
+        others = [other for other in typing.get_args(kind) if other is not types.NoneType]
+        return None if value is None else build(others[0], value, where)
     if origin is tuple:
         if not isinstance(value, list):
             raise InputError(f"{where} must be a list, not {value!r}.")
-        return tuple(_build(typing.get_args(kind)[0], item, where) for item in value)
+        return tuple(build(typing.get_args(kind)[0], item, where) for item in value)
     if origin is Literal:
         if value not in typing.get_args(kind):
             raise InputError(f"{where} is {value!r}: take one of {', '.join(map(str, typing.get_args(kind)))}.")
         return value
-    if origin in (dict, types.GenericAlias):
+    if origin in (dict, Mapping):
         if not isinstance(value, dict):
             raise InputError(f"{where} must be a table of settings, not {value!r}.")
         return value
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
+    if kind is float and isinstance(value, str) and re.fullmatch(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+", value):
+        return float(value)  # YAML 1.1 reads 2e-3 as text and 2.0e-3 as a number
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         raise InputError(f"{where} is {value!r} and must be {kind.__name__}.")
     return value
@@ -194,10 +220,14 @@ def load(name: str) -> Profile:
     """
     path = Path(name) if name.endswith((".yaml", ".yml")) else paths.PROFILES / f"{name}.yaml"
     if not path.is_file():
-        raise InputError(f"There is no profile {name!r}: take one of {', '.join(names())}, or the path of a YAML file.")
+        near = difflib.get_close_matches(name, names(), 1)
+        hint = f"did you mean {near[0]}? There are" if near else "take one of"
+        raise InputError(f"There is no profile {name!r}: {hint} {', '.join(names())}, or the path of a YAML file.")
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise InputError(f"{path} is no YAML ({error}).") from None
-    profile: Profile = _build(Profile, content, path.stem)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f", line {mark.line + 1}: {getattr(error, 'problem', '')}" if mark else ""
+        raise InputError(f"{path} cannot be read as YAML{place}: correct it.") from None
+    profile: Profile = build(Profile, content, path.stem)
     return profile

@@ -1,23 +1,43 @@
-"""Images of any size: read by windows from a GeoTIFF, written band by band, georeference kept."""
+"""Images of any size: read by windows from a TIFF, written band by band, georeference and nodata kept.
+
+With rasterio (the extra `geo`) a TIFF keeps its coordinate reference system, its transform and its nodata
+value, and each pixel without data stays one. What says that a pixel has no data is GDAL's mask of the data
+set: the nodata value in every band, an alpha band of 0, or a mask inside the file or beside it. Without
+rasterio, and for other formats, an image is read whole and only its pixels are kept.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import sys
 import warnings
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
-from satstudy.codecs.learned import ArraySource, LearnedCodec, Source, Window, check_window
+from satstudy.codecs.learned import ArraySource, LearnedCodec, MaskedSource, Source, Window, check_window
 from satstudy.container import MAX_PIXELS, MAX_SIDE
 from satstudy.data.images import Pixels, read_image, write_image
-from satstudy.errors import InputError
+from satstudy.errors import InputError, SatstudyError
 from satstudy.paths import atomic
 
 TIFF = (".tif", ".tiff")
+OUTPUTS = (".png", *TIFF, ".webp")
+#: Bytes that GDAL may keep of decoded blocks: a row of groups of the paper's largest image, so that blocks
+#: as wide as that image are not decoded anew for each tile in them.
+CACHE = 192 << 20
+#: Tags of TIFF that only rasterio carries over: GeoTIFF's three, GDAL's nodata.
+_GEO_TAGS = {33550: "georeference", 34264: "georeference", 34735: "georeference", 42113: "nodata"}
+
+
+@lru_cache
+def _say_once(text: str) -> None:
+    print(f"satstudy: {text}", file=sys.stderr)
 
 
 class _Array(ArraySource):
@@ -31,46 +51,82 @@ class GeoTIFF:
 
     Attributes
     ----------
-    notes : crs (EPSG code or WKT), transform (six numbers, GDAL order of affine), nodata, as far as it has them
+    notes : crs (EPSG code or WKT), transform (six numbers, in the order of `affine.Affine`), nodata, as far as
+        it has them
+    fill : value of pixels without data in the decoded image: nodata, or 0 where a mask or an alpha band tells
+        them; None where every pixel has data
     """
 
     def __init__(self, dataset: Any, bands: Sequence[int], path: Path):
+        from rasterio.enums import ColorInterp, MaskFlags
+
         if max(bands) > dataset.count or min(bands) < 1:
-            raise InputError(f"{path} has {dataset.count} bands: choose three of them with --bands.")
+            raise InputError(
+                f"{path} has {dataset.count} bands, and bands {', '.join(map(str, bands))} are asked for: choose "
+                "three of them with --bands."
+            )
         kinds = {dataset.dtypes[band - 1] for band in bands}
         if kinds != {"uint8"}:
             raise InputError(f"{path} holds {', '.join(sorted(kinds))} and not uint8: scale it to 8 bits first.")
-        self.dataset, self.bands = dataset, list(bands)
+        self.dataset, self.bands, self.path = dataset, list(bands), path
         self.height, self.width = dataset.height, dataset.width
+        self._palette: Pixels | None = None
+        if dataset.colorinterp[bands[0] - 1] == ColorInterp.palette:
+            colours = dataset.colormap(bands[0])
+            self._palette = np.array([colours.get(i, (0, 0, 0))[:3] for i in range(256)], np.uint8)
         self.notes: dict[str, Any] = {}
         if dataset.crs:
             code = dataset.crs.to_epsg()
-            self.notes["crs"] = f"EPSG:{code}" if code else dataset.crs.to_wkt()
+            exact = code is not None and type(dataset.crs).from_epsg(code) == dataset.crs
+            self.notes["crs"] = f"EPSG:{code}" if exact else dataset.crs.to_wkt()
         if not dataset.transform.is_identity:
             self.notes["transform"] = list(dataset.transform)[:6]
-        if dataset.nodata is not None:
-            self.notes["nodata"] = dataset.nodata
+        # A value that no pixel of 8 bits can have marks none.
+        if dataset.nodata is not None and dataset.nodata in range(256):
+            self.notes["nodata"] = int(dataset.nodata)
+        some = any(MaskFlags.all_valid not in flags for flags in dataset.mask_flag_enums)
+        self.fill: int | None = self.notes.get("nodata", 0 if some else None)
 
-    def read(self, top: int, bottom: int, left: int, right: int) -> Pixels:
+    def _part(self, top: int, bottom: int, left: int, right: int) -> Any:
         from rasterio.windows import Window as Part
 
-        pixels = self.dataset.read(self.bands, window=Part(left, top, right - left, bottom - top))
+        return Part(left, top, right - left, bottom - top)
+
+    @contextlib.contextmanager
+    def _damage(self) -> Iterator[None]:
+        from rasterio.errors import RasterioIOError
+
+        try:
+            yield
+        except RasterioIOError as error:
+            reason = error.__cause__ or error
+            raise InputError(f"{self.path} is truncated or damaged ({reason}): fetch it again.") from None
+
+    def read(self, top: int, bottom: int, left: int, right: int) -> Pixels:
+        part = self._part(top, bottom, left, right)
+        with self._damage():
+            if self._palette is not None:
+                return self._palette[self.dataset.read(self.bands[0], window=part)]
+            pixels = self.dataset.read(self.bands, window=part)
         return np.ascontiguousarray(pixels.transpose(1, 2, 0))
 
     def valid(self, top: int, bottom: int, left: int, right: int) -> NDArray[np.bool_] | None:
         """Where there is data: bool (rows, columns), or None where all of it is."""
-        nodata = self.notes.get("nodata")
-        if nodata is None:
+        if self.fill is None:
             return None
-        mask = (self.read(top, bottom, left, right) != nodata).any(axis=2)
+        with self._damage():
+            mask: NDArray[np.bool_] = self.dataset.dataset_mask(window=self._part(top, bottom, left, right)) > 0
         return None if mask.all() else mask
 
 
 @contextlib.contextmanager
-def open_source(path: Path | str, bands: Sequence[int] = (1, 2, 3)) -> Iterator[Any]:
+def open_source(path: Path | str, bands: Sequence[int] | None = None) -> Iterator[Any]:
     """The image at `path`, as a `Source` with `notes`.
 
-    A TIFF is read by windows where rasterio is installed (the extra `geo`), anything else whole.
+    Parameters
+    ----------
+    bands : of a TIFF, three to take as red, green and blue, counted from 1; by default the first three, or
+        the first for all where it has fewer
 
     Raises
     ------
@@ -78,23 +134,60 @@ def open_source(path: Path | str, bands: Sequence[int] = (1, 2, 3)) -> Iterator[
         No image, not of 8 bits, or bands that it does not have.
     """
     path = Path(path)
-    if path.suffix.lower() in TIFF:
-        with contextlib.suppress(ImportError):
-            import rasterio
-            from rasterio.errors import NotGeoreferencedWarning, RasterioIOError
-
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", NotGeoreferencedWarning)
-                try:
-                    dataset = rasterio.open(path)
-                except RasterioIOError as error:
-                    raise InputError(f"{path} cannot be read ({error}): check the name, or fetch it again.") from None
-            with dataset:
-                # A grey TIFF has one band, which stands for all three.
-                chosen = [1, 1, 1] if dataset.count < 3 and tuple(bands) == (1, 2, 3) else bands
-                yield GeoTIFF(dataset, chosen, path)
+    if not path.is_file():
+        raise InputError(f"There is no file {path}: check the name.")
+    tiff = path.suffix.lower() in TIFF
+    try:
+        import rasterio
+    except ImportError:
+        if tiff:
+            _warn_of_loss(path)
+    else:
+        if tiff:
+            with rasterio.Env(GDAL_CACHEMAX=CACHE), _dataset(path) as dataset:
+                yield GeoTIFF(dataset, bands or ([1, 2, 3] if dataset.count > 2 else [1, 1, 1]), path)
             return
+    if bands:
+        raise InputError(f"{path} is read as RGB: --bands needs a TIFF, and rasterio (pip install 'satstudy[geo]').")
     yield _Array(read_image(path))
+
+
+@contextlib.contextmanager
+def _dataset(path: Path) -> Iterator[Any]:
+    import rasterio
+    from rasterio.errors import NotGeoreferencedWarning, RasterioIOError
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        try:
+            # Other drivers would follow what a file says to other files, or to the network.
+            dataset = rasterio.open(path, driver="GTiff")
+        except RasterioIOError as error:
+            reason = error.__cause__ or error
+            raise InputError(f"{path} is no TIFF that can be read ({reason}): fetch it again.") from None
+    with dataset:
+        yield dataset
+
+
+def _warn_of_loss(path: Path) -> None:
+    """Say what is lost where a GeoTIFF is read without rasterio."""
+    with contextlib.suppress(Exception), Image.open(path) as image:
+        lost = dict.fromkeys(name for tag, name in _GEO_TAGS.items() if tag in image.tag_v2)  # type: ignore[attr-defined]
+        if lost:
+            _say_once(f"without rasterio, TIFFs lose their {' and '.join(lost)}: pip install 'satstudy[geo]'.")
+
+
+def check_output(path: Path | str) -> None:
+    """Refuse what `decode_to` could not write, before the work.
+
+    Raises
+    ------
+    InputError
+        An ending that stands for no lossless format.
+    """
+    ending = Path(path).suffix.lower()
+    if ending not in OUTPUTS:
+        raise InputError(f"{path} ends in {ending or 'nothing'}: name the output .png, .tif or .webp.")
 
 
 def decode_to(
@@ -106,31 +199,35 @@ def decode_to(
 ) -> None:
     """Decode a file to an image: a TIFF band by band with its georeference, anything else whole.
 
+    A TIFF of a window has that window's transform. Pixels without data have the nodata value, where there is
+    one, and a mask inside the TIFF otherwise; in other formats they have the same value and no mask.
+
     Raises
     ------
     InputError
         An output format that is not lossless, or whatever `LearnedCodec.decode` raises.
     """
     out = Path(out)
-    if out.suffix.lower() in TIFF:
-        with contextlib.suppress(ImportError):
-            import rasterio  # noqa: F401
-
-            _decode_to_tiff(codec, data, out, window, max_pixels)
-            return
-    write_image(out, codec.decode(data, window, max_pixels))
-
-
-def _decode_to_tiff(
-    codec: LearnedCodec, data: bytes | memoryview, out: Path, window: Window | None, max_pixels: int
-) -> None:
-    import rasterio
-    from rasterio.errors import NotGeoreferencedWarning
-    from rasterio.windows import Window as Part
-
+    check_output(out)
     file = codec.open(data, MAX_SIDE**2 if window else max_pixels)
     part = check_window(window, file.header, max_pixels)
-    notes = file.header.notes
+    if out.suffix.lower() in TIFF:
+        try:
+            import rasterio
+        except ImportError:
+            if file.header.notes:
+                _say_once("without rasterio, a TIFF is written without its georeference: pip install 'satstudy[geo]'.")
+        else:
+            with rasterio.Env(GDAL_CACHEMAX=CACHE, GDAL_TIFF_INTERNAL_MASK=True):
+                _decode_to_tiff(codec, file, out, part)
+            return
+    write_image(out, codec.decode(data, part, max_pixels))
+
+
+def _profile(notes: dict[str, Any], part: Window) -> dict[str, Any]:
+    """How rasterio is to write a TIFF."""
+    import rasterio
+
     options: dict[str, Any] = {
         "driver": "GTiff",
         "dtype": "uint8",
@@ -151,14 +248,33 @@ def _decode_to_tiff(
             options["transform"] = transform * rasterio.Affine.translation(part.x, part.y)
         if "nodata" in notes:
             options["nodata"] = float(notes["nodata"])
-    except (TypeError, ValueError, rasterio.errors.CRSError) as error:
+            if options["nodata"] not in range(256):
+                raise ValueError(f"nodata is {options['nodata']:g}")
+    except (TypeError, ValueError, rasterio.errors.RasterioError) as error:
         raise InputError(f"The georeference in this file is damaged ({error}): decode it to .png.") from None
+    return options
+
+
+def _decode_to_tiff(codec: LearnedCodec, file: Any, out: Path, part: Window) -> None:
+    import rasterio
+    from rasterio.errors import NotGeoreferencedWarning, RasterioIOError
+    from rasterio.windows import Window as Part
+
+    options = _profile(file.header.notes, part)
     with atomic(out) as temporary, warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        with rasterio.open(temporary, "w", **options) as target:
-            for top, band in codec.bands(file, part):
-                place = Part(0, top - part.y, part.width, len(band))
-                target.write(band.transpose(2, 0, 1), window=place)
+        try:
+            with rasterio.open(temporary, "w", **options) as target:
+                for top, band in codec.bands(file, part):
+                    place = Part(0, top - part.y, part.width, len(band))
+                    target.write(band.transpose(2, 0, 1), window=place)
+                    if file.header.fill is not None and "nodata" not in options:
+                        target.write_mask((band != file.header.fill).any(axis=2), window=place)
+        except RasterioIOError as error:
+            reason = error.__cause__ or error
+            raise SatstudyError(
+                f"{out} could not be written ({reason}): make room, or choose another folder."
+            ) from None
 
 
-__all__ = ["GeoTIFF", "Source", "decode_to", "open_source"]
+__all__ = ["GeoTIFF", "MaskedSource", "Source", "check_output", "decode_to", "open_source"]

@@ -1,16 +1,22 @@
 """One study: a profile, its folder under `build`, and how each thing in it comes to be.
 
 Whatever is asked for is made if it is not there: images, splits, weights, measurements. So every
-notebook can be run first, and a second run does only what changed.
+notebook can be run first, and a second run does only what changed: the name of a thing on disk ends with a
+digest of the settings that made it, so that with another setting it is made anew.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import functools
+import hashlib
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,6 +27,7 @@ from satstudy.codecs.learned import LearnedCodec, Tiling
 from satstudy.data import fmow, folders, splits, synthetic
 from satstudy.data.images import Pixels, find_images, read_image
 from satstudy.data.records import ImageRecord, ScanResult
+from satstudy.data.synthetic.scene import GENERATOR_VERSION
 from satstudy.errors import InputError
 from satstudy.profiles import Profile
 from satstudy.training import Trainer, TrainingConfig
@@ -44,17 +51,9 @@ class Study:
         """The folder of the images; synthetic scenes are drawn into it first."""
         data = self.profile.data
         if data.kind == "synthetic":
-            root = self.folder / "scenes"
-            synthetic.write_tree(
-                root,
-                categories=synthetic.CATEGORIES[: data.categories] if data.categories else None,
-                train_objects=data.train_objects,
-                val_objects=data.val_objects,
-                views=data.views,
-                size=data.size,
-                seed=self.profile.seed,
-                progress=self.progress,
-            )
+            settings = self._source
+            root = self.folder / f"scenes-{self.source_key}"
+            synthetic.write_tree(root, **settings, progress=self.progress)
             return root
         root = paths.ROOT / data.root
         if not root.is_dir():
@@ -63,6 +62,26 @@ class Study:
                 "link them there. The README says where to get them."
             )
         return root
+
+    @property
+    def _source(self) -> dict[str, Any]:
+        """What decides which images there are."""
+        data = self.profile.data
+        if data.kind != "synthetic":
+            return {"kind": data.kind, "root": data.root, "min_size": data.min_size}
+        return {
+            "categories": synthetic.CATEGORIES[: data.categories] if data.categories else None,
+            "train_objects": data.train_objects,
+            "val_objects": data.val_objects,
+            "views": data.views,
+            "size": data.size,
+            "seed": self.profile.seed,
+        }
+
+    @property
+    def source_key(self) -> str:
+        """Differs when other images, or images drawn otherwise, bear the same names."""
+        return digest(self._source, GENERATOR_VERSION)
 
     @cached_property
     def _scans(self) -> dict[str, ScanResult]:
@@ -81,11 +100,16 @@ class Study:
         return self._manifest("object")
 
     def _manifest(self, level: str) -> pd.DataFrame:
-        path = self.folder / ("splits.csv" if level == "object" else f"splits-{level}.csv")
+        want, seed = self.profile.splits, self.profile.seed
+        path = self.folder / f"splits-{level}-{digest(self.source_key, dataclasses.asdict(want), seed)}.csv"
         if path.exists():
             return splits.read_manifest(path, self.root)
-        want, seed = self.profile.splits, self.profile.seed
         if want.method == "number":
+            if level == "image":
+                raise InputError(
+                    f"The profile {self.profile.name} splits by number, which has no variant that tears objects "
+                    "apart: set accuracy.leakage to false, or splits.method to objects."
+                )
             frame = splits.by_number(self._scans["all"].records, self.root, train=range(want.number))
         else:
             sizes = splits.Sizes(
@@ -117,17 +141,34 @@ class Study:
 
     def training_folder(self, lam: float, domain: str = OVERHEAD) -> Path:
         """Where the training of one λ keeps its metrics and weights."""
-        return self.folder / "train" / f"{domain}-lam{lam:g}"
+        return self.folder / "train" / f"{domain}-lam{lam:g}-{self._training_key(lam, domain)}"
 
-    def _training_images(self, domain: str) -> tuple[list[Path], list[Path]]:
-        """Images to train on, and those held back to watch it."""
+    def _training_key(self, lam: float, domain: str) -> str:
+        """Differs when the weights would: by a setting, an image, or what the training starts from."""
+        train = dataclasses.asdict(self.profile.train)
+        # The ladder counts by the neighbour alone, and how often the training is watched not at all.
+        for name in ("lams", "init", "steps", "warm_steps", "validate_every"):
+            del train[name]
+        neighbour = self.neighbour(lam)
+        start = self._given(lam) if neighbour is None else self._training_key(neighbour, domain)
+        images = [[path.as_posix() for path in part] for part in self._training_images(domain, relative=True)]
+        source = self.source_key if domain == OVERHEAD else self.profile.data.natural
+        return digest(lam, domain, self._steps(lam), self.profile.seed, train, _content(start), source, images)
+
+    def _training_images(self, domain: str, relative: bool = False) -> tuple[list[Path], list[Path]]:
+        """Images to train on, and those held back to watch it; by their names in the data set if `relative`."""
         count = self.profile.train.validation
         if domain == OVERHEAD:
-            images = self.images("train-compress")
-        else:
+            root, images = self.root, self.images("train-compress")
+        elif domain == NATURAL:
             if not self.profile.data.natural:
                 raise InputError(f"The profile {self.profile.name} names no natural images: set data.natural.")
-            images = find_images([paths.ROOT / self.profile.data.natural])
+            root = paths.ROOT / self.profile.data.natural
+            images = find_images([root])
+        else:
+            raise InputError(f"{domain!r} is no domain: take {OVERHEAD} or {NATURAL}.")
+        if relative:
+            images = [path.relative_to(root) for path in images]
         if count >= len(images):
             raise InputError(f"{count} of {len(images)} images are held back for validation: none is left to train on.")
         held = set(np.random.default_rng(self.profile.seed).permutation(len(images))[:count].tolist())
@@ -136,25 +177,23 @@ class Study:
             [image for i, image in enumerate(images) if i in held],
         )
 
-    def _start(self, lam: float, domain: str) -> tuple[Checkpoint | None, str]:
-        """The weights that the training of `lam` starts from, and what to call them."""
-        train = self.profile.train
-        if train.init == "shipped":
+    def _given(self, lam: float) -> Path | None:
+        """The weights from outside this study that a training starts from; None for random ones."""
+        init = self.profile.train.init
+        if init == "scratch":
+            return None
+        if init == "shipped":
             shipped = zoo.shipped()
             if not shipped:
                 raise InputError("No weights ship with this package: set train.init to scratch.")
-            path = shipped[nearest(lam, list(shipped))]
-            return zoo.load(path), path.stem
-        base = self._base
-        if lam != base:
-            ladder = sorted({*train.lams, base})
-            others = [x for x in ladder if (x > lam) == (base > lam) and x != lam] or [base]
-            neighbour = nearest(lam, others)
-            return self.weights(neighbour, domain), f"this study, lam={neighbour:g}"
-        if train.init == "scratch":
-            return None, "random"
-        path = paths.ROOT / train.init
-        return zoo.load(path), path.stem
+            return shipped[nearest(lam, list(shipped))]
+        path = paths.ROOT / init
+        if not path.is_file():
+            raise InputError(
+                f"The profile {self.profile.name} starts from {path}, which is not there: put the weights there, or "
+                "set train.init to shipped or scratch."
+            )
+        return path
 
     @cached_property
     def _base(self) -> float:
@@ -162,26 +201,58 @@ class Study:
         lams = sorted(self.profile.train.lams)
         if self.profile.train.init in ("shipped", "scratch"):
             return lams[len(lams) // 2]
-        return nearest(zoo.load(paths.ROOT / self.profile.train.init).lam, lams)
+        given = self._given(lams[0])
+        assert given is not None
+        return nearest(zoo.load(given).lam, lams)
+
+    def neighbour(self, lam: float) -> float | None:
+        """The λ of this study whose weights `lam` starts from; None where it starts from others."""
+        if self.profile.train.init == "shipped" or lam == self._base:
+            return None
+        base = self._base
+        ladder = sorted({*self.profile.train.lams, base})
+        return nearest(lam, [x for x in ladder if (x > lam) == (base > lam) and x != lam] or [base])
+
+    def _start(self, lam: float, domain: str) -> tuple[Checkpoint | None, str]:
+        """The weights that the training of `lam` starts from, and what to call them."""
+        neighbour = self.neighbour(lam)
+        if neighbour is not None:
+            return self.weights(neighbour, domain), f"this study, lam={neighbour:g}"
+        path = self._given(lam)
+        if path is None:
+            return None, "random"
+        checkpoint, train = zoo.load(path), self.profile.train
+        if (train.N or checkpoint.model.N, train.M or checkpoint.model.M) != (checkpoint.model.N, checkpoint.model.M):
+            raise InputError(
+                f"The profile {self.profile.name} asks for N = {train.N}, M = {train.M} and starts from {path.name} "
+                f"with N = {checkpoint.model.N}, M = {checkpoint.model.M}: leave N and M out, or start from scratch."
+            )
+        return checkpoint, path.stem
+
+    def _steps(self, lam: float) -> int:
+        train = self.profile.train
+        return train.warm_steps if train.warm_steps and self.neighbour(lam) is not None else train.steps
 
     def weights(self, lam: float, domain: str = OVERHEAD) -> Checkpoint:
         """The weights for λ, trained now if this study has not trained them.
 
-        With `train.init: shipped` and no steps, those that ship for the nearest λ, which must be it.
+        With `train.init: shipped` and no steps, those that ship for λ.
         """
-        folder = self.training_folder(lam, domain)
-        finished = folder / "weights.safetensors"
-        if finished.exists():
-            return zoo.load(finished)
-        train = self.profile.train
+        if not 0 < lam < 10:
+            raise InputError(f"lam = {lam:g} is no trade-off of this loss: take it between 0 and 10 (paper: ~0.01).")
+        train, steps = self.profile.train, self._steps(lam)
         if train.init == "shipped" and train.steps == 0:
             shipped = zoo.shipped(domain)
             if lam in shipped:
                 return zoo.load(shipped[lam])
-            raise InputError(f"No weights ship for lam = {lam:g}: take one of {', '.join(f'{x:g}' for x in shipped)}.")
+            known = f"take one of {', '.join(f'{x:g}' for x in shipped)}" if shipped else "set train.steps"
+            raise InputError(f"No weights of the domain {domain} ship for lam = {lam:g}: {known}.")
+        folder = self.training_folder(lam, domain)
+        finished = folder / "weights.safetensors"
+        if finished.exists():
+            return zoo.load(finished)
         start, name = self._start(lam, domain)
         images, validation = self._training_images(domain)
-        steps = train.warm_steps if train.warm_steps and start is not None and lam != self._base else train.steps
         config = TrainingConfig(
             lam=lam,
             steps=steps,
@@ -202,8 +273,8 @@ class Study:
             validation,
             folder,
             init=start.model if start else None,
-            N=train.N,
-            M=train.M,
+            N=train.N or 64,
+            M=train.M or 96,
             metadata={
                 "profile": self.profile.name,
                 "domain": domain,
@@ -266,7 +337,7 @@ class Study:
         kind, _, value = name.partition(" ")
         try:
             match kind:
-                case "original":
+                case "original" if not value:
                     return None
                 case "jpeg":
                     return JPEG(int(value))
@@ -315,6 +386,22 @@ def open_study(profile: str | Profile, progress: bool = True) -> Study:
     """The study of a profile, by name or by the path of its YAML file."""
     loaded = profiles.load(profile) if isinstance(profile, str) else profile
     return Study(loaded, paths.BUILD / loaded.name, progress)
+
+
+def digest(*facts: Any) -> str:
+    """Eight hexadecimal digits that differ when any of the facts does."""
+    return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:8]
+
+
+def _content(start: Path | str | None) -> str:
+    """What a training starts from, as text: a file by its bytes, wherever it lies."""
+    return _file_digest(start, start.stat().st_mtime_ns) if isinstance(start, Path) else start or "random"
+
+
+@functools.cache
+def _file_digest(path: Path, changed: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def nearest(lam: float, candidates: Sequence[float]) -> float:

@@ -1,7 +1,8 @@
 """Lay out the book's sources and the executed notebooks as in the repository, and build the HTML.
 
-Usage: build_book.py PROFILE-NAME
+Usage: build_book.py PROFILE-NAME TRAINING-PAGE …
 
+The pages are those of the λ that the profile names now, in their order; older ones may lie beside them.
 The stage mirrors the repository (book/, notebooks/), so that links between pages and to the sources are
 the same in both. Warnings are errors; all of them are shown first.
 """
@@ -29,19 +30,19 @@ def toc_files(node: object) -> list[str]:
 
 
 def main() -> int:
-    name = sys.argv[1]
+    name, trained = sys.argv[1], sys.argv[2:]
     pages = paths.BUILD / name / "notebooks"
     stage = paths.BUILD / "stage"
     shutil.rmtree(stage, ignore_errors=True)
     shutil.copytree(paths.ROOT / "book", stage / "book")
     shutil.copy(paths.ROOT / "_config.yml", stage)
     (stage / "notebooks").mkdir()
-    for page in sorted(pages.glob("*.ipynb")):
-        shutil.copy(page, stage / "notebooks")
     toc = yaml.safe_load((stage / "book" / "_toc.yml").read_text())
-    trained = sorted(page.stem for page in pages.glob("train-*.ipynb"))
     fill(toc, trained)
     (stage / "_toc.yml").write_text(yaml.safe_dump(toc, sort_keys=False))
+    for page in sorted(pages.glob("*.ipynb")):
+        if f"notebooks/{page.stem}" in toc_files(toc):
+            shutil.copy(page, stage / "notebooks")
     missing = [f for f in toc_files(toc) if not any((stage / f"{f}{end}").exists() for end in (".md", ".ipynb"))]
     if missing:
         print(f"The book names pages that are not there: {', '.join(missing)}.", file=sys.stderr)

@@ -5,10 +5,12 @@ Usage: run_notebook.py NOTEBOOK OUTPUT [name=value …]
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import sys
 import warnings
 from pathlib import Path
+from typing import Any
 
 import papermill
 import yaml
@@ -17,35 +19,49 @@ from papermill.exceptions import PapermillExecutionError
 from satstudy.paths import atomic
 
 
+def read_value(text: str) -> Any:
+    """A parameter as YAML reads it, and 1e-05 as the number that YAML 1.1 does not see in it."""
+    value = yaml.safe_load(text)
+    if isinstance(value, str):
+        with contextlib.suppress(ValueError):
+            return float(value)
+    return value
+
+
 def main() -> int:
     notebook, output = Path(sys.argv[1]), Path(sys.argv[2])
     parameters = {}
     for argument in sys.argv[3:]:
         name, _, value = argument.partition("=")
-        parameters[name] = yaml.safe_load(value)
+        parameters[name] = read_value(value)
     failed = output.parent / "failed" / output.name
-    with atomic(output) as temporary:
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", DeprecationWarning)
-                papermill.execute_notebook(
-                    str(notebook),
-                    str(temporary),
-                    parameters,
-                    progress_bar=False,
-                    log_output=False,
-                    cwd=str(output.parent),
-                )
-        except PapermillExecutionError as error:
-            failed.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(temporary, failed)
-            print(
-                f"{notebook.name} stopped at cell {error.exec_count}: {error.ename}: {error.evalue}\n"
-                f"What ran is kept in {failed}.",
-                file=sys.stderr,
-            )
-            return 1
     failed.unlink(missing_ok=True)
+    try:
+        with atomic(output) as temporary:
+            try:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore", DeprecationWarning)
+                    papermill.execute_notebook(
+                        str(notebook),
+                        str(temporary),
+                        parameters,
+                        progress_bar=False,
+                        log_output=False,
+                        cwd=str(output.parent),
+                    )
+            except BaseException:
+                if temporary.stat().st_size:
+                    failed.parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copyfile(temporary, failed)
+                raise
+    except Exception as error:  # also a kernel that was killed, for instance for its memory
+        what = f"stopped: {type(error).__name__}: {error}"
+        if isinstance(error, PapermillExecutionError):
+            line = next((line for line in error.source.splitlines() if line.strip()), "").strip()
+            what = f"stopped at cell [{error.exec_count}] ({line}): {error.ename}: {error.evalue}"
+        kept = f"\nWhat ran is kept in {failed}." if failed.exists() else ""
+        print(f"{notebook.name} {what}{kept}", file=sys.stderr)
+        return 1
     return 0
 
 

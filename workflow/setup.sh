@@ -10,8 +10,12 @@ wanted=$(cat requirements.lock pyproject.toml | cksum)
 if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ] && .venv/bin/python -c "$fits" 2>/dev/null; then exit 0; fi
 
 python=
-for candidate in ${PYTHON:-} python3.11 python3.12 python3 python; do
-    if "$candidate" -c "$fits" 2>/dev/null; then python=$candidate; break; fi
+if [ -n "${PYTHON:-}" ]; then
+    "$PYTHON" -c "$fits" 2>/dev/null || stop "PYTHON=$PYTHON is no Python 3.11 or 3.12 (CompressAI has wheels for no other): name one of these, or leave PYTHON out."
+    python=$PYTHON
+fi
+for candidate in python3.11 python3.12 python3 python; do
+    if [ -z "$python" ] && "$candidate" -c "$fits" 2>/dev/null; then python=$candidate; fi
 done
 [ -n "$python" ] || stop "no Python 3.11 or 3.12 was found (CompressAI has wheels for no other): install one, or name it with PYTHON=…"
 free=$(df -Pk . | awk 'NR == 2 { print $4 }')

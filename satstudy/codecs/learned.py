@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Iterator
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol, cast
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from satstudy import container
+from satstudy import container, validity
 from satstudy.container import MAX_PIXELS, Container, Header
 from satstudy.entropy import EntropyCoder, hyper_tables
 from satstudy.errors import InputError, WrongWeights
@@ -46,6 +46,19 @@ class Source(Protocol):
         """uint8 (bottom − top, right − left, 3)."""
 
 
+class MaskedSource(Source, Protocol):
+    """One that may have pixels without data, which are kept exactly.
+
+    Any source with `fill` is one: `fill` is the value that those pixels have in all bands of the decoded
+    image, None where it has none to tell apart.
+    """
+
+    fill: int | None
+
+    def valid(self, top: int, bottom: int, left: int, right: int) -> NDArray[np.bool_] | None:
+        """Where there is data: bool (bottom − top, right − left), or None where all of it is."""
+
+
 class Window(NamedTuple):
     """Part of an image, in pixels from its upper left corner."""
 
@@ -57,9 +70,18 @@ class Window(NamedTuple):
 
 @dataclasses.dataclass
 class ArraySource:
-    """An image in memory."""
+    """An image in memory.
+
+    Attributes
+    ----------
+    pixels : uint8 (height, width, 3)
+    mask : bool (height, width), where there is data; None where every pixel has
+    fill : with a mask, what pixels without data have in all bands of the decoded image
+    """
 
     pixels: Pixels
+    mask: NDArray[np.bool_] | None = None
+    fill: int | None = None
 
     def __post_init__(self) -> None:
         if self.pixels.dtype != np.uint8 or self.pixels.ndim != 3 or self.pixels.shape[2] != 3:
@@ -67,9 +89,19 @@ class ArraySource:
                 f"An image is uint8 (height, width, 3), not {self.pixels.dtype} {self.pixels.shape}: convert it first."
             )
         self.height, self.width = self.pixels.shape[:2]
+        if self.mask is not None:
+            if self.mask.dtype != np.bool_ or self.mask.shape != self.pixels.shape[:2]:
+                raise InputError(
+                    f"A mask is bool {self.pixels.shape[:2]} for this image, not {self.mask.dtype} {self.mask.shape}: "
+                    "give one of its size."
+                )
+            self.fill = self.fill or 0
 
     def read(self, top: int, bottom: int, left: int, right: int) -> Pixels:
         return self.pixels[top:bottom, left:right]
+
+    def valid(self, top: int, bottom: int, left: int, right: int) -> NDArray[np.bool_] | None:
+        return None if self.mask is None else self.mask[top:bottom, left:right]
 
 
 class LearnedCodec:
@@ -134,17 +166,29 @@ class LearnedCodec:
 
     # --- Encoding ---------------------------------------------------------------------------------------
 
-    def _header(self, height: int, width: int, notes: dict[str, Any] | None) -> Header:
+    def _header(self, source: Source, notes: dict[str, Any] | None) -> Header:
         tiling = "blend-ramp" if self.tiling == "blend" and self.weighting == "ramp" else self.tiling
         group = max(1, min(64, GROUP_PIXELS // self.patch))
-        return Header(height, width, tiling, self.patch, self.overlap, group, self.fingerprint, notes or {})
+        masked = _masked(source)
+        return Header(
+            source.height,
+            source.width,
+            tiling,
+            self.patch,
+            self.overlap,
+            group,
+            self.fingerprint,
+            notes or {},
+            masked.fill if masked else None,
+        )
 
-    def encode(self, image: Pixels | Source, notes: dict[str, Any] | None = None) -> bytes:
+    def encode(self, image: Pixels | Source | MaskedSource, notes: dict[str, Any] | None = None) -> bytes:
         """A whole `.sat` file.
 
         Parameters
         ----------
-        image : uint8 (height, width, 3), or a `Source` that is read by windows
+        image : uint8 (height, width, 3), or a `Source` that is read by windows; a `MaskedSource` keeps which
+            pixels have no data
         notes : small JSON object kept with it
 
         Raises
@@ -157,7 +201,7 @@ class LearnedCodec:
             raise InputError(
                 f"An image of {source.height}×{source.width} pixels cannot be coded: it needs 1×1 or more."
             )
-        header = self._header(source.height, source.width, notes)
+        header = self._header(source, notes)
         if not header.in_range():
             raise InputError(
                 f"An image of {source.height}×{source.width} pixels is above the limit of {container.MAX_SIDE} a side: "
@@ -166,7 +210,11 @@ class LearnedCodec:
         streams = []
         with tqdm(total=len(header.layout()), desc="encode", unit="tile", disable=not self.progress) as bar:
             for tiles in header.groups():
-                streams.append(self.entropy.encode(list(self._analyse(source, header, tiles, bar)))[0])
+                mask = b""
+                if masked := _masked(source):
+                    area = header.group_area(tiles[0][0] // header.group, tiles[0][1] // header.group)
+                    mask = validity.pack(masked.valid(*area))
+                streams.append(mask + self.entropy.encode(list(self._analyse(source, header, tiles, bar)))[0])
         return container.write(header, streams)
 
     def _analyse(
@@ -181,8 +229,7 @@ class LearnedCodec:
                 yield self._analyse_seamless(source, patch)
                 bar.update()
                 continue
-            pixels = source.read(patch.top, patch.bottom, patch.left, patch.right)
-            waiting.append(pad_to_stride(_tensor(pixels)))
+            waiting.append(pad_to_stride(_read(source, *patch)))
             # Patches of one shape share a batch.
             last = index + 1 == len(tiles) or _size(layout, *tiles[index + 1]) != (patch.height, patch.width)
             if last or len(waiting) == BATCH:
@@ -199,8 +246,8 @@ class LearnedCodec:
             line = []
             for c, d in intervals(tile.width, TRANSFORM_TILE, 0):
                 left, right = max(0, tile.left + c - halo), min(source.width, tile.left + d + halo)
-                pixels = source.read(top, bottom, left, right)
-                y = self.transforms.analysis(pad_to_stride(_tensor(pixels))[None])[0]
+                pixels = _read(source, top, bottom, left, right)
+                y = self.transforms.analysis(pad_to_stride(pixels)[None])[0]
                 line.append(y[:, _latents(tile.top + a - top, b - a), _latents(tile.left + c - left, d - c)])
             rows.append(torch.cat(line, dim=2))
         return torch.cat(rows, dim=1)
@@ -253,6 +300,17 @@ class LearnedCodec:
         layout = header.layout()
         rows, columns = _touched(layout.rows, window.y, window.height), _touched(layout.columns, window.x, window.width)
         latents = _Latents(self, file)
+        for top, band in self._bands(latents, window, layout, rows, columns):
+            if header.fill is not None:
+                valid = latents.valid(top, top + len(band), window.x, window.x + window.width)
+                validity.impose(band, valid, header.fill)
+            yield top, band
+
+    def _bands(
+        self, latents: _Latents, window: Window, layout: Grid, rows: list[int], columns: list[int]
+    ) -> Iterator[tuple[int, Pixels]]:
+        """What the networks make of a window, before pixels without data are set to their value."""
+        header = latents.file.header
         with tqdm(total=len(rows) * len(columns), desc="decode", unit="tile", disable=not self.progress) as bar:
             if header.tiling == "seamless":
                 yield from self._seamless_bands(latents, window, bar)
@@ -304,13 +362,14 @@ class LearnedCodec:
 
 
 class _Latents:
-    """Quantized latents of a file by tile, decoded group by group when first asked for."""
+    """Quantized latents of a file by tile, and masks, decoded group by group when first asked for."""
 
     def __init__(self, codec: LearnedCodec, file: Container):
         self.codec, self.file = codec, file
         self.layout = file.header.layout()
         self.side = file.header.group
         self._groups: dict[tuple[int, int], dict[tuple[int, int], Tensor]] = {}
+        self._masks: dict[tuple[int, int], Pixels | None] = {}
 
     def forget(self, row: int) -> None:
         """Drop the groups that lie wholly above latent row `row`."""
@@ -318,17 +377,43 @@ class _Latents:
         for key in list(self._groups):
             last = min((key[0] + 1) * self.side, len(rows)) - 1
             if -(-rows[last][1] // LATENT_STRIDE) <= row:
-                del self._groups[key]
+                del self._groups[key], self._masks[key]
+
+    def _load(self, key: tuple[int, int]) -> None:
+        if key in self._groups:
+            return
+        header = self.file.header
+        tiles = header.group_tiles(*key)
+        shapes = [latent_shape(*_size(self.layout, *at)) for at in tiles]
+        stream, mask = self.file.stream(header.group_index(*key)), None
+        if header.fill is not None:
+            area = header.group_area(*key)
+            mask, stream = validity.split(stream, area.height, area.width)
+        self._groups[key] = dict(zip(tiles, self.codec.entropy.decode(stream, shapes), strict=True))
+        self._masks[key] = mask
 
     def tile(self, i: int, j: int) -> Tensor:
         """float32 (M, rows, columns)."""
         key = (i // self.side, j // self.side)
-        if key not in self._groups:
-            tiles = self.file.header.group_tiles(*key)
-            shapes = [latent_shape(*_size(self.layout, *at)) for at in tiles]
-            stream = self.file.stream(self.file.header.group_index(*key))
-            self._groups[key] = dict(zip(tiles, self.codec.entropy.decode(stream, shapes), strict=True))
+        self._load(key)
         return self._groups[key][i, j]
+
+    def valid(self, top: int, bottom: int, left: int, right: int) -> NDArray[np.bool_]:
+        """Which pixels of a rectangle have data: bool (rows, columns)."""
+        result = np.ones((bottom - top, right - left), bool)
+        down, across = self.file.header.shape()
+        span = self.side * (self.file.header.tile - self.file.header.overlap)
+        # Where groups overlap they say the same, and the one that begins later is asked.
+        for i in range(min(top // span, down - 1), min((bottom - 1) // span, down - 1) + 1):
+            for j in range(min(left // span, across - 1), min((right - 1) // span, across - 1) + 1):
+                self._load((i, j))
+                mask, area = self._masks[i, j], self.file.header.group_area(i, j)
+                if mask is not None:
+                    a, b = max(top, area.top), min(bottom, area.bottom)
+                    c, d = max(left, area.left), min(right, area.right)
+                    part = validity.unpack(mask, a - area.top, b - area.top, c - area.left, d - area.left)
+                    result[a - top : b - top, c - left : d - left] = part
+        return result
 
     def region(self, top: int, bottom: int, left: int, right: int, halo: int) -> tuple[Tensor, int, int]:
         """The latents under a rectangle of pixels, and up to `halo` more on each side.
@@ -363,7 +448,18 @@ def _size(layout: Grid, i: int, j: int) -> tuple[int, int]:
     return patch.height, patch.width
 
 
-def _tensor(pixels: Pixels) -> Tensor:
+def _masked(source: Source) -> MaskedSource | None:
+    """The source, if it tells pixels without data apart."""
+    return cast(MaskedSource, source) if getattr(source, "fill", None) is not None else None
+
+
+def _read(source: Source, top: int, bottom: int, left: int, right: int) -> Tensor:
+    """The pixels of a rectangle, those without data filled from around them: uint8 (rows, columns, 3)."""
+    pixels = source.read(top, bottom, left, right)
+    if masked := _masked(source):
+        valid = masked.valid(top, bottom, left, right)
+        if valid is not None and not valid.all():
+            pixels = validity.fill(pixels, valid)
     # Torch warns of arrays that cannot be written to, as Pillow's and rasterio's may be.
     return torch.from_numpy(np.require(pixels, requirements=("C", "W")))
 
