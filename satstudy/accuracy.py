@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from sklearn.metrics import confusion_matrix
 
 from satstudy.errors import InputError
 from satstudy.intervals import Interval, proportion_interval
@@ -189,6 +190,27 @@ def leakage_effect(
     if not rows:
         raise InputError("The two splits share no pair of conditions: run both with the same conditions.")
     return pd.DataFrame(rows, columns=["trained_on", "validated_on", "by_object", "by_image", "effect", "low", "high"])
+
+
+def confusion(predictions: pd.DataFrame, cell: Cell) -> pd.DataFrame:
+    """Which class is taken for which in one cell (trained on, validated on), over all seeds.
+
+    Returns
+    -------
+    DataFrame
+        Share of each true class (row, adding up to one) that was answered with each class (column).
+
+    Raises
+    ------
+    InputError
+        A cell that is not there.
+    """
+    chosen = predictions[(predictions["trained_on"] == cell[0]) & (predictions["validated_on"] == cell[1])]
+    if chosen.empty:
+        raise InputError(f"There is no cell {cell}: take conditions that were trained and validated on.")
+    classes = sorted(set(chosen["label"]) | set(chosen["predicted"]))
+    counts = confusion_matrix(chosen["label"], chosen["predicted"], labels=classes, normalize="true")
+    return pd.DataFrame(counts, index=classes, columns=classes)
 
 
 def chance(train_labels: Iterable[str], validation_labels: Iterable[str]) -> Chance:

@@ -6,6 +6,10 @@ Errors go to standard error as one sentence; exit status 2 for bad input, 1 for 
 from __future__ import annotations
 
 import argparse
+import json
+import math
+import os
+import re
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -17,193 +21,160 @@ from satstudy.errors import InputError, SatstudyError
 
 if TYPE_CHECKING:
     from satstudy.codecs import Codec, LearnedCodec
+    from satstudy.coding import Pair
     from satstudy.zoo import Checkpoint
 
-# PyTorch takes seconds to import: each command imports what it needs.
+# PyTorch takes seconds to import: each command imports what it needs, when it needs it.
 
 
-# --- Codecs -----------------------------------------------------------------------------------------------
+def _progress(arguments: argparse.Namespace) -> bool:
+    """Bars are for someone who watches; a log file would be full of them."""
+    return not arguments.quiet and sys.stderr.isatty()
 
 
-def _checkpoint(arguments: argparse.Namespace) -> Checkpoint:
-    """The weights that --weights or --lam name, or the default ones."""
-    from satstudy import zoo
-    from satstudy.study import nearest
-
-    if arguments.weights:
-        return zoo.load(arguments.weights)
-    shipped = zoo.shipped()
-    if not shipped:
-        raise InputError("No weights ship with this package: name some with --weights.")
-    lam = arguments.lam if arguments.lam is not None else nearest(0.01, list(shipped))
-    if lam not in shipped:
-        known = ", ".join(f"{x:g}" for x in shipped)
-        raise InputError(f"No weights ship for --lam {lam:g}: take one of {known}, or name weights with --weights.")
-    return zoo.load(shipped[lam])
+# --- Coding -----------------------------------------------------------------------------------------------
 
 
-def _codec(checkpoint: Checkpoint, arguments: argparse.Namespace) -> LearnedCodec:
+def _codec(checkpoint: Checkpoint, arguments: argparse.Namespace, several: bool) -> LearnedCodec:
+    """The codec as the arguments have it; its bar is left to the files where there are several."""
+    import torch
+
     from satstudy.codecs import LearnedCodec
 
-    return LearnedCodec(
-        checkpoint,
-        arguments.tiling,
-        arguments.patch,
-        arguments.overlap,
-        arguments.weighting,
-        device=arguments.device,
-        progress=not arguments.quiet,
-    )
+    try:
+        torch.empty(1, device=arguments.device)
+    except (RuntimeError, AssertionError):
+        raise InputError(f"PyTorch finds no device {arguments.device!r} here: take cpu.") from None
+    names = ("tiling", "patch", "overlap", "weighting")
+    cutting = {name: getattr(arguments, name) for name in names if name in arguments}  # decoding has none
+    return LearnedCodec(checkpoint, **cutting, device=arguments.device, progress=_progress(arguments) and not several)
 
 
-def _pairs(source: str, target: str, ending: str) -> list[tuple[Path, Path]]:
-    """Input and output files: one of each, or those of a folder, mirrored."""
-    from satstudy.data.images import find_images
+def _each(pairs: Sequence[Pair], arguments: argparse.Namespace, work: Callable[[Path, Path], str]) -> int:
+    """Do all files, and say what became of each; one that is unusable does not stop the others of a folder."""
+    from tqdm.auto import tqdm
 
-    given, out = Path(source), Path(target)
-    if not given.is_dir():
-        return [(given, out)]
-    inside = find_images([given]) if ending == ".sat" else sorted(given.rglob("*.sat"))
-    if not inside:
-        raise InputError(f"{given} holds no .sat file: name another folder.")
-    pairs = [(path, (out / path.relative_to(given)).with_suffix(ending)) for path in inside]
-    twice = {b for _, b in pairs if sum(b == other for _, other in pairs) > 1}
-    if twice:
-        raise InputError(f"Several images would become {min(twice)}: rename one of them.")
-    return pairs
+    from satstudy.coding import about
+
+    failed = 0
+    for source, target in tqdm(pairs, unit="file", disable=len(pairs) == 1 or not _progress(arguments)):
+        try:
+            with about(source):
+                line = work(source, target)
+            tqdm.write(f"{target}: {line}", file=sys.stdout)
+        except InputError as error:
+            if len(pairs) == 1:
+                raise
+            tqdm.write(f"satstudy: {error}", file=sys.stderr)
+            failed += 1
+    if failed:
+        raise InputError(f"{failed} of {len(pairs)} files could not be coded: mend or remove them.")
+    return 0
 
 
 def _compress(arguments: argparse.Namespace) -> int:
-    from satstudy import raster
+    from satstudy import coding
 
-    if arguments.bpp is not None and (arguments.lam is not None or arguments.weights):
-        raise InputError("Give one of --bpp, --lam and --weights.")
-    codec = None if arguments.bpp is not None else _codec(_checkpoint(arguments), arguments)
-    pairs = _pairs(arguments.image, arguments.out, ".sat")
-    for path, out in pairs:
-        with raster.open_source(path, arguments.bands) as source:
-            if codec is None:
-                used, data = _at_rate(source, arguments)
-            else:
-                used, data = codec, codec.encode(source, source.notes)
-            _write(out, data)
-            rate = 8 * len(data) / (source.height * source.width)
-            print(f"{out}: {len(data)} bytes, {rate:.4f} bpp, {used.setting}, {used.tiling}")
-    return 0
+    if arguments.bpp is not None and not 0 < arguments.bpp < math.inf:
+        raise InputError(f"--bpp {arguments.bpp:g} must be a number above 0.")
+    pairs = coding.pairs(arguments.image, arguments.out, ".sat")
+    for pair in pairs:
+        coding.check_compressed_name(pair.target)
 
-
-def _at_rate(source: Any, arguments: argparse.Namespace) -> tuple[LearnedCodec, bytes]:
-    """The shipped weights that come closest to --bpp, by bisection over λ."""
-    from satstudy import zoo
-
-    if arguments.bpp <= 0:
-        raise InputError(f"--bpp {arguments.bpp:g} must be above 0.")
-    paths = list(zoo.shipped().values())
-    if not paths:
-        raise InputError("No weights ship with this package: name some with --weights.")
-    tried: dict[int, tuple[LearnedCodec, bytes]] = {}
-
-    def rate(index: int) -> float:
-        if index not in tried:
-            codec = _codec(zoo.load(paths[index]), arguments)
-            tried[index] = codec, codec.encode(source, source.notes)
-        return 8 * len(tried[index][1]) / (source.height * source.width)
-
-    low, high = 0, len(paths) - 1
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if rate(middle) < arguments.bpp else (low, middle)
-    best = min({low, high}, key=lambda index: abs(rate(index) - arguments.bpp))
-    print(
-        f"asked for {arguments.bpp:g} bpp; of {len(paths)} weights lam={tried[best][0].checkpoint.lam:g} comes "
-        f"closest with {rate(best):.4f}",
-        file=sys.stderr,
-    )
-    return tried[best]
-
-
-def _write(path: Path, data: bytes) -> None:
+    from satstudy import raster, zoo
     from satstudy.paths import atomic
 
-    with atomic(path) as temporary:
-        temporary.write_bytes(data)
+    if arguments.bpp is None:
+        known: list[Path] = [Path()]  # a ladder of one
+        codecs = {0: _codec(coding.weights(arguments.lam, arguments.weights), arguments, len(pairs) > 1)}
+    else:
+        known, codecs = [*coding.shipped().values()], {}
 
+    def work(path: Path, out: Path) -> str:
+        coded: dict[int, bytes] = {}
+        with raster.open_source(path, arguments.bands) as source:
 
-def _read(path: Path) -> memoryview:
-    """The file's bytes, mapped: only what is decoded is read."""
-    import mmap
+            def rate(index: int) -> float:
+                if index not in codecs:
+                    codecs[index] = _codec(zoo.load(known[index]), arguments, len(pairs) > 1)
+                if index not in coded:
+                    coded[index] = codecs[index].encode(source, source.notes)
+                return 8 * len(coded[index]) / (source.height * source.width)
 
-    try:
-        with path.open("rb") as file:
-            if not path.stat().st_size:
-                return memoryview(b"")
-            return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-    except FileNotFoundError:
-        raise InputError(f"There is no file {path}: check the name.") from None
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}).") from None
+            best = coding.closest(rate, len(known), arguments.bpp or 0)
+            got = f"{rate(best):.4f} bpp" + (f" (asked for {arguments.bpp:g})" if arguments.bpp else "")
+        with atomic(out) as temporary:
+            temporary.write_bytes(coded[best])
+        return f"{len(coded[best])} bytes, {got}, {codecs[best].setting}, {codecs[best].tiling}"
 
-
-def _matching(fingerprint: bytes, arguments: argparse.Namespace) -> Checkpoint:
-    """The weights that a file was made with, among those named or shipped."""
-    from satstudy import entropy, zoo
-
-    if arguments.weights:
-        return zoo.load(arguments.weights)
-    for path in [p for domain in zoo.domains() for p in zoo.shipped(domain).values()]:
-        checkpoint = zoo.load(path)
-        tables = checkpoint.tables or entropy.hyper_tables(checkpoint.model)
-        if zoo.fingerprint(checkpoint.model, tables) == fingerprint:
-            return checkpoint
-    raise InputError(
-        f"This file was made with weights {fingerprint.hex()}, which do not ship with this version: "
-        "name them with --weights."
-    )
+    return _each(pairs, arguments, work)
 
 
 def _decompress(arguments: argparse.Namespace) -> int:
-    from satstudy import container, raster
-    from satstudy.codecs import LearnedCodec
+    from satstudy import coding, container
+
+    pairs = coding.pairs(arguments.image, arguments.out, f".{arguments.format}")
+    limit = arguments.max_pixels or container.MAX_PIXELS
+    if limit < 1:
+        raise InputError(f"--max-pixels {limit} must be 1 or more.")
+    if len(pairs) == 1:  # what is wrong with it is told before PyTorch is imported
+        with coding.about(pairs[0].source):
+            container.read(coding.mapped(pairs[0].source), container.MAX_SIDE**2 if arguments.window else limit)
+
+    from satstudy import raster
     from satstudy.codecs.learned import Window
 
+    for pair in pairs:
+        raster.check_output(pair.target)
     window = Window(*arguments.window) if arguments.window else None
-    codec: LearnedCodec | None = None
-    for path, out in _pairs(arguments.image, arguments.out, f".{arguments.format}"):
-        data = _read(path)
-        limit = arguments.max_pixels or container.MAX_PIXELS
+    codecs: dict[bytes, LearnedCodec] = {}
+
+    def work(path: Path, out: Path) -> str:
+        data = coding.mapped(path)
         header = container.read(data, container.MAX_SIDE**2 if window else limit).header
-        if codec is None or codec.fingerprint != header.fingerprint:
-            checkpoint = _matching(header.fingerprint, arguments)
-            codec = LearnedCodec(checkpoint, device=arguments.device, progress=not arguments.quiet)
-        raster.decode_to(codec, data, out, window, limit)
-        print(f"{out}: {header.width if not window else window.width}×{header.height if not window else window.height}")
-    return 0
+        key = b"" if arguments.weights else header.fingerprint
+        if key not in codecs:
+            checkpoint = coding.weights(path=arguments.weights) if arguments.weights else coding.matching(key)
+            codecs[key] = _codec(checkpoint, arguments, len(pairs) > 1)
+        raster.decode_to(codecs[key], data, out, window, limit)
+        return f"{window.width if window else header.width}×{window.height if window else header.height} pixels"
+
+    return _each(pairs, arguments, work)
 
 
 def _info(arguments: argparse.Namespace) -> int:
-    from satstudy import container
+    from satstudy import coding, container
 
-    data = _read(Path(arguments.file))
-    file = container.read(data, container.MAX_SIDE**2)
+    path = Path(arguments.file)
+    with coding.about(path):
+        data = coding.mapped(path)
+        file = container.read(data, container.MAX_SIDE**2)
     header = file.header
     overhead = file.spans[0][0]
+    tiles = math.prod(header.tiles())
     rows = {
+        "version": data[3],
         "size": f"{header.width}×{header.height} pixels (width×height)",
         "bytes": f"{len(data)} ({8 * len(data) / (header.width * header.height):.4f} bpp)",
         "tiling": f"{header.tiling}, {header.tile} px, overlap {header.overlap} px",
-        "tiles": f"{len(header.layout())} in {len(file.spans)} streams",
+        "tiles": f"{tiles} in {len(file.spans)} stream{'s' if len(file.spans) > 1 else ''}",
         "overhead": f"{overhead} bytes ({100 * overhead / len(data):.2f} %)",
         "weights": header.fingerprint.hex(),
-        "notes": ", ".join(header.notes) or "none",
+        "no data": "no mask" if header.fill is None else f"masked, value {header.fill}",
+        "notes": "none" if not header.notes else "",
     }
     for name, value in rows.items():
-        print(f"{name:9} {value}")
+        print(f"{name:9} {value}".rstrip())
+    for name, value in header.notes.items():
+        # Foreign text: shown as JSON, so that it can hold no control character, and not at any length.
+        shown = f"{json.dumps(name)[1:-1]}: {json.dumps(value)}"
+        print(f"  {shown if len(shown) <= 200 else shown[:200] + '…'}")
     damaged = 0
     for index in range(len(file.spans)):
         try:
             file.stream(index)
         except InputError as error:
-            print(error, file=sys.stderr)
+            print(f"satstudy: {path}: {error}", file=sys.stderr)
             damaged += 1
     return 2 if damaged else 0
 
@@ -212,41 +183,46 @@ def _info(arguments: argparse.Namespace) -> int:
 
 
 def _rd(arguments: argparse.Namespace) -> int:
-    from satstudy import codecs, comparison, rate_distortion, zoo
+    from satstudy import coding
     from satstudy.data.images import find_images
+
+    images = find_images(arguments.images)
+    csv = Path(arguments.csv)
+    if csv.suffix.lower() != ".csv":
+        raise InputError(f"{csv} is to become a table: name it .csv.")
+    coding.check_target(csv, images[0])
+
+    from satstudy import codecs, comparison, rate_distortion, zoo
 
     chosen: list[Codec] = []
     for name in dict.fromkeys(arguments.codec or ["jpeg2000", "learned"]):
-        if name == "learned":
-            paths = [Path(arguments.weights)] if arguments.weights else list(zoo.shipped().values())
-            if not paths:
-                raise InputError("No weights ship with this package: name some with --weights.")
+        if name.startswith("learned"):
+            named = [Path(path) for path in arguments.weights or ()]
+            paths = named or list(coding.shipped("natural" if name == "learned-natural" else "overhead").values())
             chosen += [codecs.LearnedCodec(zoo.load(path), arguments.tiling) for path in paths]
         else:
             chosen += codecs.ladder(name)
-    images = find_images(arguments.images)
-    frame = rate_distortion.evaluate(
-        images, chosen, arguments.csv, progress=not arguments.quiet, resume=not arguments.fresh
-    )
+    frame = rate_distortion.evaluate(images, chosen, csv, progress=_progress(arguments), resume=not arguments.fresh)
     table = comparison.mean_curves(frame)
     print(table.to_string(index=False, float_format=lambda x: f"{x:.4g}"))
     return 0
 
 
 def _weights(arguments: argparse.Namespace) -> int:
-    from satstudy import zoo
+    from satstudy import entropy, zoo
 
     for domain in zoo.domains():
         for lam, path in zoo.shipped(domain).items():
-            text = zoo.metadata(path)
-            print(f"{domain:9} lam={lam:<8g} N={text['N']} M={text['M']}  {path}")
+            known = zoo.load(path)
+            print_of = zoo.fingerprint(known.model, known.tables or entropy.hyper_tables(known.model)).hex()
+            print(f"{domain:9} lam={lam:<8g} N={known.model.N} M={known.model.M}  {print_of}  {path}")
     return 0
 
 
 def _train(arguments: argparse.Namespace) -> int:
     from satstudy.study import OVERHEAD, open_study
 
-    study = open_study(arguments.profile, progress=not arguments.quiet)
+    study = open_study(arguments.profile, progress=_progress(arguments))
     for lam in arguments.lam or study.ladder():
         print(study.weights(lam, arguments.domain or OVERHEAD).path)
     return 0
@@ -258,6 +234,8 @@ def _train(arguments: argparse.Namespace) -> int:
 def _synth(arguments: argparse.Namespace) -> int:
     from satstudy.data import synthetic
 
+    if Path(arguments.root).is_file():
+        raise InputError(f"{arguments.root} is a file: name a new folder.")
     count = synthetic.write_tree(
         arguments.root,
         train_objects=arguments.train_objects,
@@ -265,36 +243,36 @@ def _synth(arguments: argparse.Namespace) -> int:
         views=arguments.views,
         size=arguments.size,
         seed=arguments.seed,
-        progress=not arguments.quiet,
+        progress=_progress(arguments),
     )
-    print(f"{arguments.root}: {count} synthetic images")
+    print(f"{arguments.root}: {count} synthetic images drawn")
     return 0
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    from satstudy.data import fmow, folders
-    from satstudy.data.images import find_images
+    from satstudy.data import fmow
 
-    root = Path(arguments.root)
-    find_images([root])
-    is_tree = (root / "train").is_dir() or (root / "val").is_dir()
-    scan = fmow.scan(root, None, None, on_error="skip") if is_tree else folders.scan(root, on_error="skip")
-    report = fmow.check(scan, progress=not arguments.quiet)
+    report = fmow.check(arguments.root, progress=_progress(arguments))
     for category, count in sorted(report.categories.items()):
-        print(f"{category:32} {count}")
-    print(f"{report.images} images, {len(report.unreadable)} unreadable")
+        print(f"{category or '(no class)':32} {count}")
+    for path, note in report.notes:
+        print(f"{path}: {note}")
+    print(f"{report.images} images, {len(report.unreadable)} unusable")
     for path, reason in report.unreadable:
-        print(f"{path}: {reason}", file=sys.stderr)
-    return 1 if report.unreadable else 0
+        print(f"satstudy: {reason if str(path) in reason else f'{path}: {reason}'}", file=sys.stderr)
+    return 2 if report.unreadable else 0
 
 
 def _fmow(arguments: argparse.Namespace) -> int:
     from satstudy.data import download
 
-    names = download.read_manifest_list(arguments.manifest)
+    listed = Path(arguments.manifest or Path(arguments.root, download.MANIFEST))
+    if not arguments.manifest:
+        download.fetch([download.MANIFEST], arguments.root, progress=_progress(arguments))
+    names = download.read_manifest_list(listed)
     chosen = download.select(names, arguments.split, arguments.category, arguments.objects, arguments.seed)
-    report = download.fetch(chosen, arguments.root, progress=not arguments.quiet)
-    print(report)
+    report = download.fetch(chosen, arguments.root, progress=_progress(arguments))
+    print(f"{arguments.root}: {report.fetched} files fetched ({report.bytes} bytes), {report.present} were there")
     return 0
 
 
@@ -303,7 +281,7 @@ def _fmow(arguments: argparse.Namespace) -> int:
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> Any:
-        raise InputError(f"{message}: `{self.prog} --help` lists what it takes.")
+        raise InputError(f"{message}: `{self.prog} --help` says what it takes.")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -318,47 +296,55 @@ def _parser() -> argparse.ArgumentParser:
         return made
 
     def cutting(to: argparse.ArgumentParser) -> None:
-        to.add_argument("--tiling", choices=("independent", "blend", "seamless"), default="seamless")
+        to.add_argument("--tiling", choices=("independent", "blend", "seamless"), default="seamless", help="(seamless)")
 
     one = command(commands, "compress", _compress, "an image, or a folder of images, to .sat")
-    one.add_argument("image")
-    one.add_argument("out")
-    one.add_argument("--lam", type=float, help="which of the shipped weights, by their λ")
-    one.add_argument("--weights", help="a weights file (.safetensors)")
-    one.add_argument("--bpp", type=float, help="take the shipped weights that come closest to this rate")
+    one.add_argument("image", help="a file, or a folder whose images are all coded")
+    one.add_argument("out", help="the .sat file, or a folder for them")
+    which = one.add_mutually_exclusive_group()
+    which.add_argument("--lam", type=float, help="which of the shipped weights, by their λ (the nearest to 0.01)")
+    which.add_argument("--weights", help="a weights file (.safetensors)")
+    which.add_argument("--bpp", type=float, help="take the shipped weights that come closest to this rate")
     cutting(one)
     one.add_argument("--patch", type=int, help="side of a patch or tile, a multiple of 16 (256; seamless 1024)")
-    one.add_argument("--overlap", type=int, default=8, help="pixels that neighbours share, for blend")
+    one.add_argument("--overlap", type=int, default=8, help="pixels that neighbours share, for blend (8)")
     one.add_argument("--weighting", choices=("mean", "ramp"), default="mean", help="in the overlap, for blend")
-    one.add_argument("--bands", type=int, nargs=3, default=(1, 2, 3), help="of a GeoTIFF, to take as R, G, B")
-    one.add_argument("--device", default="cpu")
+    one.add_argument(
+        "--bands", type=int, nargs=3, metavar=("R", "G", "B"), help="of a TIFF, counted from 1 (the first three)"
+    )
+    one.add_argument("--device", default="cpu", help="where the networks run: cpu, cuda, … (cpu)")
 
     two = command(commands, "decompress", _decompress, "a .sat file, or a folder of them, to .png, .tif or .webp")
-    two.add_argument("image", metavar="in")
-    two.add_argument("out")
+    two.add_argument("image", metavar="in", help="a .sat file, or a folder of them")
+    two.add_argument("out", help="ends in .png, .tif or .webp, which are lossless; or a folder")
     two.add_argument("--weights", help="the weights it was made with, unless they ship")
     two.add_argument("--window", type=int, nargs=4, metavar=("X", "Y", "W", "H"), help="decode only this part")
     two.add_argument("--format", choices=("png", "tif", "webp"), default="png", help="for a folder")
-    two.add_argument("--max-pixels", type=int, help="refuse larger images (default 20000×20000)")
-    two.add_argument("--device", default="cpu")
+    two.add_argument("--max-pixels", type=int, help="refuse more (20000×20000)")
+    two.add_argument("--device", default="cpu", help="where the networks run: cpu, cuda, … (cpu)")
 
     three = command(commands, "info", _info, "what a .sat file says about itself")
     three.add_argument("file")
 
     four = command(commands, "rd", _rd, "rate and distortion of codecs on images, from real files, as CSV")
-    four.add_argument("images", nargs="+")
-    four.add_argument("--codec", action="append", choices=("jpeg", "jpeg2000", "webp", "avif", "learned"))
-    four.add_argument("--weights")
+    four.add_argument("images", nargs="+", help="files or folders")
+    four.add_argument(
+        "--codec",
+        action="append",
+        choices=("jpeg", "jpeg2000", "webp", "avif", "learned", "learned-natural"),
+        help="may be given several times (jpeg2000 and learned)",
+    )
+    four.add_argument("--weights", action="append", help="of `learned`, instead of the shipped ones; may be repeated")
     cutting(four)
-    four.add_argument("--csv", required=True)
+    four.add_argument("--csv", required=True, help="the table; lines that it holds already are not measured again")
     four.add_argument("--fresh", action="store_true", help="measure anew what the CSV already holds")
 
     command(commands, "weights", _weights, "the weights that ship")
 
     five = command(commands, "train", _train, "train the codec: the λ ladder of a profile, or some of it")
-    five.add_argument("--profile", default="quick")
-    five.add_argument("--lam", type=float, action="append")
-    five.add_argument("--domain", choices=("overhead", "natural"))
+    five.add_argument("--profile", default="quick", help="by name, or the path of its YAML file (quick)")
+    five.add_argument("--lam", type=float, action="append", help="may be repeated (the profile's ladder)")
+    five.add_argument("--domain", choices=("overhead", "natural"), help="images to train on (overhead)")
 
     data = commands.add_parser("data", help="make, check or fetch images").add_subparsers(dest="what", required=True)
     made = command(data, "synth", _synth, "draw synthetic scenes as an fMoW tree")
@@ -372,7 +358,7 @@ def _parser() -> argparse.ArgumentParser:
     checked.add_argument("root")
     fetched = command(data, "fmow", _fmow, "fetch a part of fMoW-rgb")
     fetched.add_argument("root")
-    fetched.add_argument("--manifest", required=True, help="manifest.json.bz2 of fMoW")
+    fetched.add_argument("--manifest", help="manifest.json.bz2 of fMoW (fetched into the root)")
     fetched.add_argument("--split", choices=("train", "val"), required=True)
     fetched.add_argument("--category", action="append")
     fetched.add_argument("--objects", type=int, default=20, help="of each category")
@@ -382,25 +368,34 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status."""
-    warnings.filterwarnings("ignore", message="`torch.jit")
     try:
-        parsed = _parser().parse_args(arguments)
-        return int(parsed.run(parsed))
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="`torch.jit")
+            parsed = _parser().parse_args(arguments)
+            return int(parsed.run(parsed))
     except InputError as error:
-        print(f"satstudy: {error}", file=sys.stderr)
-        return 2
+        return _say(error, 2)
     except SatstudyError as error:
-        print(f"satstudy: {error}", file=sys.stderr)
-        return 1
+        return _say(error, 1)
     except KeyboardInterrupt:
-        print("satstudy: stopped; the same call goes on from what is finished.", file=sys.stderr)
-        return 130
-    except MemoryError:
-        print("satstudy: this machine has too little memory for that: decode a window instead.", file=sys.stderr)
+        return _say("stopped; no half-written file is left.", 130)
+    except BrokenPipeError:  # whoever read our output has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
-        print(f"satstudy: {error.strerror or error} ({error.filename or 'no file'}).", file=sys.stderr)
-        return 1
+        where = f" ({error.filename})" if error.filename else ""
+        return _say(f"{error.strerror or error}{where}: check the disk and your rights.", 1)
+    except (MemoryError, RuntimeError) as error:
+        # PyTorch says so in words only, on any device.
+        if isinstance(error, MemoryError) or re.search("out of memory|allocate memory", str(error)):
+            return _say("this machine has too little memory for that: decode a window, or take smaller patches.", 1)
+        raise
+
+
+def _say(problem: object, status: int) -> int:
+    text = " ".join(str(problem).split())  # foreign errors have lines
+    print(f"satstudy: {text}", file=sys.stderr)
+    return status
 
 
 if __name__ == "__main__":

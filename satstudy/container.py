@@ -94,9 +94,14 @@ class Header:
         """The tiles."""
         return grid(self.height, self.width, self.tile, self.overlap)
 
+    def tiles(self) -> tuple[int, int]:
+        """Tiles along both axes."""
+        rows, columns = (_tiles(length, self.tile, self.overlap) for length in (self.height, self.width))
+        return rows, columns
+
     def shape(self) -> tuple[int, int]:
         """Groups along both axes, without listing their tiles."""
-        rows, columns = (_tiles(length, self.tile, self.overlap) for length in (self.height, self.width))
+        rows, columns = self.tiles()
         return -(-rows // self.group), -(-columns // self.group)
 
     def group_index(self, row: int, column: int) -> int:
@@ -105,7 +110,7 @@ class Header:
 
     def group_tiles(self, row: int, column: int) -> list[tuple[int, int]]:
         """The (row, column) of the tiles of one group, in the order they are coded."""
-        rows, columns = (_tiles(length, self.tile, self.overlap) for length in (self.height, self.width))
+        rows, columns = self.tiles()
         return [
             (i, j)
             for i in range(row * self.group, min((row + 1) * self.group, rows))
@@ -114,12 +119,10 @@ class Header:
 
     def group_area(self, row: int, column: int) -> Patch:
         """The rectangle of pixels that the tiles of one group cover."""
-        step, span = self.tile - self.overlap, self.group * (self.tile - self.overlap)
-        top, left = row * span, column * span
-        down, across = (_tiles(length, self.tile, self.overlap) for length in (self.height, self.width))
-        last_row, last_column = min((row + 1) * self.group, down) - 1, min((column + 1) * self.group, across) - 1
-        bottom, right = last_row * step + self.tile, last_column * step + self.tile
-        return Patch(top, min(bottom, self.height), left, min(right, self.width))
+        step = self.tile - self.overlap
+        end = (self.group - 1) * step + self.tile
+        top, left = row * self.group * step, column * self.group * step
+        return Patch(top, min(top + end, self.height), left, min(left + end, self.width))
 
     def groups(self) -> Iterator[list[tuple[int, int]]]:
         """`group_tiles` of all groups, in the order of the streams."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -119,6 +119,19 @@ def seam_frame(study: Study, name: str, image: Pixels, made: Sequence[Blended], 
             )
         )
     return pd.DataFrame(rows)
+
+
+def seam_profiles(
+    scenes: Sequence[tuple[str, Pixels]], made: Mapping[str, Sequence[Blended]], overlap: int
+) -> pd.DataFrame:
+    """`blending.seam_profile` of each scene without overlap, with `overlap` by mean, and seamless."""
+    profiles = []
+    for name, image in scenes:
+        for way in made[name]:
+            if way.weighting != "ramp" and way.overlap in (0, overlap):
+                layout = blending.measured_layout(image.shape[0], image.shape[1], way.tiling, overlap=way.overlap)
+                profiles.append(blending.seam_profile(image, way.decoded, layout).assign(tiling=way.tiling))
+    return pd.concat(profiles, ignore_index=True)
 
 
 def seam_images(study: Study) -> list[tuple[str, Pixels]]:
@@ -243,5 +256,6 @@ __all__ = [
     "rate_distortion_frame",
     "seam_frame",
     "seam_images",
+    "seam_profiles",
     "training_metrics",
 ]

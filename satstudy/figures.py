@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 
 from satstudy import comparison, metrics
 from satstudy.errors import InputError
-from satstudy.figures_accuracy import accuracy_difference, accuracy_heatmap
+from satstudy.figures_accuracy import accuracy_difference, accuracy_heatmap, confusion_heatmap
 from satstudy.figures_images import crops_grid, patch_grid, seam_comparison
 from satstudy.figures_seams import overlap_ablation, seam_profile
 from satstudy.intervals import Floats
@@ -36,7 +36,7 @@ from satstudy.plotstyle import (
 )
 
 __all__ = [
-    "accuracy_difference", "accuracy_heatmap", "bd_rate_bars", "crops_grid", "loss_curves", "overlap_ablation",
+    "accuracy_difference", "accuracy_heatmap", "bd_rate_bars", "confusion_heatmap", "crops_grid", "loss_curves", "overlap_ablation",
     "patch_grid", "rate_by_category", "rate_distortion", "seam_comparison", "seam_profile", "style", "synthetic_note",
 ]  # fmt: skip
 

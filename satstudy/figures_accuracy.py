@@ -11,6 +11,7 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from satstudy.errors import InputError
 from satstudy.labels import condition_labels, matrix_cells, require
 from satstudy.plotstyle import WIDTH, styled, whiskers
 
@@ -87,4 +88,30 @@ def accuracy_difference(frame: pd.DataFrame, conditions: pd.DataFrame, what: str
     axes.set_yticks(range(len(table)), [f"{names.get(a, a)} → {names.get(b, b)}" for a, b in pairs])
     axes.set_ylabel("trained on → validated on")
     axes.set_xlabel(f"{what} in percentage points")
+    return figure
+
+
+@styled
+def confusion_heatmap(table: pd.DataFrame) -> Figure:
+    """Which class is taken for which: rows are true classes, columns answers, in percent; zeros left empty.
+
+    Parameters
+    ----------
+    table : of `accuracy.confusion`
+    """
+    if table.empty:
+        raise InputError("The confusion table is empty: run `accuracy.confusion` first.")
+    percent = 100 * table
+    text = percent.map(lambda v: f"{v:.0f}" if v >= 0.5 else "")
+    side = 1.6 + 0.36 * len(table)
+    figure, axes = plt.subplots(figsize=(min(WIDTH, side + 1.2), side))
+    # Many classes leave no room for numbers that can be read.
+    numbers = text if len(table) <= 25 else False
+    sns.heatmap(
+        percent, annot=numbers, fmt="", cmap="Greys", vmin=0, vmax=100, ax=axes, annot_kws={"fontsize": 7},
+        cbar_kws={"label": "share of the true class in %"},
+    )  # fmt: skip
+    axes.set_xlabel("answered")
+    axes.set_ylabel("true class")
+    axes.tick_params(axis="both", labelsize=7, length=0)
     return figure

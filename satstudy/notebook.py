@@ -6,6 +6,7 @@ import ctypes
 import difflib
 import json
 import sys
+import types
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -45,8 +46,9 @@ def check_parameters(namespace: Mapping[str, Any]) -> None:
     for name in () if _CHECKED in namespace else namespace:
         if name.startswith("_") or name in _IPYTHON or name in known:
             continue
-        if callable(namespace[name]) or type(namespace[name]).__module__ not in ("builtins",):
-            continue
+        value = namespace[name]
+        if callable(value) or isinstance(value, types.ModuleType) or type(value).__module__ != "builtins":
+            continue  # papermill hands in plain values
         near = difflib.get_close_matches(name, known, 1, 0.5)
         hint = f"did you mean {near[0]}? It" if near else "it"
         raise InputError(f"This notebook has no parameter {name!r}: {hint} takes {', '.join(known)}.")
@@ -54,7 +56,8 @@ def check_parameters(namespace: Mapping[str, Any]) -> None:
         value = namespace.get(name)
         if kind is float and isinstance(value, int) and not isinstance(value, bool):
             continue
-        if isinstance(kind, type) and not isinstance(value, kind):
+        wrong = isinstance(value, bool) and kind is int
+        if isinstance(kind, type) and (wrong or not isinstance(value, kind)):
             raise InputError(f"The parameter {name} is {value!r} and must be {kind.__name__}.")
 
 

@@ -9,6 +9,7 @@ rasterio, and for other formats, an image is read whole and only its pixels are 
 from __future__ import annotations
 
 import contextlib
+import re
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
@@ -84,7 +85,7 @@ class GeoTIFF:
         # A value that no pixel of 8 bits can have marks none.
         if dataset.nodata is not None and dataset.nodata in range(256):
             self.notes["nodata"] = int(dataset.nodata)
-        some = any(MaskFlags.all_valid not in flags for flags in dataset.mask_flag_enums)
+        some = any(not {MaskFlags.all_valid, MaskFlags.nodata} & set(flags) for flags in dataset.mask_flag_enums)
         self.fill: int | None = self.notes.get("nodata", 0 if some else None)
 
     def _part(self, top: int, bottom: int, left: int, right: int) -> Any:
@@ -112,9 +113,12 @@ class GeoTIFF:
 
     def valid(self, top: int, bottom: int, left: int, right: int) -> NDArray[np.bool_] | None:
         """Where there is data: bool (rows, columns), or None where all of it is."""
+        from rasterio.errors import NodataShadowWarning
+
         if self.fill is None:
             return None
-        with self._damage():
+        with self._damage(), warnings.catch_warnings():
+            warnings.simplefilter("ignore", NodataShadowWarning)  # nodata goes before alpha, as everywhere in GDAL
             mask: NDArray[np.bool_] = self.dataset.dataset_mask(window=self._part(top, bottom, left, right)) > 0
         return None if mask.all() else mask
 
@@ -242,10 +246,14 @@ def _profile(notes: dict[str, Any], part: Window) -> dict[str, Any]:
     }
     try:
         if "crs" in notes:
-            options["crs"] = rasterio.crs.CRS.from_user_input(str(notes["crs"]))
+            # No more general reader: that of GDAL takes names of files and addresses too.
+            text, system = str(notes["crs"]), rasterio.crs.CRS
+            known = re.fullmatch("EPSG:([0-9]{1,7})", text)
+            options["crs"] = system.from_epsg(int(known[1])) if known else system.from_wkt(text)
         if "transform" in notes:
-            transform = rasterio.Affine(*(float(x) for x in notes["transform"]))
-            options["transform"] = transform * rasterio.Affine.translation(part.x, part.y)
+            a, b, c, d, e, f = (float(x) for x in notes["transform"])
+            x, y = part.x, part.y
+            options["transform"] = rasterio.Affine(a, b, c + a * x + b * y, d, e, f + d * x + e * y)
         if "nodata" in notes:
             options["nodata"] = float(notes["nodata"])
             if options["nodata"] not in range(256):
@@ -270,11 +278,13 @@ def _decode_to_tiff(codec: LearnedCodec, file: Any, out: Path, part: Window) -> 
                     target.write(band.transpose(2, 0, 1), window=place)
                     if file.header.fill is not None and "nodata" not in options:
                         target.write_mask((band != file.header.fill).any(axis=2), window=place)
+            # GDAL says nothing of a disk that fills up while the file is closed.
+            with rasterio.open(temporary) as written:
+                for _, block in written.block_windows(1):
+                    written.read(window=block)
         except RasterioIOError as error:
             reason = error.__cause__ or error
-            raise SatstudyError(
-                f"{out} could not be written ({reason}): make room, or choose another folder."
-            ) from None
+            raise SatstudyError(f"{out} cannot be written ({reason}): make room, or choose another folder.") from None
 
 
 __all__ = ["GeoTIFF", "MaskedSource", "Source", "check_output", "decode_to", "open_source"]

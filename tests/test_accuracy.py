@@ -174,3 +174,15 @@ def test_unusable_predictions_are_refused():
         accuracy_matrix(good.iloc[:0])
     with pytest.raises(InputError, match="different images"):
         accuracy_matrix(pd.concat([frame([[1, 0]]), frame([[1, 0, 1]]).assign(seed=7)]))
+
+
+def test_confusion_rows_are_shares_of_the_true_class():
+    rows = [("x", "y", 0, f"i{i}", f"o{i}", true, answered, 0.5) for i, (true, answered) in enumerate(
+        [("a", "a"), ("a", "a"), ("a", "b"), ("a", "c"), ("b", "b")]
+    )]  # fmt: skip
+    predictions = pd.DataFrame(rows, columns=list(accuracy.COLUMNS))
+    table = accuracy.confusion(predictions, ("x", "y"))
+    assert table.loc["a"].to_dict() == {"a": 0.5, "b": 0.25, "c": 0.25}
+    assert table.loc["b", "b"] == 1
+    with pytest.raises(InputError, match="no cell"):
+        accuracy.confusion(predictions, ("y", "x"))

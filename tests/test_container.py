@@ -33,7 +33,8 @@ def headers(draw):
     group = draw(st.integers(1, min(64, container.MAX_TILE // tile)))
     height, width = draw(st.integers(1, 3000)), draw(st.integers(1, 3000))
     notes = draw(st.dictionaries(st.text(max_size=8), st.none() | st.integers() | st.text(max_size=20), max_size=4))
-    return Header(height, width, tiling, tile, overlap, group, draw(st.binary(min_size=8, max_size=8)), notes)
+    fingerprint, fill = draw(st.binary(min_size=8, max_size=8)), draw(st.none() | st.integers(0, 255))
+    return Header(height, width, tiling, tile, overlap, group, fingerprint, notes, fill)
 
 
 @given(header=headers(), seed=st.integers(0, 99))
@@ -62,6 +63,33 @@ def test_groups_hold_every_tile_once_and_in_the_order_of_the_streams(header):
             assert groups[header.group_index(i, j)] == header.group_tiles(i, j)
             assert all((r // header.group, c // header.group) == (i, j) for r, c in header.group_tiles(i, j))
     assert tiles[-1] == (len(layout.rows) - 1, len(layout.columns) - 1)
+    assert header.tiles() == (len(layout.rows), len(layout.columns))
+
+
+@given(header=headers())
+@settings(deadline=None)
+def test_the_area_of_a_group_is_that_of_its_tiles(header):
+    layout = header.layout()
+    down, across = header.shape()
+    for i in range(down):
+        for j in range(across):
+            patches = [layout[at] for at in header.group_tiles(i, j)]
+            area = header.group_area(i, j)
+            assert (area.top, area.left) == patches[0][::2]
+            assert (area.bottom, area.right) == patches[-1][1::2]
+
+
+def test_only_files_with_masks_pay_for_them():
+    """Without a mask the layout is that of the page in the book, byte for byte; with one, a byte more."""
+    header = Header(300, 200, "blend", 256, 8, 8, PRINT)
+    plain = write(header, [b"stream"])
+    assert plain[:23] == b"SaT\1\1" + PRINT + _varint(300) + _varint(200) + _varint(256) + bytes([8, 8, 0, 6])
+    masked = write(replace(header, fill=7), [b"stream"])
+    assert len(masked) == len(plain) + 1
+    assert masked[4] == plain[4] | container.MASKED
+    assert masked[13] == 7
+    assert read(masked).header.fill == 7
+    assert read(plain).header.fill is None
 
 
 def test_every_truncation_is_refused():
@@ -149,7 +177,7 @@ def test_the_forger_can_make_a_good_file():
         ([5, 7, 64, 0, 65, 0], 0),
         ([5, 7, 2048, 0, 3, 0], 0),
         ([5, 7, 64, 0, 1, 0], 4),
-        ([5, 7, 64, 0, 1, 0], 255),
+        ([5, 7, 64, 0, 1, 0], 127),
         ([5, 7, 64, 0, 1, 1 << 17], 0),
     ],
 )
@@ -224,7 +252,17 @@ def test_notes_go_up_to_their_limit_and_no_further():
 
 
 @pytest.mark.parametrize(
-    "change", [{"height": 0}, {"width": 1 << 25}, {"tile": 40}, {"overlap": 33}, {"overlap": -1}, {"group": 65}]
+    "change",
+    [
+        {"height": 0},
+        {"width": 1 << 25},
+        {"tile": 40},
+        {"overlap": 33},
+        {"overlap": -1},
+        {"group": 65},
+        {"fill": 256},
+        {"fill": -1},
+    ],
 )
 def test_what_no_reader_would_accept_is_not_written(change):
     with pytest.raises(InputError, match="format"):

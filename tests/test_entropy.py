@@ -304,7 +304,9 @@ def test_the_coder_equals_int64_position_by_position(tiny_model, coder, monkeypa
     assert len(np.unique(found)) > 5
 
 
-@given(seed=st.integers(0, 10**6), size=st.sampled_from([1, 100, LIMIT]), gain=st.sampled_from([0.01, 1.0, 1.99, 900.0]))
+@given(
+    seed=st.integers(0, 10**6), size=st.sampled_from([1, 100, LIMIT]), gain=st.sampled_from([0.01, 1.0, 1.99, 900.0])
+)
 @settings(max_examples=25, deadline=None)
 def test_integer_products_are_exact_for_both_carriers(seed, size, gain):
     rng = np.random.default_rng(seed)

@@ -309,7 +309,7 @@ def test_the_largest_group_is_gathered_in_strips(tiny_checkpoint, monkeypatch):
             yield strip
 
     monkeypatch.setattr(HyperSynthesis, "_neighbourhoods", staticmethod(spy))
-    coder = LearnedCodec(tiny_checkpoint).entropy
+    coder = LearnedCodec(tiny_checkpoint, carrier=torch.float64).entropy
     for z in (torch.zeros(1, 64, 64, 8), torch.zeros(1500, 1, 1, 8), torch.zeros(3, 50, 7, 8)):
         coder.h_s(z.double())
         assert sum(rows) == z[..., 0].numel() * (1 + 4 + 16)
@@ -342,6 +342,78 @@ def test_name_and_setting(tiny_checkpoint):
     )
     assert LearnedCodec(tiny_checkpoint, "blend").overlap == 8
     assert ArraySource(np.zeros((3, 4, 3), np.uint8)).read(1, 2, 0, 4).shape == (1, 4, 3)
+
+
+# --- Pixels without data --------------------------------------------------------------------------------
+
+
+def scattered(height, width):
+    """A slanted border, an island, single pixels, and one group without any data at all."""
+    y, x = np.mgrid[:height, :width]
+    mask = (x + y // 3 > 40) & ((x - 150) ** 2 + (y - 60) ** 2 > 400)
+    mask[np.random.default_rng(0).integers(0, height, 30), np.random.default_rng(1).integers(0, width, 30)] = False
+    mask[:, 200:] = False
+    return mask
+
+
+@pytest.mark.parametrize(("tiling", "patch", "weighting"), TILINGS)
+@pytest.mark.parametrize("fill", [0, 255])
+@pytest.mark.usefixtures("small_pieces")
+def test_masks_come_back_exactly_whole_and_in_windows(tiny_checkpoint, picture, tiling, patch, weighting, fill):
+    codec = LearnedCodec(tiny_checkpoint, tiling, patch=patch, weighting=weighting)
+    image, mask = picture(150, 350), scattered(150, 350)
+    data = codec.encode(ArraySource(image, mask, fill))
+    whole = codec.decode(data)
+    assert np.array_equal((whole != fill).any(axis=2), mask)
+    for window in [Window(0, 0, 1, 1), Window(30, 17, 111, 90), Window(47, 140, 303, 10), Window(349, 149, 1, 1)]:
+        part = codec.decode(data, window)
+        x, y, w, h = window
+        assert np.array_equal((part != fill).any(axis=2), mask[y : y + h, x : x + w])
+    # What the mask hides does not matter.
+    hidden = np.where(mask[..., None], image, 255 - image)
+    assert codec.encode(ArraySource(hidden, mask, fill)) == data
+
+
+def test_a_valid_pixel_that_decodes_to_the_value_stays_valid(tiny_checkpoint):
+    black = np.zeros((64, 64, 3), np.uint8)
+    codec = LearnedCodec(tiny_checkpoint)
+    mask = np.ones((64, 64), bool)
+    decoded = codec.decode(codec.encode(ArraySource(black, mask)))
+    common = np.unique(decoded.reshape(-1, 3), axis=0)
+    grey = [int(c[0]) for c in common if (c == c[0]).all()]
+    for value in [*grey[:2], 0]:
+        assert (codec.decode(codec.encode(ArraySource(black, mask, value))) != value).any(axis=2).all()
+
+
+@pytest.mark.usefixtures("small_pieces")
+def test_without_data_to_tell_apart_the_file_is_the_plain_one(tiny_checkpoint, picture):
+    codec = LearnedCodec(tiny_checkpoint, "blend", patch=64)
+    image = picture(150, 260)
+    plain, masked = codec.encode(image), codec.encode(ArraySource(image, np.ones((150, 260), bool)))
+    assert codec.encode(ArraySource(image)) == plain
+    streams = [codec.open(data).spans for data in (plain, masked)]
+    assert len(masked) == len(plain) + 1 + len(streams[0])
+    assert [b - a + 1 for a, b in streams[0]] == [b - a for a, b in streams[1]]
+
+
+def test_damaged_masks_are_refused_or_of_the_right_size(tiny_checkpoint, picture):
+    codec = LearnedCodec(tiny_checkpoint, "blend", patch=64)
+    file = codec.open(codec.encode(ArraySource(picture(90, 70), scattered(90, 70))))
+    rng, refused = np.random.default_rng(0), 0
+    for at in range(25):
+        stream = bytearray(file.stream(0))
+        stream[at] ^= 1 << rng.integers(8)
+        try:
+            assert codec.decode(container.write(file.header, [bytes(stream)])).shape == (90, 70, 3)
+        except DamagedFile:
+            refused += 1
+    assert refused > 5
+
+
+@pytest.mark.parametrize("mask", [np.ones((8, 9), bool), np.ones((8, 8), np.uint8), np.ones((8, 8, 1), bool)])
+def test_a_mask_that_does_not_fit_is_refused(mask):
+    with pytest.raises(InputError, match="mask"):
+        ArraySource(np.zeros((8, 8, 3), np.uint8), mask)
 
 
 def test_carriers_write_the_same_file(tiny_checkpoint, picture):

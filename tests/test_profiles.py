@@ -132,7 +132,9 @@ def test_an_unknown_profile_is_told_from_the_nearest():
     assert "'nowhere/mine.yaml'" in message("nowhere/mine.yaml")
 
 
-@pytest.mark.parametrize("content", [b"name: [1", b"name: a\n\tdata: b", b"a: b: c", b"\xff\xfe\x00", b"!!python/name:os.system"])
+@pytest.mark.parametrize(
+    "content", [b"name: [1", b"name: a\n\tdata: b", b"a: b: c", b"\xff\xfe\x00", b"!!python/name:os.system"]
+)
 def test_bad_yaml_is_said_to_be_so(tmp_path, content):
     path = tmp_path / "bad.yaml"
     path.write_bytes(content)

@@ -18,6 +18,8 @@ for candidate in python3.11 python3.12 python3 python; do
     if [ -z "$python" ] && "$candidate" -c "$fits" 2>/dev/null; then python=$candidate; fi
 done
 [ -n "$python" ] || stop "no Python 3.11 or 3.12 was found (CompressAI has wheels for no other): install one, or name it with PYTHON=…"
+uv=$(sed -n 's/^uv==\([^ ]*\).*/\1/p' requirements.lock)
+[ -n "$uv" ] || stop "requirements.lock does not name uv, which installs the rest: make the lock file anew (make lock)."
 free=$(df -Pk . | awk 'NR == 2 { print $4 }')
 [ "$free" -gt 9000000 ] || [ -d .venv ] || stop "$((free / 1000000)) GB are free here and the environment takes 7: make room first."
 
@@ -26,7 +28,6 @@ if ! [ -x .venv/bin/python ] || ! .venv/bin/python -c "$fits" 2>/dev/null; then
     "$python" -m venv .venv || stop "$python cannot make virtual environments: install its venv module (Debian: python3-venv)."
 fi
 echo "setup: installing what requirements.lock names into .venv (about 7 GB; a minute with a fast line)"
-uv=$(sed -n 's/^uv==\([^ ]*\).*/\1/p' requirements.lock)
 .venv/bin/python -m pip install --quiet --disable-pip-version-check "uv==$uv" \
     || stop "uv could not be installed: is this machine connected to a package index?"
 UV_LINK_MODE=${UV_LINK_MODE:-copy} .venv/bin/python -m uv pip install --quiet --python .venv/bin/python -r requirements.lock \

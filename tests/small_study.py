@@ -1,0 +1,64 @@
+"""A study small enough for a test: synthetic scenes of 176 pixels, and weights with N = 8, M = 12 that "ship"."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from satstudy import paths, profiles, zoo
+from satstudy.entropy import hyper_tables
+from satstudy.profiles import Profile
+
+CONTENT: dict[str, Any] = {
+    "name": "tiny",
+    "description": "for a test",
+    "data": {
+        "kind": "synthetic",
+        "label": "synthetic scenes",
+        "categories": 2,
+        "train_objects": 2,
+        "val_objects": 3,
+        "views": 2,
+        "size": 176,
+    },
+    "splits": {"train_compress": 6, "train_class": 8, "val_class": 4},
+    "train": {"lams": [0.005, 0.01], "steps": 2, "batch": 1, "crop": 64, "validation": 1, "validate_every": 1},
+    "rd": {"images": 2, "jpeg": [20, 80], "jpeg2000": [0.5], "webp": [], "avif": [], "resamples": 50},
+    "blending": {"images": 1, "lam": 0.01, "overlaps": [0, 8]},
+    "accuracy": {
+        "train_on": ["original", "jpeg 20"],
+        "validate_on": ["original", "jpeg 50"],
+        "seeds": 1,
+        "classifier": {"arch": "test_resnet", "epochs": 1, "batch": 4, "size": 48, "crop": 32, "tta": "none"},
+    },
+}
+
+
+def tiny(**changes: Any) -> Profile:
+    """The small profile with changes by section: `tiny(train={"steps": 3})`."""
+    content = {**CONTENT}
+    for name, change in changes.items():
+        content[name] = {**content[name], **change} if isinstance(change, dict) else change
+    return profiles.build(Profile, content, content["name"])
+
+
+@contextmanager
+def place(folder: Path, model) -> Iterator[pytest.MonkeyPatch]:
+    """Have results, the repository and the shipped weights below `folder`."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(paths, "ROOT", folder)
+        patch.setattr(paths, "BUILD", folder / "build")
+        patch.setattr(paths, "REFERENCE", folder / "reference")
+        patch.setattr(paths, "WEIGHTS", folder / "weights")
+        ship(folder / "weights", model, 0.01)
+        yield patch
+
+
+def ship(folder: Path, model, lam: float, domain: str = "overhead") -> Path:
+    """Weights as they stand in the package."""
+    path = folder / f"{domain}-lam{lam:g}.safetensors"
+    about = {"N": str(model.N), "M": str(model.M), "lam": f"{lam:g}", "domain": domain}
+    zoo.save(path, model, about, hyper_tables(model))
+    return path

@@ -1,0 +1,252 @@
+"""The notebooks: bare as they are tracked (`-k bare`), and executed from end to end with the profile `smoke`."""
+
+import ast
+import os
+import re
+import subprocess
+import sys
+import warnings
+from html import unescape
+
+import nbformat
+import pytest
+import yaml
+from small_study import CONTENT
+
+from satstudy import paths, profiles
+
+ROOT = paths.PACKAGE.parent
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+STAGES = ("train", "rd", "blending", "accuracy", "summary")
+BIN = os.path.dirname(sys.executable)
+#: More than this is an algorithm, which belongs into the package: lines of code in a cell, and in a notebook.
+LINES_A_CELL, LINES_A_NOTEBOOK = 12, 60
+#: Nor does any of these belong into a cell. A loop over the images of a figure does.
+ALGORITHMS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.While, ast.Lambda, ast.Try)
+
+
+def read(path):
+    return nbformat.read(path, nbformat.NO_CONVERT)
+
+
+def code_cells():
+    """Every code cell, by its identifier."""
+    for path in NOTEBOOKS:
+        for cell in read(path).cells:
+            if cell.cell_type == "code":
+                yield pytest.param(cell.source, id=f"{path.stem}:{cell.id}")
+
+
+def parameters_cell(path):
+    (cell,) = [cell for cell in read(path).cells if "parameters" in cell.metadata.get("tags", [])]
+    return cell
+
+
+each = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+
+
+# --- As they are tracked ----------------------------------------------------------------------------------
+
+
+def test_bare_the_stages_of_the_contract_are_there():
+    assert [path.stem for path in NOTEBOOKS] == sorted(STAGES)
+
+
+@each
+def test_bare_notebooks_are_valid_and_hold_no_results(path):
+    notebook = read(path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        nbformat.validate(notebook)
+    assert (notebook.nbformat, notebook.nbformat_minor >= 5) == (4, True)
+    assert notebook.metadata.kernelspec.name == "python3"
+    assert set(notebook.metadata) <= {"kernelspec", "language_info"}, "nothing of the machine it was edited on"
+    for cell in notebook.cells:
+        assert set(cell.metadata) <= {"tags"}, cell.id
+        assert not cell.get("attachments"), cell.id
+        if cell.cell_type == "code":
+            assert cell.outputs == [], cell.id
+            assert cell.execution_count is None, cell.id
+    identifiers = [cell.id for cell in notebook.cells]
+    assert len(set(identifiers)) == len(identifiers)
+
+
+@each
+def test_bare_notebooks_begin_with_a_title_and_end_with_what_made_the_page(path):
+    cells = read(path).cells
+    assert cells[0].cell_type == "markdown"
+    assert re.match(r"# \S", cells[0].source)
+    assert "provenance(study" in cells[-1].source
+    code = [cell.source for cell in cells if cell.cell_type == "code"]
+    assert "study = begin(globals())" in code[1], "parameters are checked before anything else happens"
+
+
+@each
+def test_bare_parameters_are_typed_and_have_a_comment_a_line(path):
+    lines = parameters_cell(path).source.splitlines()
+    for line in lines:
+        (statement,) = ast.parse(line).body
+        assert isinstance(statement, ast.AnnAssign), line
+        assert statement.annotation.id in ("str", "float", "int", "bool"), line
+        assert type(ast.literal_eval(statement.value)).__name__ == statement.annotation.id, line
+        assert len(line.rpartition("  # ")[2].split()) >= 2, line
+    assert lines[0].startswith('profile: str = "quick"  # ')
+    lam = [line for line in lines if line.startswith("lam: float = ")]
+    assert len(lam) == (path.stem in ("train", "rd", "blending"))
+
+
+@each
+def test_bare_parameters_are_what_papermill_shows(path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        import papermill
+
+        seen = papermill.inspect_notebook(str(path))
+    assert list(seen) == [line.partition(":")[0] for line in parameters_cell(path).source.splitlines()]
+    assert seen["profile"]["inferred_type_name"] == "str"
+    assert seen["profile"]["default"] == '"quick"'
+    assert all(parameter["help"] for parameter in seen.values())
+    if path.stem in ("train", "rd"):
+        assert seen["lam"]["inferred_type_name"] == "float"
+
+
+@pytest.mark.parametrize("source", list(code_cells()))
+def test_bare_cells_hold_no_algorithm(source):
+    lines = [line for line in source.splitlines() if line.strip() and not line.strip().startswith("#")]
+    assert len(lines) <= LINES_A_CELL
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        assert not isinstance(node, ALGORITHMS), f"line {node.lineno}: {type(node).__name__}"
+    depth = max((_depth(node) for node in tree.body), default=0)
+    assert depth <= 2, "loops within loops within loops"
+
+
+def _depth(node: ast.AST) -> int:
+    inner = max((_depth(child) for child in ast.iter_child_nodes(node)), default=0)
+    return inner + isinstance(node, ast.For)
+
+
+@each
+def test_bare_notebooks_are_short_and_import_only_what_draws_and_measures(path):
+    sources = [cell.source for cell in read(path).cells if cell.cell_type == "code"]
+    assert sum(bool(line.strip()) for source in sources for line in source.splitlines()) <= LINES_A_NOTEBOOK
+    modules = set()
+    for node in ast.walk(ast.parse("\n".join(sources))):
+        if isinstance(node, ast.Import):
+            modules |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            modules.add(node.module.partition(".")[0])
+    assert modules <= {"satstudy", "pandas"}
+
+
+# --- Executed ---------------------------------------------------------------------------------------------
+
+
+def execute(command, folder, build):
+    """Run a command with its results below `build`."""
+    environment = {**os.environ, "SATSTUDY_BUILD": str(build), "PYTHONWARNINGS": "ignore"}
+    done = subprocess.run(command, capture_output=True, text=True, cwd=folder, env=environment)
+    return done.returncode, done.stdout + done.stderr
+
+
+def snakemake(folder, build, *arguments):
+    command = [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "workflow" / "Snakefile", "--directory", folder]
+    return execute([*command, "--cores", "all", "--quiet", "rules", *arguments], folder, build)
+
+
+def test_an_unknown_parameter_stops_and_names_the_right_one(tmp_path):
+    command = [
+        f"{BIN}/papermill",
+        ROOT / "notebooks" / "rd.ipynb",
+        "out.ipynb",
+        "-p",
+        "lamb",
+        "0.01",
+        "--no-progress-bar",
+    ]
+    status, text = execute(command, tmp_path, tmp_path / "build")
+    assert status != 0
+    assert "InputError: This notebook has no parameter 'lamb': did you mean lam? It takes profile, lam, images." in text
+    assert not (tmp_path / "build").exists(), "nothing was made before"
+
+
+def test_a_failing_stage_says_which_notebook_cell_and_error_and_keeps_what_ran(tmp_path):
+    content = {**CONTENT, "name": "broken", "data": {"kind": "fmow", "root": str(tmp_path / "no images")}}
+    (tmp_path / "broken.yaml").write_text(yaml.safe_dump(content))
+    status, text = snakemake(tmp_path, tmp_path / "build", "--config", "profile=broken.yaml")
+    assert status != 0
+    assert re.search(
+        r"train\.ipynb stopped at cell \[4\] \(tables\.splits_table\(.*\): InputError: The profile broken", text
+    )
+    assert "no images, which is not there: put or link them there" in text
+    pages = tmp_path / "build" / "broken" / "notebooks"
+    (kept,) = (pages / "failed").glob("train-overhead-*.ipynb")
+    assert f"What ran is kept in {kept}." in text
+    assert "which is not there" in str(read(kept).cells)
+    assert not list(pages.glob("*.ipynb"))
+
+
+@pytest.fixture(scope="module")
+def book(tmp_path_factory):
+    """The folder of a whole run with the profile `smoke`."""
+    folder = tmp_path_factory.mktemp("smoke")
+    status, text = snakemake(folder, folder / "build", "--config", "profile=smoke")
+    assert status == 0, text[-5000:]
+    return folder
+
+
+def page(book, name: str) -> str:
+    """The words of a page."""
+    html = (book / "build" / "html" / f"{name}.html").read_text(encoding="utf-8")
+    return " ".join(unescape(re.sub(r"<[^>]+>", " ", html)).split())
+
+
+@pytest.mark.slow
+def test_the_book_has_every_page(book):
+    names = ["index", *(f"book/{path.stem}" for path in (ROOT / "book").glob("*.md"))]
+    for name in names:
+        assert (book / "build" / "html" / f"{name}.html").is_file(), name
+    lams = [f"{lam:g}" for lam in profiles.load("smoke").train.lams]
+    pages = {path.stem for path in (book / "build" / "html" / "notebooks").glob("*.html")}
+    assert pages == {"rd", "blending", "accuracy", "summary"} | {f"train-overhead-{lam}" for lam in lams}
+
+
+@pytest.mark.slow
+def test_a_page_of_results_says_what_made_it_and_that_it_is_synthetic(book):
+    for path in (book / "build" / "html" / "notebooks").glob("*.html"):
+        text = page(book, f"notebooks/{path.stem}")
+        assert re.search(r"Made by profile smoke at commit ([0-9a-f]{10}\+?|unknown) from synthetic scenes", text)
+        assert re.search(r"weights \(fingerprint\): overhead lam=[\d.]+ \([0-9a-f]{16}\)", text), path.stem
+        assert "Synthetic scenes. The images of this page are drawn" in text, path.stem
+        assert "Traceback" not in text
+        for place in (ROOT, book):
+            assert str(place) not in text, f"{path.stem} shows a folder of this machine"
+
+
+@pytest.mark.slow
+def test_the_tables_of_a_run_are_kept(book):
+    results = book / "build" / "smoke" / "results"
+    assert {path.name for path in results.iterdir()} >= {
+        "rate_distortion.csv", "bd_rate.csv", "bd_rate_jpeg.csv", "seams.csv", "accuracy.csv", "accuracy.json",
+        "conditions.csv",
+    }  # fmt: skip
+
+
+@pytest.mark.slow
+def test_a_second_run_does_nothing_and_another_profile_another_book(book):
+    status, text = snakemake(book, book / "build", "--config", "profile=smoke")
+    assert status == 0
+    assert "Nothing to be done" in text
+    # The book of one profile does not pass for that of another.
+    status, text = snakemake(book, book / "build", "--dry-run", "--config", "profile=quick")
+    assert status == 0
+    assert re.search(r"^book\s+1$", text, re.MULTILINE)
+
+
+@pytest.mark.slow
+def test_one_notebook_runs_from_any_folder_with_another_lam(book, tmp_path):
+    command = [f"{BIN}/papermill", ROOT / "notebooks" / "rd.ipynb", "out.ipynb", "--no-progress-bar"]
+    status, text = execute([*command, "-p", "profile", "smoke", "-p", "lam", "0.01"], tmp_path, book / "build")
+    assert status == 0, text[-3000:]
+    assert "overhead lam=0.01 (" in (tmp_path / "out.ipynb").read_text()
+    assert [path.name for path in tmp_path.iterdir()] == ["out.ipynb"], "nothing else is left in the reader's folder"
