@@ -36,16 +36,17 @@ def rate(bd: pd.DataFrame) -> str:
 
 def blending(seams: pd.DataFrame, overlap: int = 8) -> str:
     """What `seamless` saves against the paper's blending, or against the overlap nearest to it."""
-    mean = seams.groupby(["tiling", "weighting", "overlap"])[["bpp", "psnr"]].mean()
-    blends = [key for key in mean.index if key[:2] == ("blend", "mean")]
-    if not blends or ("seamless", "none") not in {key[:2] for key in mean.index}:
+    blends = seams[(seams["tiling"] == "blend") & (seams["weighting"] == "mean")]
+    seamless = seams[seams["tiling"] == "seamless"]
+    if blends.empty or seamless.empty:
         return "**Seams.** Blending and `seamless` were not both measured."
-    key = min(blends, key=lambda k: abs(k[2] - overlap))
-    blend, seamless = mean.loc[key], mean.loc[("seamless", "none")].iloc[0]
-    saved = 100 * (1 - seamless["bpp"] / blend["bpp"])
+    nearest = min(set(blends["overlap"]), key=lambda other: abs(other - overlap))
+    blend = blends[blends["overlap"] == nearest]
+    saved = 100 * (1 - float(seamless["bpp"].mean()) / float(blend["bpp"].mean()))
+    gained = float(seamless["psnr"].mean()) - float(blend["psnr"].mean())
     return (
-        f"**Seams.** `seamless` takes {abs(saved):.1f} % {'fewer' if saved >= 0 else 'more'} bits than blending with an "
-        f"overlap of {key[2]} pixels, at {seamless['psnr'] - blend['psnr']:+.2f} dB."
+        f"**Seams.** `seamless` takes {abs(saved):.1f} % {'fewer' if saved >= 0 else 'more'} bits than blending with "
+        f"an overlap of {nearest} pixels, at {gained:+.2f} dB."
     )
 
 

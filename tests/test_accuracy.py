@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from satstudy.accuracy import accuracies, accuracy_matrix, chance, difference, leakage_effect
+from satstudy.accuracy import COLUMNS, accuracies, accuracy_matrix, chance, confusion, difference, leakage_effect
 from satstudy.errors import InputError
 
 
@@ -180,9 +180,9 @@ def test_confusion_rows_are_shares_of_the_true_class():
     rows = [("x", "y", 0, f"i{i}", f"o{i}", true, answered, 0.5) for i, (true, answered) in enumerate(
         [("a", "a"), ("a", "a"), ("a", "b"), ("a", "c"), ("b", "b")]
     )]  # fmt: skip
-    predictions = pd.DataFrame(rows, columns=list(accuracy.COLUMNS))
-    table = accuracy.confusion(predictions, ("x", "y"))
+    predictions = pd.DataFrame(rows, columns=list(COLUMNS))
+    table = confusion(predictions, ("x", "y"))
     assert table.loc["a"].to_dict() == {"a": 0.5, "b": 0.25, "c": 0.25}
     assert table.loc["b", "b"] == 1
     with pytest.raises(InputError, match="no cell"):
-        accuracy.confusion(predictions, ("y", "x"))
+        confusion(predictions, ("y", "x"))
