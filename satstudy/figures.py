@@ -37,7 +37,8 @@ from satstudy.plotstyle import (
 
 __all__ = [
     "accuracy_difference", "accuracy_heatmap", "bd_rate_bars", "confusion_heatmap", "crops_grid", "loss_curves",
-    "overlap_ablation", "patch_grid", "rate_by_category", "rate_distortion", "seam_comparison", "seam_profile", "style", "synthetic_note",
+    "overlap_ablation", "patch_grid", "rate_by_category", "rate_distortion", "seam_comparison", "seam_profile",
+    "style", "synthetic_note",
 ]  # fmt: skip
 
 
