@@ -36,6 +36,8 @@ def main() -> int:
     shutil.rmtree(stage, ignore_errors=True)
     shutil.copytree(paths.ROOT / "book", stage / "book")
     shutil.copy(paths.ROOT / "_config.yml", stage)
+    # Sphinx looks for _static at the root of its sources.
+    shutil.move(str(stage / "book" / "_static"), stage / "_static")
     (stage / "notebooks").mkdir()
     toc = yaml.safe_load((stage / "book" / "_toc.yml").read_text())
     fill(toc, trained)
