@@ -82,15 +82,19 @@ def _interleave(name: str, source: dict[str, Tensor], target: dict[str, Any], m:
     wide.copy_(weight)
 
 
-def paper_sized(lam: float | None = None) -> Checkpoint:
-    """Shipped weights widened to N = M = 192, those next to the paper's 0.67 bpp unless `lam` says otherwise."""
+def shipped(lam: float = 0.013) -> Checkpoint:
+    """The shipped weights nearest to `lam`; the default is next to the paper's 0.67 bpp."""
     from satstudy.study import nearest
 
-    shipped = zoo.shipped()
-    path = shipped[nearest(lam or 0.013, list(shipped))]
-    checkpoint = zoo.load(path)
+    found = zoo.shipped()
+    return zoo.load(found[nearest(lam, list(found))])
+
+
+def paper_sized() -> Checkpoint:
+    """`shipped` widened to N = M = 192."""
+    checkpoint = shipped()
     model = widen(checkpoint.model, 192 // checkpoint.model.N, 192 // checkpoint.model.M)
-    return Checkpoint(model, {**checkpoint.metadata, "N": "192", "M": "192"}, {}, path)
+    return Checkpoint(model, {**checkpoint.metadata, "N": "192", "M": "192"}, {}, checkpoint.path)
 
 
 def scene(side: int = SIDE, category: str = "single-unit_residential") -> np.ndarray:

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.common import save
+from benchmarks.common import save, shipped
 
 LIMIT = 6 * 2**30  #: bytes of address space, most of which PyTorch reserves and never uses
 PIXELS = 4 * 10**6  #: a caller's own limit, as a server would set it
@@ -78,7 +78,6 @@ def worker(seed: int, count: int) -> None:
     """Decode `count` hostile files; prints a JSON line of counts at the end."""
     import torch
 
-    from benchmarks.speed import _shipped
     from satstudy.codecs import LearnedCodec
     from satstudy.data import synthetic
     from satstudy.errors import InputError
@@ -86,9 +85,9 @@ def worker(seed: int, count: int) -> None:
     torch.set_num_threads(1)
     image = synthetic.draw("stadium", 0, 0, 0, (200, 200)).image
     codecs = [
-        LearnedCodec(_shipped(), "blend", 64, 8),
-        LearnedCodec(_shipped(), "seamless", 64),
-        LearnedCodec(_shipped(), "independent", 128),
+        LearnedCodec(shipped(), "blend", 64, 8),
+        LearnedCodec(shipped(), "seamless", 64),
+        LearnedCodec(shipped(), "independent", 128),
     ]
     files = [codec.encode(image, {"crs": "EPSG:32614"}) for codec in codecs]
     pixels = [codec.decode(data) for codec, data in zip(codecs, files, strict=True)]

@@ -9,7 +9,7 @@ import sys
 import time
 from typing import Any
 
-from benchmarks.common import RESULTS, paper_sized, save, scene
+from benchmarks.common import RESULTS, paper_sized, save, scene, shipped
 
 SIZES = (1024, 2048, 4096, 8192, 14800)
 
@@ -18,7 +18,7 @@ def one(side: int, action: str, size: str) -> None:
     """Encode or decode one image; prints seconds and peak bytes."""
     from satstudy.codecs import LearnedCodec
 
-    checkpoint = paper_sized() if size == "paper" else _shipped()
+    checkpoint = paper_sized() if size == "paper" else shipped()
     codec = LearnedCodec(checkpoint, "seamless")
     path = RESULTS / f"memory-{size}-{side}.sat"
     width = 14802 if side == 14800 else side
@@ -37,12 +37,6 @@ def one(side: int, action: str, size: str) -> None:
         assert image.shape == (height, width, 3)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     print(json.dumps({"seconds": seconds, "peak": peak, "bytes": len(data)}))
-
-
-def _shipped() -> Any:
-    from benchmarks.speed import _shipped as shipped
-
-    return shipped()
 
 
 def main(size: str = "shipped", largest: int = SIZES[-1]) -> None:

@@ -9,8 +9,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from benchmarks.common import paper_sized, save
-from benchmarks.speed import _shipped
+from benchmarks.common import paper_sized, save, shipped
 from satstudy.data import synthetic
 from satstudy.entropy import EntropyCoder
 from satstudy.transforms import Transforms
@@ -39,7 +38,7 @@ def patches(count: int) -> torch.Tensor:
 
 
 def main(count: int = 1008, paper: bool = False) -> None:
-    checkpoint = paper_sized() if paper else _shipped()
+    checkpoint = paper_sized() if paper else shipped()
     coders: dict[Any, EntropyCoder] = {}
     devices = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
     for device in devices:

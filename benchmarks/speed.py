@@ -7,7 +7,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from benchmarks.common import SIDE, best, paper_sized, save, scene
+from benchmarks.common import SIDE, best, paper_sized, save, scene, shipped
 from satstudy.codecs import AVIF, JPEG2000, LearnedCodec
 from satstudy.stitching import grid
 
@@ -70,19 +70,11 @@ def main() -> None:
         figures[f"{peer.name} decode MB/s"] = megabytes / best(lambda peer=peer, coded=coded: peer.decode(coded))
     figures["learned encode MB/s"] = megabytes / figures["encode_s"]
     figures["learned decode MB/s"] = megabytes / figures["decode_s"]
-    small = LearnedCodec(_shipped(), "blend")
+    small = LearnedCodec(shipped(), "blend")
     coded = small.encode(image)
     figures["learned encode MB/s (shipped size)"] = megabytes / best(lambda: small.encode(image))
     figures["learned decode MB/s (shipped size)"] = megabytes / best(lambda: small.decode(coded))
     save("speed", figures)
-
-
-def _shipped() -> Any:
-    from satstudy import zoo
-    from satstudy.study import nearest
-
-    shipped = zoo.shipped()
-    return zoo.load(shipped[nearest(0.013, list(shipped))])
 
 
 def _arguments(coded: dict[str, Any]) -> dict[str, Any]:

@@ -7,9 +7,10 @@ metadata. What the entropy coder derives from them with transcendental functions
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -84,15 +85,22 @@ def save(
         save_file(tensors, temporary, metadata=metadata)
 
 
+@contextlib.contextmanager
+def _reading(path: Path | str) -> Iterator[None]:
+    """One sentence for whatever a damaged file makes safetensors raise."""
+    try:
+        yield
+    except (safetensors.SafetensorError, OSError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path} is no safetensors file, or a damaged one ({error}): fetch it again.") from None
+
+
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     if not path.is_file():
         raise InputError(f"There are no weights at {path}: `satstudy weights` lists those that ship.")
-    try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-        return load_file(path), metadata
-    except (safetensors.SafetensorError, OSError, ValueError) as error:
-        raise InputError(f"{path} is no safetensors file, or a damaged one ({error}): fetch it again.") from None
+    with _reading(path):
+        return load_file(path), metadata(path)
 
 
 def load(path: Path | str) -> Checkpoint:
@@ -118,11 +126,8 @@ def load(path: Path | str) -> Checkpoint:
 
 def metadata(path: Path | str) -> dict[str, str]:
     """The text stored with the weights at `path`, without reading them."""
-    try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            return file.metadata() or {}
-    except (safetensors.SafetensorError, OSError, ValueError) as error:
-        raise InputError(f"{path} is no safetensors file, or a damaged one ({error}): fetch it again.") from None
+    with _reading(path), safetensors.safe_open(path, framework="pt") as file:
+        return file.metadata() or {}
 
 
 def domains() -> list[str]:
