@@ -28,6 +28,7 @@ from satstudy.accuracy import COLUMNS
 from satstudy.classifier import Classifier, ClassifierConfig, build, check, turn
 from satstudy.classifier_data import CodedSet
 from satstudy.errors import InputError, SatstudyError
+from satstudy.machine import settle_for_training
 from satstudy.paths import atomic
 
 __all__ = ["Classifier", "ClassifierConfig", "cross_validate", "images_per_epoch", "train_classifier"]
@@ -109,6 +110,7 @@ def train_classifier(
         optimizer = _optimizer(config, model)
         per_epoch = max(1, round(images_per_epoch(train, config) / config.batch))
         schedule = _schedule(config, optimizer, per_epoch * config.epochs)
+        settle_for_training()
         model.train()
         for _ in range(config.epochs):
             for chosen in _epoch(train, config, rng):

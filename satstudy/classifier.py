@@ -19,8 +19,8 @@ from torch import Tensor, nn
 
 from satstudy.classifier_data import CodedSet
 from satstudy.errors import InputError
+from satstudy.machine import fast_bf16
 from satstudy.paths import atomic
-from satstudy.training import _fast_bf16
 
 
 @dataclass(frozen=True)
@@ -167,7 +167,7 @@ class Classifier:
         self.model = self.model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._mean, self._std = (t.to(self.device) for t in _scale(self.model))
         wants = self.config.precision
-        self._bf16 = wants == "bf16" or (wants == "auto" and _fast_bf16(self.device))
+        self._bf16 = wants == "bf16" or (wants == "auto" and fast_bf16(self.device))
 
     def logits(self, crops: NDArray[np.uint8]) -> Tensor:
         """float32 (b, classes) of `uint8 (b, h, w, 3)`."""

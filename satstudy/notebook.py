@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import ctypes
 import difflib
 import json
-import sys
 import types
 import warnings
 from collections.abc import Mapping, Sequence
@@ -67,27 +65,12 @@ def begin(namespace: dict[str, Any]) -> Study:
     namespace[_CHECKED] = True
     warnings.filterwarnings("ignore", message="`torch.jit")
     warnings.filterwarnings("ignore", message="IProgress not found")
-    _keep_memory()
     study = open_study(namespace["profile"])
     if study.profile.synthetic:
         show(
             "> **Synthetic scenes.** The images of this page are drawn, and its numbers say nothing about real imagery."
         )
     return study
-
-
-def _keep_memory() -> None:
-    """Let glibc keep freed memory, where there is glibc: training allocates the same large blocks each step.
-
-    Returned to the system and asked for anew, they cost about a tenth of the time in page faults.
-    """
-    if sys.platform == "linux":
-        try:
-            libc = ctypes.CDLL("libc.so.6")
-            libc.mallopt(-3, 1 << 30)  # M_MMAP_THRESHOLD
-            libc.mallopt(-1, (1 << 31) - 1)  # M_TRIM_THRESHOLD
-        except (OSError, AttributeError):
-            pass
 
 
 def show(text: str) -> None:

@@ -32,6 +32,7 @@ from satstudy import zoo
 from satstudy.data.crops import CropSource
 from satstudy.data.images import Pixels, read_image
 from satstudy.errors import InputError, SatstudyError
+from satstudy.machine import fast_bf16, settle_for_training
 from satstudy.model import HYPER_STRIDE, LATENT_STRIDE, Model, build
 from satstudy.paths import atomic, commit
 
@@ -121,20 +122,6 @@ class Process:
         votes = torch.tensor(float(flag), device=self.device)
         dist.all_reduce(votes)
         return bool(votes > 0)
-
-
-def _fast_bf16(device: torch.device) -> bool:
-    """Whether bfloat16 is faster than float32 here: a GPU, or a CPU with AVX-512 BF16 or AMX."""
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
-    return bool(getattr(torch.backends.cpu, "get_cpu_capability", str)() == "AVX512" and _cpu_flag("avx512_bf16"))
-
-
-def _cpu_flag(flag: str) -> bool:
-    try:
-        return f" {flag} " in Path("/proc/cpuinfo").read_text()
-    except OSError:
-        return False
 
 
 def _noise(shape: tuple[int, ...], seed: int, step: int, kind: int, process: Process) -> Tensor:
@@ -231,7 +218,7 @@ class Trainer:
             self.optimizer = torch.optim.Adam(main, lr=config.lr)
         self.auxiliary = torch.optim.Adam([self.model.entropy_bottleneck.quantiles], lr=config.aux_lr)
         wants = config.precision
-        bf16 = wants == "bf16" or (wants == "auto" and _fast_bf16(self.process.device))
+        bf16 = wants == "bf16" or (wants == "auto" and fast_bf16(self.process.device))
         self.precision = torch.bfloat16 if bf16 else torch.float32
 
     # --- State ------------------------------------------------------------------------------------------
@@ -411,6 +398,7 @@ class Trainer:
         """
         config = self.config
         finished = self.folder / "weights.safetensors"
+        settle_for_training()
         self.folder.mkdir(parents=True, exist_ok=True)
         self.resume()
         self._forget_later_rows()

@@ -27,6 +27,8 @@ if ! [ -x .venv/bin/python ] || ! .venv/bin/python -c "$fits" 2>/dev/null; then
     rm -rf .venv
     "$python" -m venv .venv || stop "$python cannot make virtual environments: install its venv module (Debian: python3-venv)."
 fi
+# Environments that uv itself made have no pip.
+.venv/bin/python -m pip --version > /dev/null 2>&1 || .venv/bin/python -m ensurepip > /dev/null 2>&1 || true
 echo "setup: installing what requirements.lock names into .venv (about 7 GB; a minute with a fast line)"
 .venv/bin/python -m pip install --quiet --disable-pip-version-check "uv==$uv" \
     || stop "uv could not be installed: is this machine connected to a package index?"

@@ -1,0 +1,28 @@
+"""satstudy.machine: the settings take hold, and say what the processor can do."""
+
+from pathlib import Path
+
+import torch
+
+from satstudy import machine
+
+
+def test_the_processor_says_whether_it_multiplies_bfloat16():
+    flags = Path("/proc/cpuinfo").read_text() if machine._cpu_flag("fpu") else ""
+    assert machine.fast_bf16(torch.device("cpu")) in (True, False)
+    if "avx512_bf16" not in flags:
+        assert not machine.fast_bf16(torch.device("cpu"))
+
+
+def test_an_unknown_flag_is_no_flag():
+    assert not machine._cpu_flag("no_such_flag")
+
+
+def test_denormal_numbers_become_zero():
+    tiny = torch.tensor([1e-39])
+    try:
+        machine.settle_for_training()
+        assert (tiny * 1.0).item() == 0.0
+    finally:
+        torch.set_flush_denormal(False)
+    assert (torch.tensor([1e-39]) * 1.0).item() > 0
