@@ -20,6 +20,7 @@ from satstudy import entropy
 from satstudy.entropy import (
     ACTIVATION_BITS,
     LIMIT,
+    SATURATION,
     TABLE_BITS,
     WEIGHT_BITS,
     EntropyCoder,
@@ -313,13 +314,16 @@ def test_integer_products_are_exact_for_both_carriers(seed, size, gain):
     weight, bias = rng.uniform(-gain, gain, (37, 5)), rng.uniform(-100, 100, 5)
     x = rng.integers(-size, size + 1, (11, 37))
     expected = x @ np.rint(weight * 1024).astype(np.int64) + np.rint(bias * 65536).astype(np.int64)
+    expected = expected.clip(-SATURATION, SATURATION)
     for carrier in (torch.float64, torch.float32):
-        layer = Linear(torch.from_numpy(weight), torch.from_numpy(bias), carrier, CPU, [(0, 20), (20, 37)])
-        sums = layer.sums(torch.from_numpy(x).to(carrier))
-        assert sums.dtype == torch.float64
+        pieces = [torch.from_numpy(weight[:20]), torch.from_numpy(weight[20:])]
+        layer = Linear(pieces, torch.from_numpy(bias), carrier, CPU)
+        inputs = torch.from_numpy(x).to(carrier)
+        sums = layer.sums(inputs[:, :20], inputs[:, 20:])
+        assert sums.dtype == torch.int32
         assert np.array_equal(sums.numpy().astype(np.int64), expected)
         for leaky in (False, True):
-            result = to_activation(sums.clone(), carrier, leaky)
+            result = to_activation(sums.clone(), leaky)
             assert np.array_equal(result.numpy().astype(np.int64), activation(expected, leaky))
 
 
@@ -328,9 +332,9 @@ def test_rows_beyond_float32_are_taken_in_float64():
     rng = np.random.default_rng(0)
     weight = rng.uniform(-2, 2, (64, 3))
     x = np.stack([rng.integers(-3, 4, 64), rng.integers(LIMIT - 9, LIMIT, 64)])
-    layer = Linear(torch.from_numpy(weight), torch.zeros(3), torch.float32, CPU)
-    (_, _, _, allowed), squares = layer.pieces[0], (x.astype(float) ** 2).sum(1)
-    assert squares[0] < allowed < squares[1]
+    layer = Linear([torch.from_numpy(weight)], torch.zeros(3), torch.float32, CPU)
+    lengths = np.sqrt((x.astype(float) ** 2).sum(1))
+    assert lengths[0] < layer.allowed[0] < lengths[1]
     expected = x @ np.rint(weight * 1024).astype(np.int64)
     assert np.abs(expected).max() > 2**24  # float32 would round it
     assert np.array_equal(layer.sums(torch.from_numpy(x).float()).numpy().astype(np.int64), expected)
@@ -340,19 +344,27 @@ def test_coarse_float32_is_noticed(tiny_model, monkeypatch):
     """Where float32 products are not exact, the coder takes float64 and writes the same stream."""
     y = latents(RAGGED, 1)
     expected, _ = EntropyCoder(tiny_model, carrier=torch.float64).encode(y)
-    monkeypatch.setattr(entropy, "_product", lambda x, weight: (x.bfloat16() @ weight.bfloat16()).float())
+    monkeypatch.setattr(entropy, "_multiplier", lambda weight: lambda x: (x.bfloat16() @ weight.bfloat16()).float())
     coarse = EntropyCoder(tiny_model, carrier=torch.float32)
     assert coarse.carrier == torch.float64
     assert coarse.encode(y)[0] == expected
 
 
+def test_a_build_without_onednn_writes_the_same_stream(tiny_model, monkeypatch):
+    y = latents(RAGGED, 1)
+    expected, _ = EntropyCoder(tiny_model).encode(y)
+    monkeypatch.delattr(torch.ops.mkldnn, "_reorder_linear_weight", raising=False)
+    monkeypatch.setattr(type(torch.ops.mkldnn), "__getattr__", lambda *_: (_ for _ in ()).throw(AttributeError))
+    assert EntropyCoder(tiny_model).encode(y)[0] == expected
+
+
 def test_weights_that_no_carrier_holds_are_refused():
     with pytest.raises(InputError, match="too large"):
-        Linear(torch.tensor([[2.0**14]]), torch.zeros(1), torch.float32, CPU)
+        Linear([torch.tensor([[2.0**14]])], torch.zeros(1), torch.float32, CPU)
     with pytest.raises(InputError, match="too large"):
-        Linear(torch.tensor([[1e12]]), torch.zeros(1), torch.float64, CPU)
+        Linear([torch.tensor([[1e12]])], torch.zeros(1), torch.float64, CPU)
     with pytest.raises(InputError, match="too large"):
-        Linear(torch.tensor([[1.0]]), torch.tensor([1e12]), torch.float64, CPU)
+        Linear([torch.tensor([[1.0]])], torch.tensor([1e12]), torch.float64, CPU)
 
 
 # --- Tables ---------------------------------------------------------------------------------------------

@@ -305,7 +305,7 @@ def test_the_largest_group_is_gathered_in_strips(tiny_checkpoint, monkeypatch):
 
     def spy(x):
         for strip in gather(x):
-            rows.append(len(strip[2]))
+            rows.append(len(strip[2][0]))
             yield strip
 
     monkeypatch.setattr(HyperSynthesis, "_neighbourhoods", staticmethod(spy))
