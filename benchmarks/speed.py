@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from typing import Any
 
 import torch
@@ -31,7 +32,7 @@ def main() -> None:
         latents = torch.stack(y_hat)
 
         def ours(function: Any, batch: torch.Tensor) -> None:
-            for part in batch.split(4):
+            for part in batch.split(codec.batch):
                 function(part)
 
         figures: dict[str, Any] = {
@@ -104,8 +105,38 @@ def transforms() -> None:
             figures["the same, torch.compile, batch 4"] = run(compiled, 4, last)
         except Exception as error:  # no compiler on this machine
             figures["the same, torch.compile, batch 4"] = f"not available ({type(error).__name__})"
+        for name, runtime in (("OpenVINO", _openvino), ("ONNX Runtime", _onnx_runtime)):
+            for batch in (1, 4):
+                label = f"{name}, batch {batch}"
+                try:
+                    figures[label] = run(runtime(model.g_s, latents[:batch]), batch)
+                except ImportError as error:
+                    figures[label] = f"not installed ({error.name})"
         with torch.autocast("cpu", torch.bfloat16):
             figures["the same, bfloat16, batch 4"] = run(codec.transforms.g_s, 4, last)
         ours = codec.transforms.g_s(latents[:1].contiguous(memory_format=last))
         figures["mean square difference to stock"] = float(F.mse_loss(ours, model.g_s(latents[:1])))
     save("transforms", figures)
+
+
+def _openvino(module: torch.nn.Module, example: torch.Tensor) -> Any:
+    """`module` compiled by OpenVINO, float32 (it would take bfloat16 by itself where there is any)."""
+    import openvino
+
+    compiled = openvino.compile_model(
+        openvino.convert_model(module, example_input=example),
+        "CPU",
+        {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"},
+    )
+    return lambda x: compiled(x.numpy())[0]
+
+
+def _onnx_runtime(module: torch.nn.Module, example: torch.Tensor) -> Any:
+    """`module` exported to ONNX and run by ONNX Runtime."""
+    import onnx  # noqa: F401  torch.onnx needs it
+    import onnxruntime
+
+    file = io.BytesIO()
+    torch.onnx.export(module, (example,), file, input_names=["x"], dynamo=False)
+    session = onnxruntime.InferenceSession(file.getvalue(), providers=["CPUExecutionProvider"])
+    return lambda x: session.run(None, {"x": x.numpy()})[0]
