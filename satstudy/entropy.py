@@ -221,7 +221,14 @@ def _multiplier(weight: Tensor) -> Callable[[Tensor], Tensor]:
         multiply(torch.zeros(1, len(weight)), packed, None, "none", [], "")
     except (AttributeError, RuntimeError):  # a build of PyTorch without oneDNN, or one that renamed these
         return lambda x: x @ weight
-    return lambda x: multiply(x.contiguous(), packed, None, "none", [], "")
+
+    def product(x: Tensor) -> Tensor:
+        if not torch.backends.mkldnn.enabled:  # switched off since
+            return x @ weight
+        result: Tensor = multiply(x.contiguous(), packed, None, "none", [], "")
+        return result
+
+    return product
 
 
 def _float32_is_exact(device: torch.device) -> bool:
