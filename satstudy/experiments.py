@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from satstudy import blending, profiles, rate_distortion
+from satstudy import blending, paths, profiles, rate_distortion, stitching
 from satstudy.classification import ClassifierConfig, cross_validate
 from satstudy.classifier_data import CodedSet, Condition, code_condition, conditions_frame, whole_tile
-from satstudy.codecs import Codec
+from satstudy.codecs import JPEG, Codec
 from satstudy.codecs.learned import LearnedCodec, Tiling
 from satstudy.data.fmow import crop_object
-from satstudy.data.images import Pixels, find_images, read_image
+from satstudy.data.images import Pixels, find_images, image_size, read_image
+from satstudy.errors import InputError
 from satstudy.labels import codec_name
 from satstudy.metrics import bpp, psnr
-from satstudy.study import NATURAL, OVERHEAD, Study, digest
+from satstudy.study import NATURAL, OVERHEAD, Study, centre, digest
 from satstudy.zoo import Checkpoint
 
 # --- Rate and distortion ----------------------------------------------------------------------------------
@@ -53,6 +56,48 @@ def rate_distortion_frame(study: Study, lams: Sequence[float], images: str = "")
             path = folder / f"{codec.name}-{codec.fingerprint.hex()}-{codec.tiling}.csv"
             parts.append(_evaluate(study, chosen, [codec], path))
     return pd.concat(parts, ignore_index=True)
+
+
+def scenes_frame(study: Study, lams: Sequence[float]) -> pd.DataFrame:
+    """The scenes of the profile coded by every codec, by the learned one with each tiling; `codec` names it.
+
+    `category` is the place that a scene shows.
+    """
+    settings = study.profile.rd
+    root = _folder(study, settings.scenes, "rd.scenes")
+    chosen: list[rate_distortion.Source] = []
+    found = find_images([root])
+    for path in found:
+        image: Path | Pixels = path
+        if settings.scenes_crop:
+            image = centre(read_image(path), settings.scenes_crop)
+        chosen.append((path.relative_to(root).as_posix(), image, path.stem.partition("_")[0]))
+    stats = [(path.name, path.stat().st_size) for path in found]
+    folder = study.folder / f"rd-scenes-{digest(settings.scenes, settings.scenes_crop, stats)}"
+    parts = [_evaluate(study, chosen, study.classical(), folder / "classical.csv")]
+    for tiling in blending.TILINGS:
+        for lam in lams:
+            codec = study.learned(lam, tiling=tiling)  # type: ignore[arg-type]
+            path = folder / f"{codec.name}-{codec.fingerprint.hex()}-{tiling}.csv"
+            parts.append(_evaluate(study, chosen, [codec], path).assign(codec=f"{codec.name}-{tiling}"))
+    return pd.concat(parts, ignore_index=True)
+
+
+def of_tiling(scenes: pd.DataFrame, tiling: str) -> pd.DataFrame:
+    """A frame of `scenes_frame` with one tiling alone, which is then *the* learned codec."""
+    others = {f"learned-{name}" for name in blending.TILINGS if name != tiling}
+    return scenes[~scenes["codec"].isin(others)].replace({"codec": {f"learned-{tiling}": "learned"}})
+
+
+def _folder(study: Study, name: str, setting: str) -> Path:
+    """A folder that the profile names, relative to the checkout."""
+    root = paths.ROOT / name
+    if not root.is_dir():
+        raise InputError(
+            f"The profile {study.profile.name} reads images from {root}, which is not there: put or link them there, "
+            f"or leave {setting} out."
+        )
+    return root
 
 
 def _own_name(path: Path, source: str) -> str:
@@ -135,11 +180,34 @@ def seam_profiles(
 
 
 def seam_images(study: Study) -> list[tuple[str, Pixels]]:
-    """The largest images of val-compress, as many as the profile asks for."""
-    images = study.images("val-compress")
-    sizes = {record.path: record.height * record.width for record in study.records("val-compress")}
-    largest = sorted(images, key=lambda path: (-sizes[path], path.as_posix()))[: study.profile.blending.images]
-    return [(path.relative_to(study.root).as_posix(), read_image(path)) for path in largest]
+    """The largest images of the profile's folder for it, or of val-compress, as many as it asks for."""
+    wanted = study.profile.blending
+    if wanted.root:
+        root = _folder(study, wanted.root, "blending.root")
+        images = find_images([root])
+        sizes = {path: math.prod(image_size(path)) for path in images}
+    else:
+        root, images = study.root, study.images("val-compress")
+        sizes = {record.path: record.height * record.width for record in study.records("val-compress")}
+    largest = sorted(images, key=lambda path: (-sizes[path], path.as_posix()))[: wanted.images]
+    return [(path.relative_to(root).as_posix(), read_image(path)) for path in largest]
+
+
+def seam_crops(
+    name: str, image: Pixels, plain: Blended, blended: Blended, seamless: Blended, lam: float
+) -> tuple[dict[str, Pixels], dict[str, Any]]:
+    """What `figures.kept_seam` draws: the crop in which a seam of the independent patches shows most."""
+    height, width = image.shape[:2]
+    where = blending.worst_seam(image, plain.decoded, stitching.grid(height, width, patch=256, overlap=0))
+    cut = (slice(where.top, where.top + where.size), slice(where.left, where.left + where.size))
+    whole: dict[str, Pixels] = {"original": image, **{way.tiling: way.decoded for way in (plain, blended, seamless)}}
+    place: dict[str, Any] = {
+        "image": name,
+        "height": image.shape[0],
+        "width": image.shape[1],
+        "overlap": blended.overlap,
+    }
+    return {label: pixels[cut] for label, pixels in whole.items()}, {**where._asdict(), **place, "lam": lam}
 
 
 # --- Classifiers ------------------------------------------------------------------------------------------
@@ -229,6 +297,23 @@ def example_codings(
     return made
 
 
+def rate_crops(study: Study, count: int = 4, side: int = 160) -> tuple[dict[str, Pixels], dict[str, Any]]:
+    """What `figures.kept_crops` draws: the first image of val-compress, its most detailed crop, at `count` rates."""
+    path = study.images("val-compress")[0]
+    image = read_image(path)
+    side = min(side, *image.shape[:2])
+    top, left = detailed_crop(image, side)
+    lams = sorted(study.profile.train.lams)
+    # From the lowest rate up, over the whole ladder.
+    some = [lams[round(i)] for i in np.linspace(0, len(lams) - 1, min(count, len(lams)))]
+    codecs: list[Codec] = [study.learned(lam) for lam in some]
+    codecs += [JPEG(quality) for quality in study.profile.rd.jpeg[:count]]
+    coded = example_codings(image, codecs, top, left, side)
+    crops = {"original": image[top : top + side, left : left + side]}
+    crops |= {f"{label} {i}": crop for i, (label, crop, *_) in enumerate(coded)}
+    return crops, {"image": path.name, "coded": [(label, *rest) for label, _, *rest in coded]}
+
+
 def checkpoints(study: Study, lams: Sequence[float], domains: Sequence[str] = (OVERHEAD,)) -> list[Checkpoint]:
     """The weights of the study, in order."""
     return [study.weights(lam, domain) for domain in domains for lam in lams]
@@ -253,7 +338,11 @@ __all__ = [
     "classifier_config",
     "detailed_crop",
     "example_codings",
+    "of_tiling",
+    "rate_crops",
     "rate_distortion_frame",
+    "scenes_frame",
+    "seam_crops",
     "seam_frame",
     "seam_images",
     "seam_profiles",

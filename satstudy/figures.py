@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from satstudy import comparison, metrics
 from satstudy.errors import InputError
 from satstudy.figures_accuracy import accuracy_difference, accuracy_heatmap, confusion_heatmap
-from satstudy.figures_images import crops_grid, patch_grid, seam_comparison
+from satstudy.figures_images import crops_grid, kept_crops, kept_seam, patch_grid, seam_comparison
 from satstudy.figures_seams import overlap_ablation, seam_profile
 from satstudy.intervals import Floats
 from satstudy.labels import codec_name, db, require
@@ -36,9 +36,22 @@ from satstudy.plotstyle import (
 )
 
 __all__ = [
-    "accuracy_difference", "accuracy_heatmap", "bd_rate_bars", "confusion_heatmap", "crops_grid", "loss_curves",
-    "overlap_ablation", "patch_grid", "rate_by_category", "rate_distortion", "seam_comparison", "seam_profile",
-    "style", "synthetic_note",
+    "accuracy_difference",
+    "accuracy_heatmap",
+    "bd_rate_bars",
+    "confusion_heatmap",
+    "crops_grid",
+    "kept_crops",
+    "kept_seam",
+    "loss_curves",
+    "overlap_ablation",
+    "patch_grid",
+    "rate_by_category",
+    "rate_distortion",
+    "seam_comparison",
+    "seam_profile",
+    "style",
+    "synthetic_note",
 ]  # fmt: skip
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib import pyplot as plt
@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from satstudy.data.images import Pixels
 from satstudy.errors import InputError
 from satstudy.labels import rate
+from satstudy.pictures import within
 from satstudy.plotstyle import BLACK, GREY, WIDTH, YELLOW, styled
-from satstudy.stitching import Grid, Interval, seams
+from satstudy.stitching import Grid, Interval, grid, seams
 
 #: (label, decoded crop, bpp of the whole image's file, PSNR of the whole image or of the crop)
 Coded = tuple[str, Pixels, float, float]
@@ -214,6 +215,58 @@ def seam_comparison(
             axes.set_title(label, pad=16)
             _arrows(axes, marks, top, left, size, "white" if j and layout_with else BLACK)
     return figure
+
+
+def kept_seam(
+    crops: Mapping[str, Pixels], at: Mapping[str, Any], other: Literal["blend", "seamless"] = "blend"
+) -> Figure:
+    """`seam_comparison` of independent patches and `other`, from crops that were kept of the images.
+
+    Parameters
+    ----------
+    crops : `original`, `independent`, `blend` and `seamless`, uint8 (size, size, 3)
+    at : `top`, `left` and `size` of the crop, `height` and `width` of the image, `overlap` of the blended patches
+
+    Raises
+    ------
+    InputError
+        A crop or a number is missing.
+    """
+    try:
+        top, left, height, width = (int(at[key]) for key in ("top", "left", "height", "width"))
+        whole = {name: within(crops[name], top, left, height, width) for name in ("original", "independent", other)}
+        layouts = [grid(height, width, 256, overlap) for overlap in (0, int(at["overlap"]))]
+        where = (top, left, int(at["size"]))
+    except KeyError as error:
+        raise InputError(f"The kept crops lack {error}: run notebooks/blending.ipynb again.") from None
+    return seam_comparison(
+        whole["independent"],
+        whole[other],
+        layouts[0],
+        where,
+        original=whole["original"],
+        layout_with=layouts[1] if other == "blend" else None,
+        labels=("without blending", "with blending") if other == "blend" else ("independent patches", "seamless"),
+    )
+
+
+def kept_crops(crops: Mapping[str, Pixels], about: Mapping[str, Any]) -> Figure:
+    """`crops_grid` from crops that were kept: `original`, and `<label> <i>` for the i-th entry of `about["coded"]`.
+
+    Parameters
+    ----------
+    about : `coded`, a list of (label, bpp, PSNR in dB)
+
+    Raises
+    ------
+    InputError
+        A crop is missing.
+    """
+    try:
+        coded = [(label, crops[f"{label} {i}"], bpp, psnr) for i, (label, bpp, psnr) in enumerate(about["coded"])]
+        return crops_grid(crops["original"], coded)
+    except KeyError as error:
+        raise InputError(f"The kept crops lack {error}: run notebooks/rd.ipynb again.") from None
 
 
 def _arrows(axes: Axes, layout: Grid, top: int, left: int, size: int, face: str) -> None:

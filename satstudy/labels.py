@@ -16,6 +16,9 @@ CODEC_NAMES = {
     "avif": "AVIF",
     "learned": "learned",
     "learned-natural": "learned (natural)",
+    "learned-independent": "learned, independent",
+    "learned-blend": "learned, blend",
+    "learned-seamless": "learned, seamless",
     "original": "uncompressed",
 }
 

@@ -13,7 +13,8 @@ from typing import Any
 import pandas as pd
 from IPython.display import Markdown, display
 
-from satstudy import paths
+from satstudy import paths, pictures
+from satstudy.data.images import Pixels
 from satstudy.errors import InputError
 from satstudy.study import Study, open_study
 from satstudy.zoo import Checkpoint
@@ -22,8 +23,9 @@ from satstudy.zoo import Checkpoint
 _CHECKED = "_parameters_checked"
 #: The notebook that writes a table.
 _WRITERS = {
-    "rate_distortion": "rd", "bd_rate": "rd", "bd_rate_jpeg": "rd", "seams": "blending", "conditions": "accuracy",
-    "leakage": "accuracy",
+    "rate_distortion": "rd", "bd_rate": "rd", "bd_rate_jpeg": "rd", "bd_rate_category": "rd",
+    "rate_distortion_scenes": "rd", "bd_rate_scenes": "rd", "seams": "blending", "seam": "blending",
+    "crops": "rd", "conditions": "accuracy", "leakage": "accuracy",
 }  # fmt: skip
 #: Names that IPython itself puts into a notebook.
 _IPYTHON = {"In", "Out", "get_ipython", "exit", "quit", "open"}
@@ -78,9 +80,9 @@ def show(text: str) -> None:
     display(Markdown(text))  # type: ignore[no-untyped-call]
 
 
-def provenance(study: Study, checkpoints: Sequence[Checkpoint] = ()) -> None:
-    """The foot of a page: which profile, commit and weights made it."""
-    facts = study.provenance(checkpoints)
+def provenance(study: Study, checkpoints: Sequence[Checkpoint] = (), kept: Mapping[str, Any] | None = None) -> None:
+    """The foot of a page: which profile, commit and weights made it, or the results that were `kept`."""
+    facts = kept or study.provenance(checkpoints)
     show(
         f"*Made by profile* `{facts['profile']}` *at commit* `{facts['commit']}` *from* {facts['data']}; "
         f"*weights (fingerprint):* {facts['weights']}."
@@ -111,17 +113,40 @@ def load_table(study: Study, name: str) -> pd.DataFrame:
     InputError
         Not there: says which notebook to run.
     """
-    path = study.results / f"{name}.csv"
+    path = _written(study, name, "csv")
+    # A category may be called "NA", and text that is empty was so when it was written.
+    frame = pd.read_csv(path, keep_default_na=False, na_values=["", "nan"])
+    text = frame.select_dtypes("object").columns
+    return frame.assign(**{name: frame[name].fillna("") for name in text})
+
+
+def _written(study: Study, name: str, kind: str) -> Path:
+    path = study.results / f"{name}.{kind}"
     if not path.exists():
         stage = _WRITERS.get(name.removesuffix("-own"), name)
         raise InputError(
             f"{path.name} of profile {study.profile.name} is not there yet: run notebooks/{stage}.ipynb with "
             f"profile={study.profile.name} first, or make report."
         )
-    # A category may be called "NA", and text that is empty was so when it was written.
-    frame = pd.read_csv(path, keep_default_na=False, na_values=["", "nan"])
-    text = frame.select_dtypes("object").columns
-    return frame.assign(**{name: frame[name].fillna("") for name in text})
+    return path
+
+
+def save_pictures(study: Study, name: str, crops: Mapping[str, Pixels], facts: Mapping[str, Any]) -> Path:
+    """Write crops and what their figure needs besides among the results of the study."""
+    path = study.results / f"{name}.json"
+    pictures.save(path, crops, facts)
+    return path
+
+
+def load_pictures(study: Study, name: str) -> tuple[dict[str, Pixels], dict[str, Any]]:
+    """Crops and facts that another notebook wrote.
+
+    Raises
+    ------
+    InputError
+        Not there, which says which notebook to run, or damaged.
+    """
+    return pictures.load(_written(study, name, "json"))
 
 
 def load_facts(study: Study, name: str) -> dict[str, Any]:

@@ -99,6 +99,11 @@ class RateDistortion:
     webp: tuple[int, ...] = (5, 20, 40, 60, 75, 85)
     avif: tuple[int, ...] = (25, 40, 50, 60, 70, 80)
     tiling: Literal["independent", "blend", "seamless"] = "blend"
+    #: A folder of large scenes that are coded as well, with each tiling; none if empty. What stands before the
+    #: first `_` of a file's name is its place: scenes of one place are drawn together in the bootstrap.
+    scenes: str = ""
+    #: Side of the central crop of a scene, 0 for all of it.
+    scenes_crop: int = 0
     #: Bootstrap resamples of the images for 95 % intervals.
     resamples: int = 2000
 
@@ -107,7 +112,9 @@ class RateDistortion:
 class Blending:
     """Seams and their removal."""
 
+    #: The largest images of `root`, or of val-compress where that is empty; so many of them.
     images: int = 2
+    root: str = ""
     lam: float = 0.013
     overlaps: tuple[int, ...] = (0, 2, 4, 8, 16, 32)
 

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from small_study import place, tiny
 
-from satstudy import experiments, rate_distortion
+from satstudy import experiments, figures, rate_distortion
 from satstudy.classification import ClassifierConfig
 from satstudy.codecs import JPEG
 from satstudy.codecs.learned import LearnedCodec
@@ -169,12 +169,76 @@ def test_an_image_is_coded_in_every_way_and_measured(opened, picture):
     assert np.allclose(frame["bpp"], 8 * frame["bytes"] / (272 * 260))
 
 
+def test_what_is_kept_of_a_seam_and_of_the_rates_draws_their_figures(opened, picture):
+    study = opened(train={**STILL, "lams": [0.01]}, rd={"jpeg": [20, 50, 80]})
+    image = picture(300, 520)
+    made = {way.tiling: way for way in blend_image(study, image, 0.01, progress=False) if way.weighting != "ramp"}
+    crops, at = experiments.seam_crops("scene.png", image, made["independent"], made["blend"], made["seamless"], 0.01)
+    top, left, size = at["top"], at["left"], at["size"]
+    assert (crops["original"] == image[top : top + size, left : left + size]).all()
+    assert (crops["blend"] == made["blend"].decoded[top : top + size, left : left + size]).all()
+    assert (at["height"], at["width"], at["overlap"]) == (300, 520, 8)
+    figures.kept_seam(crops, at)
+    crops, about = experiments.rate_crops(study, side=96)
+    assert [label for label, *_ in about["coded"]] == ["learned", "JPEG", "JPEG", "JPEG"]
+    assert {crop.shape for crop in crops.values()} == {(96, 96, 3)}
+    assert [rate for _, rate, _ in about["coded"][1:]] == sorted(rate for _, rate, _ in about["coded"][1:])
+    figures.kept_crops(crops, about)
+
+
+def test_scenes_of_one_tiling_are_the_learned_codec(opened, folder, picture):
+    frame = experiments.scenes_frame(opened(rd=scenes(folder, picture)), [0.01])
+    one = experiments.of_tiling(frame, "seamless")
+    assert set(one["codec"]) == {"jpeg", "jpeg2000", "learned"}
+    assert (
+        one[one["codec"] == "learned"]["bytes"].tolist()
+        == frame[frame["codec"] == "learned-seamless"]["bytes"].tolist()
+    )
+
+
 def test_seams_are_looked_at_in_the_largest_images(opened):
     (only,) = seam_images(opened())
     sizes = [record.height * record.width for record in opened().records("val-compress")]
     assert only[1].shape[0] * only[1].shape[1] == max(sizes) > min(sizes)
     assert only[0].startswith("val/")
     assert len(seam_images(opened(blending={"images": 3}))) == 3
+
+
+def scenes(folder, picture):
+    """Two places, one of them seen twice, as a folder of large scenes."""
+    made = folder / "scenes"
+    shutil.rmtree(made, ignore_errors=True)
+    made.mkdir()
+    for seed, name in enumerate(("north_1.png", "north_2.png", "south.png")):
+        Image.fromarray(picture(190, 180 + 10 * seed, seed)).save(made / name)
+    return {"scenes": "scenes", "scenes_crop": 176}
+
+
+def test_scenes_are_coded_by_every_codec_and_with_every_tiling(opened, folder, picture, coded):
+    study = opened(rd=scenes(folder, picture))
+    frame = experiments.scenes_frame(study, [0.01])
+    assert set(frame["codec"]) == {"jpeg", "jpeg2000", "learned-independent", "learned-blend", "learned-seamless"}
+    assert frame.groupby("image")["category"].first().to_dict() == {
+        "north_1.png": "north", "north_2.png": "north", "south.png": "south",
+    }  # fmt: skip
+    assert frame.groupby(["codec", "setting"])["image"].nunique().eq(3).all()
+    assert set(frame["height"]) == set(frame["width"]) == {176}
+    before = len(coded)
+    assert experiments.scenes_frame(study, [0.01]).equals(frame)
+    assert len(coded) == before, "a second run codes nothing"
+
+
+def test_seams_are_looked_at_in_the_folder_of_the_profile(opened, folder, picture):
+    scenes(folder, picture)
+    found = seam_images(opened(blending={"root": "scenes", "images": 2}))
+    assert [name for name, _ in found] == ["south.png", "north_2.png"]
+    assert found[0][1].shape == (190, 200, 3)
+
+
+@pytest.mark.parametrize("change", [{"rd": {"scenes": "nowhere"}}, {"blending": {"root": "nowhere"}}])
+def test_a_folder_that_is_not_there_names_the_setting(opened, change):
+    with pytest.raises(InputError, match=r"nowhere.*put or link them there, or leave (rd\.scenes|blending\.root) out"):
+        (experiments.scenes_frame(opened(**change), [0.01]) if "rd" in change else seam_images(opened(**change)))
 
 
 # --- Classifiers ------------------------------------------------------------------------------------------

@@ -322,6 +322,38 @@ def test_a_seam_outside_the_image_is_refused():
         figures.seam_comparison(pixels, pixels, layout, (0, 0, 40), 0)
 
 
+def test_a_seam_is_drawn_from_kept_crops_as_from_the_images():
+    """Only what the crop shows is kept, and the figure is the same."""
+    original, plain, other = image(300, 520, 0), image(300, 520, 1), image(300, 520, 2)
+    top, left, size = 20, 230, 64
+    cut = np.s_[top : top + size, left : left + size]
+    crops = {"original": original[cut], "independent": plain[cut], "blend": other[cut], "seamless": other[cut]}
+    at = {"top": top, "left": left, "size": size, "height": 300, "width": 520, "overlap": 8}
+    kept = agg(figures.kept_seam(crops, at))
+    layouts = [grid(300, 520, 256, overlap) for overlap in (0, 8)]
+    whole = agg(
+        figures.seam_comparison(
+            plain, other, layouts[0], (top, left, size), original=original, layout_with=layouts[1]
+        )
+    )  # fmt: skip
+    pictures = [np.asarray(figure.canvas.buffer_rgba()) for figure in (kept, whole)]
+    assert (pictures[0] == pictures[1]).all()
+    labels = [axes.get_title() for axes in figures.kept_seam(crops, at, "seamless").axes]
+    assert {"independent patches", "seamless"} <= set(labels)
+    with pytest.raises(InputError, match=r"lack 'overlap'.*blending\.ipynb"):
+        figures.kept_seam(crops, {key: at[key] for key in at if key != "overlap"})
+
+
+def test_crops_are_drawn_from_what_was_kept():
+    coded = [("JPEG", image(40, 40, 1), 0.1, 20.0), ("JPEG", image(40, 40, 2), 0.2, 25.0)]
+    crops = {"original": image(40, 40), "JPEG 0": coded[0][1], "JPEG 1": coded[1][1]}
+    about = {"coded": [["JPEG", 0.1, 20.0], ["JPEG", 0.2, 25.0]]}
+    kept, direct = agg(figures.kept_crops(crops, about)), agg(figures.crops_grid(crops["original"], coded))
+    assert (np.asarray(kept.canvas.buffer_rgba()) == np.asarray(direct.canvas.buffer_rgba())).all()
+    with pytest.raises(InputError, match=r"lack 'JPEG 1'.*rd\.ipynb"):
+        figures.kept_crops({name: crops[name] for name in ("original", "JPEG 0")}, about)
+
+
 # --- Seams ----------------------------------------------------------------------------------------------
 
 

@@ -17,7 +17,9 @@ from satstudy import paths, profiles
 
 ROOT = paths.PACKAGE.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-STAGES = ("train", "rd", "blending", "accuracy", "summary")
+STAGES = ("train", "rd", "blending", "accuracy", "summary", "reference")
+#: The profile that a notebook takes by itself.
+DEFAULT = {"reference": "reference"}
 BIN = os.path.dirname(sys.executable)
 #: More than this is an algorithm, which belongs into the package: lines of code in a cell, and in a notebook.
 LINES_A_CELL, LINES_A_NOTEBOOK = 12, 60
@@ -90,7 +92,7 @@ def test_bare_parameters_are_typed_and_have_a_comment_a_line(path):
         assert statement.annotation.id in ("str", "float", "int", "bool"), line
         assert type(ast.literal_eval(statement.value)).__name__ == statement.annotation.id, line
         assert len(line.rpartition("  # ")[2].split()) >= 2, line
-    assert lines[0].startswith('profile: str = "quick"  # ')
+    assert lines[0].startswith(f'profile: str = "{DEFAULT.get(path.stem, "quick")}"  # ')
     lam = [line for line in lines if line.startswith("lam: float = ")]
     assert len(lam) == (path.stem in ("train", "rd", "blending"))
 
@@ -104,7 +106,7 @@ def test_bare_parameters_are_what_papermill_shows(path):
         seen = papermill.inspect_notebook(str(path))
     assert list(seen) == [line.partition(":")[0] for line in parameters_cell(path).source.splitlines()]
     assert seen["profile"]["inferred_type_name"] == "str"
-    assert seen["profile"]["default"] == '"quick"'
+    assert seen["profile"]["default"] == f'"{DEFAULT.get(path.stem, "quick")}"'
     assert all(parameter["help"] for parameter in seen.values())
     if path.stem in ("train", "rd"):
         assert seen["lam"]["inferred_type_name"] == "float"
@@ -208,19 +210,23 @@ def test_the_book_has_every_page(book):
         assert (book / "build" / "html" / f"{name}.html").is_file(), name
     lams = [f"{lam:g}" for lam in profiles.load("smoke").train.lams]
     pages = {path.stem for path in (book / "build" / "html" / "notebooks").glob("*.html")}
-    assert pages == {"rd", "blending", "accuracy", "summary"} | {f"train-overhead-{lam}" for lam in lams}
+    kept = {"reference"} if list(paths.REFERENCE.glob("*.csv")) else set()
+    assert pages == {"rd", "blending", "accuracy", "summary"} | {f"train-overhead-{lam}" for lam in lams} | kept
 
 
 @pytest.mark.slow
 def test_a_page_of_results_says_what_made_it_and_that_it_is_synthetic(book):
     for path in (book / "build" / "html" / "notebooks").glob("*.html"):
         text = page(book, f"notebooks/{path.stem}")
-        assert re.search(r"Made by profile smoke at commit ([0-9a-f]{10}\+?|unknown) from synthetic scenes", text)
-        assert re.search(r"weights \(fingerprint\): overhead lam=[\d.]+ \([0-9a-f]{16}\)", text), path.stem
-        assert "Synthetic scenes. The images of this page are drawn" in text, path.stem
         assert "Traceback" not in text
         for place in (ROOT, book):
             assert str(place) not in text, f"{path.stem} shows a folder of this machine"
+        if path.stem == "reference":
+            assert re.search(r"Made by profile reference at commit [0-9a-f]{10} from UC Merced", text)
+            continue
+        assert re.search(r"Made by profile smoke at commit ([0-9a-f]{10}\+?|unknown) from synthetic scenes", text)
+        assert re.search(r"weights \(fingerprint\): overhead lam=[\d.]+ \([0-9a-f]{16}\)", text), path.stem
+        assert "Synthetic scenes. The images of this page are drawn" in text, path.stem
 
 
 @pytest.mark.slow
@@ -228,7 +234,7 @@ def test_the_tables_of_a_run_are_kept(book):
     results = book / "build" / "smoke" / "results"
     assert {path.name for path in results.iterdir()} >= {
         "rate_distortion.csv", "bd_rate.csv", "bd_rate_jpeg.csv", "seams.csv", "accuracy.csv", "accuracy.json",
-        "conditions.csv",
+        "conditions.csv", "bd_rate_category.csv", "rd.json", "crops.json", "seam.json",
     }  # fmt: skip
 
 

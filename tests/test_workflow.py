@@ -57,6 +57,16 @@ def test_a_page_for_each_training_takes_the_place_of_the_star():
     assert build_book.toc_files(toc) == files, "filled once"
 
 
+def test_a_page_that_is_not_made_is_taken_out():
+    toc = copy.deepcopy(TOC)
+    build_book.drop(toc, "notebooks/reference")
+    left = build_book.toc_files(toc)
+    assert "notebooks/reference" not in left
+    assert sorted([*left, "notebooks/reference"]) == sorted(build_book.toc_files(TOC))
+    build_book.drop(toc, "notebooks/train-*")
+    assert "notebooks/train-*" not in build_book.toc_files(toc), "a section of a chapter"
+
+
 def test_the_contents_name_every_page_of_the_book_and_every_notebook():
     files = set(build_book.toc_files(TOC))
     pages = {f"book/{path.stem}" for path in (ROOT / "book").glob("*.md")}

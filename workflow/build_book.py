@@ -40,6 +40,8 @@ def main() -> int:
     shutil.move(str(stage / "book" / "_static"), stage / "_static")
     (stage / "notebooks").mkdir()
     toc = yaml.safe_load((stage / "book" / "_toc.yml").read_text())
+    if not (pages / "reference.ipynb").exists():
+        drop(toc, "notebooks/reference")  # a checkout without kept results
     fill(toc, trained)
     (stage / "_toc.yml").write_text(yaml.safe_dump(toc, sort_keys=False))
     for page in sorted(pages.glob("*.ipynb")):
@@ -61,6 +63,16 @@ def main() -> int:
     shutil.rmtree(html, ignore_errors=True)
     shutil.move(str(paths.BUILD / "jb" / "_build" / "html"), html)
     return 0
+
+
+def drop(node: object, page: str) -> None:
+    """Take a page out of the table of contents."""
+    if isinstance(node, dict):
+        for key in ("parts", "chapters", "sections"):
+            if isinstance(entries := node.get(key), list):
+                node[key] = [entry for entry in entries if not (isinstance(entry, dict) and entry.get("file") == page)]
+                for entry in node[key]:
+                    drop(entry, page)
 
 
 def fill(node: object, trained: list[str]) -> None:
