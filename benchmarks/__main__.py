@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import warnings
 
-from benchmarks import fuzz, memory, mismatch, speed
+from benchmarks import fuzz, memory, mismatch, speed, training
 
 ALL = {
     "speed": speed.main,
@@ -14,6 +14,7 @@ ALL = {
     "mismatch-paper": lambda: mismatch.main(paper=True),
     "fuzz": fuzz.main,
     "memory": memory.main,
+    "training": training.main,
     "memory-paper": lambda: memory.main("paper"),
 }
 

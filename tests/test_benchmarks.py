@@ -1,9 +1,12 @@
 """The benchmarks measure what they say: the widened model is the same function."""
 
+import dataclasses
+
 import numpy as np
+import pytest
 import torch
 
-from benchmarks import common, fuzz
+from benchmarks import common, fuzz, training
 from satstudy.entropy import EntropyCoder
 
 
@@ -43,3 +46,14 @@ def test_hostile_files_differ_from_the_original(checkpoint):
     assert fuzz._valid(data)
     assert not fuzz._valid(bytes(forged))
     assert fuzz._valid(fuzz._resealed(bytes(forged)))
+
+
+@pytest.mark.parametrize("name", [training.EXAMPLE, "Adam, float32", "SOAP"])
+def test_every_loop_trains_on_the_same_crops_and_is_judged_alike(name, tiny_model, tmp_path, picture, monkeypatch):
+    monkeypatch.setattr(training, "CONFIG", dataclasses.replace(training.CONFIG, batch=1, crop=64))
+    monkeypatch.setattr(training, "TRIAL", 4)
+    images = [picture(96, 96, seed) for seed in range(3)]
+    rate, loss, bpp, psnr = training._run(name, tiny_model, images, images, tmp_path, 0.3)
+    assert rate > 0
+    assert np.isfinite(loss)
+    assert loss == pytest.approx(training.LAM * 255**2 * 10 ** (-psnr / 10) + bpp, rel=0.1)
