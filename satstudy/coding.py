@@ -165,11 +165,11 @@ def matching(fingerprint: bytes) -> Checkpoint:
     InputError
         It was made with others.
     """
-    from satstudy import entropy, zoo
+    from satstudy import probability, zoo
 
     for path in [path for domain in zoo.domains() for path in zoo.shipped(domain).values()]:
         checkpoint = zoo.load(path)
-        tables = checkpoint.tables or entropy.hyper_tables(checkpoint.model)
+        tables = checkpoint.tables or probability.hyper_tables(checkpoint.model)
         if zoo.fingerprint(checkpoint.model, tables) == fingerprint:
             return checkpoint
     raise InputError(

@@ -66,7 +66,7 @@ def tiny_model():
 def checkpoint(tiny_model, tmp_path):
     """The tiny model, saved and loaded."""
     from satstudy import zoo
-    from satstudy.entropy import hyper_tables
+    from satstudy.probability import hyper_tables
 
     path = tmp_path / "tiny.safetensors"
     zoo.save(path, tiny_model, {"N": "8", "M": "12", "lam": "0.01"}, hyper_tables(tiny_model))

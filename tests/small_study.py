@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from satstudy import paths, profiles, zoo
-from satstudy.entropy import hyper_tables
+from satstudy.probability import hyper_tables
 from satstudy.profiles import Profile
 
 CONTENT: dict[str, Any] = {

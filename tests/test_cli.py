@@ -14,8 +14,8 @@ from PIL import Image
 from satstudy import __version__, cli, coding, container, paths, zoo
 from satstudy.codecs.learned import ArraySource, LearnedCodec
 from satstudy.data.images import read_image
-from satstudy.entropy import hyper_tables
 from satstudy.errors import SatstudyError
+from satstudy.probability import hyper_tables
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from satstudy import container, zoo
 from satstudy.codecs import learned
 from satstudy.codecs.learned import ArraySource, LearnedCodec, Window
-from satstudy.entropy import STRIP, HyperSynthesis, hyper_tables
 from satstudy.errors import DamagedFile, InputError, WrongWeights
+from satstudy.probability import hyper_tables
 from satstudy.transforms import pad_to_stride
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -296,25 +296,6 @@ def test_forged_streams_are_refused_or_give_an_image(tiny_checkpoint, picture):
         except DamagedFile:
             refused += 1
     assert refused
-
-
-def test_the_largest_group_is_gathered_in_strips(tiny_checkpoint, monkeypatch):
-    """What a file of some 50 bytes may ask for at once is 4096² pixels; nine times its parameters is too much."""
-    rows = []
-    gather = HyperSynthesis._neighbourhoods
-
-    def spy(x):
-        for strip in gather(x):
-            rows.append(len(strip[2][0]))
-            yield strip
-
-    monkeypatch.setattr(HyperSynthesis, "_neighbourhoods", staticmethod(spy))
-    coder = LearnedCodec(tiny_checkpoint, carrier=torch.float64).entropy
-    for z in (torch.zeros(1, 64, 64, 8), torch.zeros(1500, 1, 1, 8), torch.zeros(3, 50, 7, 8)):
-        coder.h_s(z.double())
-        assert sum(rows) == z[..., 0].numel() * (1 + 4 + 16)
-        assert max(rows) <= STRIP
-        rows.clear()
 
 
 def test_one_patch_is_what_compressai_reconstructs(tiny_checkpoint, picture, monkeypatch):

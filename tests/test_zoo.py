@@ -7,8 +7,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from satstudy import paths, zoo
-from satstudy.entropy import hyper_tables
 from satstudy.errors import InputError
+from satstudy.probability import hyper_tables
 
 META = {"N": "8", "M": "12", "lam": "0.01", "data": "none"}
 

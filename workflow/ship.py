@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from satstudy import entropy, paths, zoo
+from satstudy import paths, probability, zoo
 from satstudy.model import from_weights
 
 
@@ -28,7 +28,7 @@ def main() -> int:
         rounded = from_weights({name: t.to(torch.float16).float() for name, t in checkpoint.model.weights().items()})
         name = f"{metadata['domain']}-lam{checkpoint.lam:g}.safetensors"
         target = paths.WEIGHTS / name
-        zoo.save(target, rounded, metadata, entropy.hyper_tables(rounded), half=True)
+        zoo.save(target, rounded, metadata, probability.hyper_tables(rounded), half=True)
         print(f"{target}: {target.stat().st_size / 1e6:.2f} MB")
     return 0
 

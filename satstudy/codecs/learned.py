@@ -15,9 +15,10 @@ from tqdm.auto import tqdm
 
 from satstudy import container, validity
 from satstudy.container import MAX_PIXELS, Container, Header
-from satstudy.entropy import EntropyCoder, hyper_tables
+from satstudy.entropy import EntropyCoder
 from satstudy.errors import InputError, WrongWeights
 from satstudy.model import LATENT_STRIDE, latent_shape
+from satstudy.probability import hyper_tables
 from satstudy.stitching import Grid, Interval, Patch, Weighting, assemble, blend, grid, intervals
 from satstudy.transforms import HALO, Transforms, pad_to_stride
 from satstudy.zoo import Checkpoint, fingerprint

@@ -1,0 +1,146 @@
+"""Arithmetic that comes out the same everywhere: layers of the network in whole numbers.
+
+Floating-point networks do not give the same numbers twice: another thread count, batch size or library
+changes the last bit. Here every number is an integer (Ballé, Johnston, Minnen, *Integer networks for data
+compression with latent-variable models*, ICLR 2019): weights on a grid of 2⁻¹⁰, activations on a grid of
+2⁻⁶, within ±128. Sums of their products are exact in float64, whose 53 bits hold them in any order, and in
+float32 where a bound on them says so, so that any matrix product may be used to take them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from satstudy.errors import InputError
+
+WEIGHT_BITS = 10  #: fraction bits of weights
+ACTIVATION_BITS = 6  #: fraction bits of activations and means
+LIMIT = 1 << 13  #: activations stay within ±LIMIT units of 2^-ACTIVATION_BITS
+#: Sums stay within this, far above ±LIMIT·2^WEIGHT_BITS, so that two of them fit 32 bits.
+SATURATION = (1 << 30) - 1 - (1 << WEIGHT_BITS)
+#: Slope of the leaky rectifier, 0.01 in CompressAI: 82 / 2¹³.
+LEAK, LEAK_BITS = 82, 13
+
+
+@contextlib.contextmanager
+def full_precision() -> Iterator[None]:
+    """No autograd, autocast or reduced-precision products, whatever the caller has switched on."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        with torch.inference_mode(), torch.autocast("cpu", enabled=False), torch.autocast("cuda", enabled=False):
+            yield
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+def _multiplier(weight: Tensor) -> Callable[[Tensor], Tensor]:
+    """float32 (rows, in) times `weight` (in, out), the weight brought into the form that is fastest here.
+
+    On a CPU oneDNN takes the product, with the weight laid out for it once: its kernels are two to three
+    times as fast as the BLAS behind `@` on processors that the latter was not made for, and sum plain
+    products all the same.
+    """
+    if weight.device.type != "cpu":
+        return lambda x: x @ weight
+    try:
+        packed = torch.ops.mkldnn._reorder_linear_weight(weight.T.contiguous())
+        multiply = torch.ops.mkldnn._linear_pointwise
+        multiply(torch.zeros(1, len(weight)), packed, None, "none", [], "")
+    except (AttributeError, RuntimeError):  # a build of PyTorch without oneDNN, or one that renamed these
+        return lambda x: x @ weight
+
+    def product(x: Tensor) -> Tensor:
+        if not torch.backends.mkldnn.enabled:  # switched off since
+            return x @ weight
+        result: Tensor = multiply(x.contiguous(), packed, None, "none", [], "")
+        return result
+
+    return product
+
+
+def float32_is_exact(device: torch.device) -> bool:
+    """Whether products of whole numbers come out exact here.
+
+    Settings beyond this program (an environment variable of oneDNN, a library's own default) can make
+    float32 products quietly coarser; float64 is never touched by them.
+    """
+    generator = np.random.default_rng(0)
+    x = torch.from_numpy(generator.integers(-(1 << 11), 1 << 11, (37, 64)))
+    weight = torch.from_numpy(generator.integers(-(1 << 6), 1 << 6, (64, 48)))
+    found = _multiplier(weight.to(device, torch.float32))(x.to(device, torch.float32))
+    return torch.equal(found.cpu().double(), x.double() @ weight.double())
+
+
+class Linear:
+    """`x @ weight + bias` in integers, for rows of activations.
+
+    A float of p bits carries a sum exactly, in whatever order it is taken, as long as the magnitudes of its
+    terms add up to less than 2^p. By the Cauchy–Schwarz inequality they do where the product of the two
+    vectors' lengths does. So the product is taken in float32, piece by piece, and rows whose length does not
+    allow it are taken again in float64. Both give the same integers, and nothing depends on who takes which way.
+
+    Parameters
+    ----------
+    weights : float (in, out) each, taken to the grid of 2^-WEIGHT_BITS: the layer's inputs in pieces, which are
+        summed one after the other
+    bias : float (out,)
+    carrier : torch.float32, with float64 where needed; torch.float64 for all of it
+
+    Raises
+    ------
+    InputError
+        Weights so large that their sums could not be told exactly.
+    """
+
+    def __init__(self, weights: Sequence[Tensor], bias: Tensor, carrier: torch.dtype, device: torch.device):
+        grids = [torch.round(weight.double().cpu() * (1 << WEIGHT_BITS)) for weight in weights]
+        unit = 1 << (WEIGHT_BITS + ACTIVATION_BITS)
+        offset = torch.round(bias.double().cpu() * unit)
+        self.outputs = len(offset)
+        largest = max(float(grid.abs().max()) for grid in grids)
+        total = float(sum((grid.abs() * LIMIT).sum(0) for grid in grids).max())  # type: ignore[union-attr]
+        if total >= 2.0**52 or largest >= 2.0**24 or float(offset.abs().max()) >= SATURATION / 2:
+            raise InputError("These weights are too large to be coded exactly: train with a lower learning rate.")
+        self.bias = offset.to(device, torch.int32)
+        self.double = carrier == torch.float64
+        self.pieces = [grid.to(device, carrier) for grid in grids]
+        self.products = [] if self.double else [_multiplier(piece) for piece in self.pieces]
+        # One percent off for the rounding of the length itself.
+        self.allowed = [0.99 * 2.0**24 / max(1.0, math.sqrt(float(grid.square().sum(0).max()))) for grid in grids]
+
+    def sums(self, *parts: Tensor) -> Tensor:
+        """int32 (rows, out) in units of 2^-(WEIGHT_BITS + ACTIVATION_BITS), held within ±SATURATION."""
+        if self.double:
+            return self._in_double(parts)
+        total, long = self.bias, None
+        for part, product, allowed in zip(parts, self.products, self.allowed, strict=True):
+            total = product(part).to(torch.int32).add_(total)
+            length = torch.linalg.vector_norm(part, dim=1)
+            if length.max() >= allowed:
+                rows = length >= allowed
+                long = rows if long is None else long | rows
+        if long is not None:
+            total[long] = self._in_double([part[long] for part in parts])
+        return total
+
+    def _in_double(self, parts: Sequence[Tensor]) -> Tensor:
+        total = self.bias.double()
+        for part, weight in zip(parts, self.pieces, strict=True):
+            total = torch.addmm(total, part.double(), weight.double())
+        return total.clamp_(-SATURATION, SATURATION).to(torch.int32)
+
+
+def to_activation(sums: Tensor, leaky: bool) -> Tensor:
+    """Sums rounded to activations (half up), rectified, and kept within ±LIMIT: int32. `sums` is used up."""
+    x = sums.add_(1 << (WEIGHT_BITS - 1)).bitwise_right_shift_(WEIGHT_BITS)
+    if leaky:
+        # Below zero the leak is the larger of the two, above it the smaller.
+        x = torch.maximum(x, (x * LEAK).add_(1 << (LEAK_BITS - 1)).bitwise_right_shift_(LEAK_BITS))
+    return x.clamp_(-LIMIT, LIMIT)
