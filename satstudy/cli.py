@@ -122,7 +122,7 @@ def _decompress(arguments: argparse.Namespace) -> int:
             container.read(coding.mapped(pairs[0].source), container.MAX_SIDE**2 if arguments.window else limit)
 
     from satstudy import raster
-    from satstudy.codecs.learned import Window
+    from satstudy.codecs.windows import Window
 
     for pair in pairs:
         raster.check_output(pair.target)

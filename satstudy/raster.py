@@ -21,7 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from satstudy.codecs.learned import ArraySource, LearnedCodec, MaskedSource, Source, Window, check_window
+from satstudy.codecs.learned import LearnedCodec
+from satstudy.codecs.sources import ArraySource, MaskedSource, Source
+from satstudy.codecs.windows import Window, check_window
 from satstudy.container import MAX_PIXELS, MAX_SIDE
 from satstudy.data.images import Pixels, read_image, write_image
 from satstudy.errors import InputError, SatstudyError

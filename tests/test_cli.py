@@ -12,7 +12,8 @@ import torch
 from PIL import Image
 
 from satstudy import __version__, cli, coding, container, paths, zoo
-from satstudy.codecs.learned import ArraySource, LearnedCodec
+from satstudy.codecs.learned import LearnedCodec
+from satstudy.codecs.sources import ArraySource
 from satstudy.data.images import read_image
 from satstudy.errors import SatstudyError
 from satstudy.probability import hyper_tables

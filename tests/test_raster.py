@@ -8,7 +8,9 @@ import pytest
 from PIL import Image
 
 from satstudy import raster
-from satstudy.codecs.learned import ArraySource, LearnedCodec, Window
+from satstudy.codecs.learned import LearnedCodec
+from satstudy.codecs.sources import ArraySource
+from satstudy.codecs.windows import Window
 from satstudy.data.images import read_image
 from satstudy.errors import InputError, SatstudyError
 

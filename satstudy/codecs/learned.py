@@ -2,107 +2,36 @@
 
 from __future__ import annotations
 
-import dataclasses
-import math
 from collections.abc import Iterator
-from typing import Any, Literal, NamedTuple, Protocol, cast
+from typing import Any, Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from tqdm.auto import tqdm
 
 from satstudy import container, validity
+from satstudy.codecs import patches, seamless
+from satstudy.codecs.latents import FileLatents
+from satstudy.codecs.sources import ArraySource, MaskedSource, Source, masked
+from satstudy.codecs.windows import Window, check_window, touched
 from satstudy.container import MAX_PIXELS, Container, Header
+from satstudy.data.images import Pixels
 from satstudy.entropy import EntropyCoder
 from satstudy.errors import InputError, WrongWeights
-from satstudy.model import LATENT_STRIDE, latent_shape
+from satstudy.model import LATENT_STRIDE
 from satstudy.probability import hyper_tables
-from satstudy.stitching import Grid, Interval, Patch, Weighting, assemble, blend, grid, intervals
-from satstudy.transforms import HALO, Transforms, pad_to_stride
+from satstudy.stitching import Grid, Weighting, assemble, blend
+from satstudy.transforms import Transforms
 from satstudy.zoo import Checkpoint, fingerprint
 
 Tiling = Literal["independent", "blend", "seamless"]
-Pixels = NDArray[np.uint8]
 
 #: Side of an entropy tile of `seamless`. Contexts start cold at its borders, which costs some 10 % of the
 #: bits at 512 pixels and half of that at 1024.
 SEAMLESS_TILE = 1024
-#: Side of the pieces in which `seamless` runs the transforms, in pixels, halo not counted.
-TRANSFORM_TILE = 512
 #: Pixels along one side of a group of tiles, which share a stream: all patches of the paper's example.
 GROUP_PIXELS = 2048
-#: Patches that go through a transform together: on a CPU more take memory and save no time.
-BATCH = {"cpu": 1, "cuda": 16}
-
-
-class Source(Protocol):
-    """An image that is read by windows."""
-
-    height: int
-    width: int
-
-    def read(self, top: int, bottom: int, left: int, right: int) -> Pixels:
-        """uint8 (bottom − top, right − left, 3)."""
-
-
-class MaskedSource(Source, Protocol):
-    """One that may have pixels without data, which are kept exactly.
-
-    Any source with `fill` is one: `fill` is the value that those pixels have in all bands of the decoded
-    image, None where it has none to tell apart.
-    """
-
-    fill: int | None
-
-    def valid(self, top: int, bottom: int, left: int, right: int) -> NDArray[np.bool_] | None:
-        """Where there is data: bool (bottom − top, right − left), or None where all of it is."""
-
-
-class Window(NamedTuple):
-    """Part of an image, in pixels from its upper left corner."""
-
-    x: int
-    y: int
-    width: int
-    height: int
-
-
-@dataclasses.dataclass
-class ArraySource:
-    """An image in memory.
-
-    Attributes
-    ----------
-    pixels : uint8 (height, width, 3)
-    mask : bool (height, width), where there is data; None where every pixel has
-    fill : with a mask, what pixels without data have in all bands of the decoded image
-    """
-
-    pixels: Pixels
-    mask: NDArray[np.bool_] | None = None
-    fill: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.pixels.dtype != np.uint8 or self.pixels.ndim != 3 or self.pixels.shape[2] != 3:
-            raise InputError(
-                f"An image is uint8 (height, width, 3), not {self.pixels.dtype} {self.pixels.shape}: convert it first."
-            )
-        self.height, self.width = self.pixels.shape[:2]
-        if self.mask is not None:
-            if self.mask.dtype != np.bool_ or self.mask.shape != self.pixels.shape[:2]:
-                raise InputError(
-                    f"A mask is bool {self.pixels.shape[:2]} for this image, not {self.mask.dtype} {self.mask.shape}: "
-                    "give one of its size."
-                )
-            self.fill = self.fill or 0
-
-    def read(self, top: int, bottom: int, left: int, right: int) -> Pixels:
-        return self.pixels[top:bottom, left:right]
-
-    def valid(self, top: int, bottom: int, left: int, right: int) -> NDArray[np.bool_] | None:
-        return None if self.mask is None else self.mask[top:bottom, left:right]
 
 
 class LearnedCodec:
@@ -153,7 +82,6 @@ class LearnedCodec:
         tables = checkpoint.tables or hyper_tables(checkpoint.model)
         self.fingerprint = fingerprint(checkpoint.model, tables)
         self.transforms = Transforms(checkpoint.model, device)
-        self.batch = BATCH.get(self.transforms.device.type, 1)
         self.entropy = EntropyCoder(checkpoint.model, tables, carrier, device)
 
     @property
@@ -171,7 +99,7 @@ class LearnedCodec:
     def _header(self, source: Source, notes: dict[str, Any] | None) -> Header:
         tiling = "blend-ramp" if self.tiling == "blend" and self.weighting == "ramp" else self.tiling
         group = max(1, min(64, GROUP_PIXELS // self.patch))
-        masked = _masked(source)
+        tells = masked(source)
         return Header(
             source.height,
             source.width,
@@ -181,7 +109,7 @@ class LearnedCodec:
             group,
             self.fingerprint,
             notes or {},
-            masked.fill if masked else None,
+            tells.fill if tells else None,
         )
 
     def encode(self, image: Pixels | Source | MaskedSource, notes: dict[str, Any] | None = None) -> bytes:
@@ -213,46 +141,23 @@ class LearnedCodec:
         with tqdm(total=len(header.layout()), desc="encode", unit="tile", disable=not self.progress) as bar:
             for tiles in header.groups():
                 mask = b""
-                if masked := _masked(source):
+                if tells := masked(source):
                     area = header.group_area(tiles[0][0] // header.group, tiles[0][1] // header.group)
-                    mask = validity.pack(masked.valid(*area))
+                    mask = validity.pack(tells.valid(*area))
                 streams.append(mask + self.entropy.encode(list(self._analyse(source, header, tiles, bar)))[0])
         return container.write(header, streams)
 
     def _analyse(
         self, source: Source, header: Header, tiles: list[tuple[int, int]], bar: tqdm[Any]
     ) -> Iterator[Tensor]:
-        """Latents (M, rows, columns) of the tiles of one group."""
+        """Latents float32 (M, rows, columns) of the tiles of one group."""
         layout = header.layout()
-        waiting: list[Tensor] = []
-        for index, at in enumerate(tiles):
-            patch = layout[at]
-            if header.tiling == "seamless":
-                yield self._analyse_seamless(source, patch)
-                bar.update()
-                continue
-            waiting.append(pad_to_stride(_read(source, *patch)))
-            # Patches of one shape share a batch.
-            last = index + 1 == len(tiles) or _size(layout, *tiles[index + 1]) != (patch.height, patch.width)
-            if last or len(waiting) == self.batch:
-                yield from self.transforms.analysis(torch.stack(waiting))
-                bar.update(len(waiting))
-                waiting.clear()
-
-    def _analyse_seamless(self, source: Source, tile: Patch) -> Tensor:
-        """The latents of one tile as an analysis of the whole image has them."""
-        halo = HALO * LATENT_STRIDE
-        rows = []
-        for a, b in intervals(tile.height, TRANSFORM_TILE, 0):
-            top, bottom = max(0, tile.top + a - halo), min(source.height, tile.top + b + halo)
-            line = []
-            for c, d in intervals(tile.width, TRANSFORM_TILE, 0):
-                left, right = max(0, tile.left + c - halo), min(source.width, tile.left + d + halo)
-                pixels = _read(source, top, bottom, left, right)
-                y = self.transforms.analysis(pad_to_stride(pixels)[None])[0]
-                line.append(y[:, _latents(tile.top + a - top, b - a), _latents(tile.left + c - left, d - c)])
-            rows.append(torch.cat(line, dim=2))
-        return torch.cat(rows, dim=1)
+        if header.tiling != "seamless":
+            yield from patches.analyse(self.transforms, source, layout, tiles, bar)
+            return
+        for at in tiles:
+            yield seamless.analyse(self.transforms, source, layout[at])
+            bar.update()
 
     # --- Decoding ---------------------------------------------------------------------------------------
 
@@ -300,8 +205,8 @@ class LearnedCodec:
         header = file.header
         window = check_window(window, header, container.MAX_SIDE**2)
         layout = header.layout()
-        rows, columns = _touched(layout.rows, window.y, window.height), _touched(layout.columns, window.x, window.width)
-        latents = _Latents(self, file)
+        rows, columns = touched(layout.rows, window.y, window.height), touched(layout.columns, window.x, window.width)
+        latents = FileLatents(self.entropy, file)
         for top, band in self._bands(latents, window, layout, rows, columns):
             if header.fill is not None:
                 valid = latents.valid(top, top + len(band), window.x, window.x + window.width)
@@ -309,185 +214,18 @@ class LearnedCodec:
             yield top, band
 
     def _bands(
-        self, latents: _Latents, window: Window, layout: Grid, rows: list[int], columns: list[int]
+        self, latents: FileLatents, window: Window, layout: Grid, rows: list[int], columns: list[int]
     ) -> Iterator[tuple[int, Pixels]]:
         """What the networks make of a window, before pixels without data are set to their value."""
         header = latents.file.header
         with tqdm(total=len(rows) * len(columns), desc="decode", unit="tile", disable=not self.progress) as bar:
             if header.tiling == "seamless":
-                yield from self._seamless_bands(latents, window, bar)
+                yield from seamless.bands(self.transforms, latents, window, bar)
                 return
             weighting: Weighting = "ramp" if header.tiling == "blend-ramp" else "mean"
-            patches = self._patches(latents, layout, rows, columns, bar)
+            decoded = patches.decoded(self.transforms, latents, layout, rows, columns, bar)
             left = window.x - layout.columns[columns[0]][0]
-            for top, band in blend(layout, patches, weighting, rows, columns):
+            for top, band in blend(layout, decoded, weighting, rows, columns):
                 first, last = max(top, window.y), min(top + len(band), window.y + window.height)
                 if first < last:
                     yield first, band[first - top : last - top, left : left + window.width]
-
-    def _patches(
-        self, latents: _Latents, layout: Grid, rows: list[int], columns: list[int], bar: tqdm[Any]
-    ) -> Iterator[NDArray[np.float32]]:
-        """Decoded patches, float32 (height, width, 3) in [0, 255], row by row."""
-        for i in rows:
-            latents.forget(layout.rows[i][0] // LATENT_STRIDE)
-            start = 0
-            while start < len(columns):
-                shape = _size(layout, i, columns[start])
-                batch = [j for j in columns[start : start + self.batch] if _size(layout, i, j) == shape]
-                pixels = self.transforms.synthesis(torch.stack([latents.tile(i, j) for j in batch])).cpu()
-                for part in pixels:
-                    yield part[: shape[0], : shape[1]].numpy()
-                start += len(batch)
-                bar.update(len(batch))
-
-    def _seamless_bands(self, latents: _Latents, window: Window, bar: tqdm[Any]) -> Iterator[tuple[int, Pixels]]:
-        """Bands of the window, rounded; synthesis sees `HALO` latents beyond each piece."""
-        header = latents.file.header
-        pieces = grid(header.height, header.width, TRANSFORM_TILE, 0)
-        rows, columns = _touched(pieces.rows, window.y, window.height), _touched(pieces.columns, window.x, window.width)
-        bar.reset(len(rows) * len(columns))
-        for i in rows:
-            top, bottom = pieces.rows[i]
-            first, last = max(top, window.y), min(bottom, window.y + window.height)
-            latents.forget(top // LATENT_STRIDE - HALO)
-            band = np.empty((last - first, window.width, 3), np.uint8)
-            for j in columns:
-                left, right = pieces.columns[j]
-                start, end = max(left, window.x), min(right, window.x + window.width)
-                region, y, x = latents.region(top, bottom, left, right, HALO)
-                pixels = self.transforms.synthesis(region[None])[0]
-                inner = pixels[first - y : last - y, start - x : end - x]
-                band[:, start - window.x : end - window.x] = inner.round().to(torch.uint8).cpu().numpy()
-                bar.update()
-            yield first, band
-
-
-class _Latents:
-    """Quantized latents of a file by tile, and masks, decoded group by group when first asked for."""
-
-    def __init__(self, codec: LearnedCodec, file: Container):
-        self.codec, self.file = codec, file
-        self.layout = file.header.layout()
-        self.side = file.header.group
-        self._groups: dict[tuple[int, int], dict[tuple[int, int], Tensor]] = {}
-        self._masks: dict[tuple[int, int], Pixels | None] = {}
-
-    def forget(self, row: int) -> None:
-        """Drop the groups that lie wholly above latent row `row`."""
-        rows = self.layout.rows
-        for key in list(self._groups):
-            last = min((key[0] + 1) * self.side, len(rows)) - 1
-            if -(-rows[last][1] // LATENT_STRIDE) <= row:
-                del self._groups[key], self._masks[key]
-
-    def _load(self, key: tuple[int, int]) -> None:
-        if key in self._groups:
-            return
-        header = self.file.header
-        tiles = header.group_tiles(*key)
-        shapes = [latent_shape(*_size(self.layout, *at)) for at in tiles]
-        stream, mask = self.file.stream(header.group_index(*key)), None
-        if header.fill is not None:
-            area = header.group_area(*key)
-            mask, stream = validity.split(stream, area.height, area.width)
-        self._groups[key] = dict(zip(tiles, self.codec.entropy.decode(stream, shapes), strict=True))
-        self._masks[key] = mask
-
-    def tile(self, i: int, j: int) -> Tensor:
-        """float32 (M, rows, columns)."""
-        key = (i // self.side, j // self.side)
-        self._load(key)
-        return self._groups[key][i, j]
-
-    def valid(self, top: int, bottom: int, left: int, right: int) -> NDArray[np.bool_]:
-        """Which pixels of a rectangle have data: bool (rows, columns)."""
-        result = np.ones((bottom - top, right - left), bool)
-        down, across = self.file.header.shape()
-        span = self.side * (self.file.header.tile - self.file.header.overlap)
-        # Where groups overlap they say the same, and the one that begins later is asked.
-        for i in range(min(top // span, down - 1), min((bottom - 1) // span, down - 1) + 1):
-            for j in range(min(left // span, across - 1), min((right - 1) // span, across - 1) + 1):
-                self._load((i, j))
-                mask, area = self._masks[i, j], self.file.header.group_area(i, j)
-                if mask is not None:
-                    a, b = max(top, area.top), min(bottom, area.bottom)
-                    c, d = max(left, area.left), min(right, area.right)
-                    part = validity.unpack(mask, a - area.top, b - area.top, c - area.left, d - area.left)
-                    result[a - top : b - top, c - left : d - left] = part
-        return result
-
-    def region(self, top: int, bottom: int, left: int, right: int, halo: int) -> tuple[Tensor, int, int]:
-        """The latents under a rectangle of pixels, and up to `halo` more on each side.
-
-        Returns
-        -------
-        region : float32 (M, rows, columns)
-        y, x : the pixel at which it begins
-        """
-        header, stride = self.file.header, LATENT_STRIDE
-        rows, columns = latent_shape(header.height, header.width)
-        a, b = max(0, top // stride - halo), min(rows, -(-bottom // stride) + halo)
-        c, d = max(0, left // stride - halo), min(columns, -(-right // stride) + halo)
-        side = header.tile // stride
-        parts = []
-        for i in range(a // side, -(-b // side)):
-            line = []
-            for j in range(c // side, -(-d // side)):
-                vertical = slice(max(0, a - i * side), b - i * side)
-                line.append(self.tile(i, j)[:, vertical, max(0, c - j * side) : d - j * side])
-            parts.append(torch.cat(line, dim=2))
-        return torch.cat(parts, dim=1), a * stride, c * stride
-
-
-def _touched(parts: tuple[Interval, ...], start: int, length: int) -> list[int]:
-    """Which intervals share a pixel with [start, start + length)."""
-    return [i for i, (a, b) in enumerate(parts) if a < start + length and b > start]
-
-
-def _size(layout: Grid, i: int, j: int) -> tuple[int, int]:
-    patch = layout[i, j]
-    return patch.height, patch.width
-
-
-def _masked(source: Source) -> MaskedSource | None:
-    """The source, if it tells pixels without data apart."""
-    return cast(MaskedSource, source) if getattr(source, "fill", None) is not None else None
-
-
-def _read(source: Source, top: int, bottom: int, left: int, right: int) -> Tensor:
-    """The pixels of a rectangle, those without data filled from around them: uint8 (rows, columns, 3)."""
-    pixels = source.read(top, bottom, left, right)
-    if masked := _masked(source):
-        valid = masked.valid(top, bottom, left, right)
-        if valid is not None and not valid.all():
-            pixels = validity.fill(pixels, valid)
-    # Torch warns of arrays that cannot be written to, as Pillow's and rasterio's may be.
-    return torch.from_numpy(np.require(pixels, requirements=("C", "W")))
-
-
-def _latents(before: int, length: int) -> slice:
-    """The latents of `length` pixels that begin `before` pixels into a window."""
-    start = before // LATENT_STRIDE
-    return slice(start, start + math.ceil(length / LATENT_STRIDE))
-
-
-def check_window(window: Window | None, header: Header, max_pixels: int) -> Window:
-    """The window, or the whole image.
-
-    Raises
-    ------
-    InputError
-        Empty, outside the image, or of more than `max_pixels`.
-    """
-    if window is None:
-        return Window(0, 0, header.width, header.height)
-    x, y, width, height = window
-    if x < 0 or y < 0 or width < 1 or height < 1 or x + width > header.width or y + height > header.height:
-        raise InputError(
-            f"The window {x} {y} {width} {height} leaves the image of {header.width}×{header.height} (width×height): "
-            "give X Y WIDTH HEIGHT within it."
-        )
-    if width * height > max_pixels:
-        raise InputError(f"The window holds more than {max_pixels} pixels: take a smaller one, or raise the limit.")
-    return window
