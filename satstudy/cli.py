@@ -209,13 +209,13 @@ def _rd(arguments: argparse.Namespace) -> int:
 
 
 def _weights(arguments: argparse.Namespace) -> int:
-    from satstudy import probability, zoo
+    from satstudy import zoo
 
     for domain in zoo.domains():
         for lam, path in zoo.shipped(domain).items():
             known = zoo.load(path)
-            print_of = zoo.fingerprint(known.model, known.tables or probability.hyper_tables(known.model)).hex()
-            print(f"{domain:9} lam={lam:<8g} N={known.model.N} M={known.model.M}  {print_of}  {path}")
+            size = f"N={known.model.N} M={known.model.M}"
+            print(f"{domain:9} lam={lam:<8g} {size}  {known.fingerprint.hex()}  {path}")
     return 0
 
 

@@ -165,12 +165,11 @@ def matching(fingerprint: bytes) -> Checkpoint:
     InputError
         It was made with others.
     """
-    from satstudy import probability, zoo
+    from satstudy import zoo
 
     for path in [path for domain in zoo.domains() for path in zoo.shipped(domain).values()]:
         checkpoint = zoo.load(path)
-        tables = checkpoint.tables or probability.hyper_tables(checkpoint.model)
-        if zoo.fingerprint(checkpoint.model, tables) == fingerprint:
+        if checkpoint.fingerprint == fingerprint:
             return checkpoint
     raise InputError(
         f"This file was made with weights {fingerprint.hex()}, which do not ship with this version: "

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from satstudy import paths, probability, profiles, zoo
+from satstudy import paths, profiles, zoo
 from satstudy.codecs import AVIF, JPEG, JPEG2000, Codec, WebP
 from satstudy.codecs.learned import LearnedCodec, Tiling
 from satstudy.data import fmow, folders, splits, synthetic
@@ -368,11 +368,10 @@ class Study:
 
     def provenance(self, checkpoints: Sequence[Checkpoint] = ()) -> dict[str, str]:
         """What made a page: profile, commit, weights with their fingerprints, data."""
-        names = []
-        for checkpoint in checkpoints:
-            tables = checkpoint.tables or probability.hyper_tables(checkpoint.model)
-            label = f"{checkpoint.metadata.get('domain', OVERHEAD)} lam={checkpoint.lam:g}"
-            names.append(f"{label} ({zoo.fingerprint(checkpoint.model, tables).hex()})")
+        names = [
+            f"{checkpoint.metadata.get('domain', OVERHEAD)} lam={checkpoint.lam:g} ({checkpoint.fingerprint.hex()})"
+            for checkpoint in checkpoints
+        ]
         return {
             "profile": self.profile.name,
             "commit": paths.commit(),

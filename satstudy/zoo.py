@@ -11,8 +11,10 @@ import contextlib
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import safetensors
 import torch
@@ -23,16 +25,23 @@ from satstudy import paths
 from satstudy.errors import InputError
 from satstudy.model import Model, from_weights
 from satstudy.paths import atomic
+from satstudy.probability import hyper_tables
 
 TABLES = "tables."
 
 
-class Checkpoint(NamedTuple):
-    """A model in evaluation mode and what is known about it."""
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """A model in evaluation mode and what is known about it.
+
+    Attributes
+    ----------
+    stored : the entropy coder's tables as far as they came with the weights; see `tables`
+    """
 
     model: Model
     metadata: dict[str, str]
-    tables: dict[str, Tensor]
+    stored: dict[str, Tensor]
     path: Path
 
     @property
@@ -42,6 +51,16 @@ class Checkpoint(NamedTuple):
     @property
     def name(self) -> str:
         return self.path.stem
+
+    @cached_property
+    def tables(self) -> dict[str, Tensor]:
+        """The entropy coder's integer tables: as stored with the weights, or made from the model."""
+        return self.stored or hyper_tables(self.model)
+
+    @cached_property
+    def fingerprint(self) -> bytes:
+        """What a file says it was made with: eight bytes of the weights and their tables."""
+        return fingerprint(self.model, self.tables)
 
 
 def fingerprint(model: Model, tables: dict[str, Tensor]) -> bytes:
@@ -199,8 +218,6 @@ def load_state(path: Path | str) -> Any:
     def build(node: dict[str, Any]) -> Any:
         if "tensor" in node:
             tensor = tensors[node["tensor"]]
-            if "channels_last" in node:  # states written before strides were kept
-                return tensor.contiguous(memory_format=torch.channels_last) if node["channels_last"] else tensor
             stride = node["stride"]
             if not _dense(tensor.shape, stride):
                 raise ValueError(f"strides {stride} for {tuple(tensor.shape)}")

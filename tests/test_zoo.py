@@ -20,10 +20,21 @@ def test_weights_and_what_is_known_about_them_come_back(tiny_model, tmp_path):
     assert checkpoint.metadata == META == zoo.metadata(checkpoint.path)
     assert (checkpoint.lam, checkpoint.name) == (0.01, "w")
     assert all(torch.equal(tensor, tiny_model.weights()[name]) for name, tensor in checkpoint.model.weights().items())
-    assert set(checkpoint.tables) == set(tables)
-    assert all(torch.equal(checkpoint.tables[name], tables[name]) for name in tables)
-    assert zoo.fingerprint(checkpoint.model, checkpoint.tables) == zoo.fingerprint(tiny_model, tables)
+    assert set(checkpoint.stored) == set(tables)
+    assert all(torch.equal(checkpoint.stored[name], tables[name]) for name in tables)
+    assert zoo.fingerprint(checkpoint.model, checkpoint.stored) == zoo.fingerprint(tiny_model, tables)
     assert [p.name for p in (tmp_path / "deep").iterdir()] == ["w.safetensors"]
+
+
+def test_tables_are_those_stored_or_made_from_the_model(tiny_model, tmp_path):
+    made = hyper_tables(tiny_model)
+    other = {**made, "z_median": made["z_median"] + 1}
+    for stored, expected in ((None, made), (made, made), (other, other)):
+        zoo.save(tmp_path / "w.safetensors", tiny_model, META, stored)
+        checkpoint = zoo.load(tmp_path / "w.safetensors")
+        assert bool(checkpoint.stored) == bool(stored)
+        assert all(torch.equal(checkpoint.tables[name], expected[name]) for name in made)
+        assert checkpoint.fingerprint == zoo.fingerprint(tiny_model, expected)
 
 
 def test_float16_takes_half_the_room_and_has_the_fingerprint_of_its_float32_copy(tiny_model, tmp_path):
@@ -34,8 +45,8 @@ def test_float16_takes_half_the_room_and_has_the_fingerprint_of_its_float32_copy
     half = zoo.load(tmp_path / "half.safetensors")
     zoo.save(tmp_path / "copy.safetensors", half.model, META, tables)
     copy = zoo.load(tmp_path / "copy.safetensors")
-    assert zoo.fingerprint(half.model, half.tables) == zoo.fingerprint(copy.model, copy.tables)
-    assert zoo.fingerprint(half.model, half.tables) != zoo.fingerprint(tiny_model, tables)
+    assert zoo.fingerprint(half.model, half.stored) == zoo.fingerprint(copy.model, copy.stored)
+    assert zoo.fingerprint(half.model, half.stored) != zoo.fingerprint(tiny_model, tables)
     weights = [p.numel() for p in tiny_model.parameters()]
     assert (tmp_path / "full.safetensors").stat().st_size > 4 * sum(weights)
     assert torch.allclose(half.model.g_a[0].weight, tiny_model.g_a[0].weight, rtol=1e-3, atol=1e-4)

@@ -20,10 +20,9 @@ from satstudy.data.images import Pixels
 from satstudy.entropy import EntropyCoder
 from satstudy.errors import InputError, WrongWeights
 from satstudy.model import LATENT_STRIDE
-from satstudy.probability import hyper_tables
 from satstudy.stitching import Grid, Weighting, assemble, blend
 from satstudy.transforms import Transforms
-from satstudy.zoo import Checkpoint, fingerprint
+from satstudy.zoo import Checkpoint
 
 Tiling = Literal["independent", "blend", "seamless"]
 
@@ -79,10 +78,9 @@ class LearnedCodec:
         self.overlap = overlap if tiling == "blend" else 0
         self.weighting = weighting
         self.progress = progress
-        tables = checkpoint.tables or hyper_tables(checkpoint.model)
-        self.fingerprint = fingerprint(checkpoint.model, tables)
+        self.fingerprint = checkpoint.fingerprint
         self.transforms = Transforms(checkpoint.model, device)
-        self.entropy = EntropyCoder(checkpoint.model, tables, carrier, device)
+        self.entropy = EntropyCoder(checkpoint.model, checkpoint.tables, carrier, device)
 
     @property
     def name(self) -> str:
