@@ -84,10 +84,8 @@ def _interleave(name: str, source: dict[str, Tensor], target: dict[str, Any], m:
 
 def shipped(lam: float = 0.013) -> Checkpoint:
     """The shipped weights nearest to `lam`; the default is next to the paper's 0.67 bpp."""
-    from satstudy.study import nearest
-
     found = zoo.shipped()
-    return zoo.load(found[nearest(lam, list(found))])
+    return zoo.load(found[zoo.nearest(lam, list(found))])
 
 
 def paper_sized() -> Checkpoint:

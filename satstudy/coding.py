@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import mmap
 import os
 from collections import Counter
@@ -140,7 +139,7 @@ def weights(lam: float | None = None, path: Path | str | None = None) -> Checkpo
         return zoo.load(path)
     known = shipped()
     if lam is None:
-        lam = min(known, key=lambda other: (abs(math.log(other / DEFAULT_LAM)), other))
+        lam = zoo.nearest(DEFAULT_LAM, list(known))
     if lam not in known:
         names = ", ".join(f"{other:g}" for other in known)
         raise InputError(f"No weights ship for --lam {lam:g}: take one of {names}, or name weights with --weights.")

@@ -19,11 +19,12 @@ from satstudy.codecs import JPEG, Codec
 from satstudy.codecs.learned import LearnedCodec, Tiling
 from satstudy.data.fmow import crop_object
 from satstudy.data.images import Pixels, find_images, image_size, read_image
+from satstudy.digests import digest
 from satstudy.errors import InputError
 from satstudy.labels import codec_name
 from satstudy.metrics import bpp, psnr
-from satstudy.study import NATURAL, OVERHEAD, Study, centre, digest
-from satstudy.zoo import Checkpoint
+from satstudy.study import Study, centre
+from satstudy.zoo import NATURAL, OVERHEAD, Checkpoint
 
 # --- Rate and distortion ----------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -28,6 +29,8 @@ from satstudy.paths import atomic
 from satstudy.probability import hyper_tables
 
 TABLES = "tables."
+#: Kinds of images that weights are trained on.
+OVERHEAD, NATURAL = "overhead", "natural"
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,17 +154,22 @@ def metadata(path: Path | str) -> dict[str, str]:
 
 def domains() -> list[str]:
     """The kinds of images that shipped weights were trained on."""
-    return sorted({metadata(path).get("domain", "overhead") for path in paths.WEIGHTS.glob("*.safetensors")})
+    return sorted({metadata(path).get("domain", OVERHEAD) for path in paths.WEIGHTS.glob("*.safetensors")})
 
 
-def shipped(domain: str = "overhead") -> dict[float, Path]:
+def shipped(domain: str = OVERHEAD) -> dict[float, Path]:
     """λ → path of the weights in the package that were trained on `domain`, rising in λ."""
     found = {}
     for path in paths.WEIGHTS.glob("*.safetensors"):
         text = metadata(path)
-        if text.get("domain", "overhead") == domain:
+        if text.get("domain", OVERHEAD) == domain:
             found[float(text["lam"])] = path
     return dict(sorted(found.items()))
+
+
+def nearest(lam: float, candidates: Sequence[float]) -> float:
+    """The candidate whose ratio to `lam` is closest to one."""
+    return min(candidates, key=lambda other: (abs(math.log(other / lam)), other))
 
 
 # --- Training state: any nest of dicts, lists, numbers and tensors, as one safetensors file -------------

@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
-from satstudy import paths, profiles, zoo
+from satstudy import paths, profiles, study_weights, zoo
+from satstudy.model import build
 from satstudy.probability import hyper_tables
 from satstudy.profiles import Profile
+from satstudy.study import Study, open_study
 
 CONTENT: dict[str, Any] = {
     "name": "tiny",
@@ -62,3 +64,27 @@ def ship(folder: Path, model, lam: float, domain: str = "overhead") -> Path:
     about = {"N": str(model.N), "M": str(model.M), "lam": f"{lam:g}", "domain": domain}
     zoo.save(path, model, about, hyper_tables(model))
     return path
+
+
+def opened(**changes: Any) -> Study:
+    """The study of the small profile with changes."""
+    return open_study(tiny(**changes), progress=False)
+
+
+def without_training(patch: pytest.MonkeyPatch) -> list[Any]:
+    """Collect the trainers that are made, none of which trains: their weights are those given, or random."""
+    calls: list[Any] = []
+
+    class Instead:
+        def __init__(self, config, images, validation, folder, *, init, N, M, metadata, progress):
+            self.config, self.folder, self.metadata = config, folder, metadata
+            self.model = init or build(N, M).eval()
+            calls.append(self)
+            self.images, self.validation, self.init = images, validation, init
+
+        def run(self):
+            about = {**self.metadata, "N": str(self.model.N), "M": str(self.model.M), "lam": repr(self.config.lam)}
+            zoo.save(self.folder / "weights.safetensors", self.model, about)
+
+    patch.setattr(study_weights, "Trainer", Instead)
+    return calls

@@ -121,6 +121,10 @@ def test_weights_are_found_by_lam_path_and_fingerprint(tmp_path, make_model, mon
         coding.matching(bytes(8))
 
 
+def test_the_default_is_the_shipped_lam_nearest_to_a_hundredth():
+    assert coding.DEFAULT_LAM == 0.01
+
+
 @given(rates=st.lists(st.floats(0.01, 5), min_size=1, max_size=20, unique=True), wanted=st.floats(0.001, 9))
 def test_the_closest_rate_is_found_with_few_trials(rates, wanted):
     rates.sort()

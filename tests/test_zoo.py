@@ -122,6 +122,12 @@ def test_shipped_weights_are_listed_by_lam(tiny_model, tmp_path, monkeypatch):
     assert list(zoo.shipped("natural")) == [0.01]
 
 
+def test_nearest_is_by_ratio():
+    assert zoo.nearest(0.01, [0.001, 0.02]) == 0.02
+    assert zoo.nearest(0.01, [0.001, 0.09]) == 0.09, "in difference 0.001 were nearer"
+    assert zoo.nearest(0.01, [0.02, 0.005]) == 0.005, "of two as near the smaller"
+
+
 def test_a_nest_comes_back_with_its_values_and_strides(tmp_path):
     x = torch.randn(6, 4, 5, 3)
     state = {

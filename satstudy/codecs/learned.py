@@ -22,7 +22,7 @@ from satstudy.errors import InputError, WrongWeights
 from satstudy.model import LATENT_STRIDE
 from satstudy.stitching import Grid, Weighting, assemble, blend
 from satstudy.transforms import Transforms
-from satstudy.zoo import Checkpoint
+from satstudy.zoo import NATURAL, Checkpoint
 
 Tiling = Literal["independent", "blend", "seamless"]
 
@@ -85,7 +85,7 @@ class LearnedCodec:
     @property
     def name(self) -> str:
         """`learned`, or `learned-natural` for weights trained on natural images."""
-        return "learned-natural" if self.checkpoint.metadata.get("domain") == "natural" else "learned"
+        return "learned-natural" if self.checkpoint.metadata.get("domain") == NATURAL else "learned"
 
     @property
     def setting(self) -> str:

@@ -1,0 +1,181 @@
+"""The weights of a study: the ladder of λ, what each training starts from, and where it is kept."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from satstudy import paths, zoo
+from satstudy.data.images import find_images
+from satstudy.digests import content, digest
+from satstudy.errors import InputError
+from satstudy.study_images import StudyImages
+from satstudy.training import Trainer, TrainingConfig
+from satstudy.zoo import NATURAL, OVERHEAD, Checkpoint, nearest
+
+
+@dataclass(frozen=True)
+class StudyWeights(StudyImages):
+    """The images of a study, and weights that are trained on them when they are asked for."""
+
+    def training_folder(self, lam: float, domain: str = OVERHEAD) -> Path:
+        """Where the training of one λ keeps its metrics and weights."""
+        return self.folder / "train" / f"{domain}-lam{lam:g}-{self._training_key(lam, domain)}"
+
+    def _training_key(self, lam: float, domain: str) -> str:
+        """Differs when the weights would: by a setting, an image, or what the training starts from."""
+        train = dataclasses.asdict(self.profile.train)
+        # The ladder counts by the neighbour alone, and how often the training is watched not at all.
+        for name in ("lams", "init", "steps", "warm_steps", "validate_every"):
+            del train[name]
+        neighbour = self.neighbour(lam)
+        start = self._given(lam) if neighbour is None else self._training_key(neighbour, domain)
+        images = [[path.as_posix() for path in part] for part in self._training_images(domain, relative=True)]
+        source = self.source_key if domain == OVERHEAD else self.profile.data.natural
+        return digest(lam, domain, self._steps(lam), self.profile.seed, train, content(start), source, images)
+
+    def _training_images(self, domain: str, relative: bool = False) -> tuple[list[Path], list[Path]]:
+        """Images to train on, and those held back to watch it; by their names in the data set if `relative`."""
+        count = self.profile.train.validation
+        if domain == OVERHEAD:
+            root, images = self.root, self.images("train-compress")
+        elif domain == NATURAL:
+            if not self.profile.data.natural:
+                raise InputError(f"The profile {self.profile.name} names no natural images: set data.natural.")
+            root = paths.ROOT / self.profile.data.natural
+            images = find_images([root])
+        else:
+            raise InputError(f"{domain!r} is no domain: take {OVERHEAD} or {NATURAL}.")
+        if relative:
+            images = [path.relative_to(root) for path in images]
+        if count >= len(images):
+            raise InputError(f"{count} of {len(images)} images are held back for validation: none is left to train on.")
+        held = set(np.random.default_rng(self.profile.seed).permutation(len(images))[:count].tolist())
+        return (
+            [image for i, image in enumerate(images) if i not in held],
+            [image for i, image in enumerate(images) if i in held],
+        )
+
+    def _given(self, lam: float) -> Path | None:
+        """The weights from outside this study that a training starts from; None for random ones."""
+        init = self.profile.train.init
+        if init == "scratch":
+            return None
+        if init == "shipped":
+            shipped = zoo.shipped()
+            if not shipped:
+                raise InputError("No weights ship with this package: set train.init to scratch.")
+            return shipped[nearest(lam, list(shipped))]
+        path = paths.ROOT / init
+        if not path.is_file():
+            raise InputError(
+                f"The profile {self.profile.name} starts from {path}, which is not there: put the weights there, or "
+                "set train.init to shipped or scratch."
+            )
+        return path
+
+    @cached_property
+    def _base(self) -> float:
+        """The λ whose training starts the ladder: that of the given weights, or the middle one."""
+        lams = sorted(self.profile.train.lams)
+        if self.profile.train.init in ("shipped", "scratch"):
+            return lams[len(lams) // 2]
+        given = self._given(lams[0])
+        assert given is not None
+        return nearest(zoo.load(given).lam, lams)
+
+    def neighbour(self, lam: float) -> float | None:
+        """The λ of this study whose weights `lam` starts from; None where it starts from others."""
+        if self.profile.train.init == "shipped" or lam == self._base:
+            return None
+        base = self._base
+        ladder = sorted({*self.profile.train.lams, base})
+        return nearest(lam, [x for x in ladder if (x > lam) == (base > lam) and x != lam] or [base])
+
+    def _start(self, lam: float, domain: str) -> tuple[Checkpoint | None, str]:
+        """The weights that the training of `lam` starts from, and what to call them."""
+        neighbour = self.neighbour(lam)
+        if neighbour is not None:
+            return self.weights(neighbour, domain), f"this study, lam={neighbour:g}"
+        path = self._given(lam)
+        if path is None:
+            return None, "random"
+        checkpoint, train = zoo.load(path), self.profile.train
+        if (train.N or checkpoint.model.N, train.M or checkpoint.model.M) != (checkpoint.model.N, checkpoint.model.M):
+            raise InputError(
+                f"The profile {self.profile.name} asks for N = {train.N}, M = {train.M} and starts from {path.name} "
+                f"with N = {checkpoint.model.N}, M = {checkpoint.model.M}: leave N and M out, or start from scratch."
+            )
+        return checkpoint, path.stem
+
+    def _steps(self, lam: float) -> int:
+        train = self.profile.train
+        return train.warm_steps if train.warm_steps and self.neighbour(lam) is not None else train.steps
+
+    def weights(self, lam: float, domain: str = OVERHEAD) -> Checkpoint:
+        """The weights for λ, trained now if this study has not trained them.
+
+        With `train.init: shipped` and no steps, those that ship for λ.
+        """
+        if not 0 < lam < 10:
+            raise InputError(f"lam = {lam:g} is no trade-off of this loss: take it between 0 and 10 (paper: ~0.01).")
+        train, steps = self.profile.train, self._steps(lam)
+        if train.init == "shipped" and train.steps == 0:
+            shipped = zoo.shipped(domain)
+            if lam in shipped:
+                return zoo.load(shipped[lam])
+            known = f"take one of {', '.join(f'{x:g}' for x in shipped)}" if shipped else "set train.steps"
+            raise InputError(f"No weights of the domain {domain} ship for lam = {lam:g}: {known}.")
+        folder = self.training_folder(lam, domain)
+        finished = folder / "weights.safetensors"
+        if finished.exists():
+            return zoo.load(finished)
+        start, name = self._start(lam, domain)
+        images, validation = self._training_images(domain)
+        config = TrainingConfig(
+            lam=lam,
+            steps=steps,
+            batch=train.batch,
+            crop=train.crop,
+            lr=train.lr,
+            optimizer=train.optimizer,
+            precision=train.precision,
+            seed=self.profile.seed,
+            warmup=min(100, max(1, steps // 10)),
+            validate_every=train.validate_every,
+            save_every=train.validate_every,
+            log_every=max(1, min(20, steps // 50)),
+        )
+        trainer = Trainer(
+            config,
+            images,
+            validation,
+            folder,
+            init=start.model if start else None,
+            N=train.N or 64,
+            M=train.M or 96,
+            metadata={
+                "profile": self.profile.name,
+                "domain": domain,
+                "data": f"{self.profile.data.label}: train-compress" if domain == OVERHEAD else "natural photographs",
+                "images": str(len(images)),
+                "start": name,
+                "synthetic": str(self.profile.synthetic).lower(),
+            },
+            progress=self.progress,
+        )
+        trainer.run()
+        return zoo.load(finished)
+
+    def ladder(self) -> list[float]:
+        """The λ of the profile in the order they are trained: each after the one it starts from."""
+        lams = self.profile.train.lams
+        if self.profile.train.init == "shipped":
+            return sorted(lams)
+        base = self._base
+        return sorted(lams, key=lambda lam: (abs(math.log(lam / base)), lam))

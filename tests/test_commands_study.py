@@ -1,0 +1,98 @@
+"""`rd`, `weights`, `train` and `data`, called in process: what they write and say."""
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from small_command import called, furnished, stocked
+
+from satstudy import container, study
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture(scope="module")
+def shelf(make_model, tmp_path_factory):
+    return stocked(tmp_path_factory.mktemp("shelf"), make_model)
+
+
+@pytest.fixture
+def work(shelf, picture, tmp_path, monkeypatch):
+    return furnished(tmp_path, shelf, picture, monkeypatch)
+
+
+@pytest.fixture
+def run(work, capsys):
+    """Run the command; gives status, output and error output."""
+    return lambda line: called(line, work, capsys)
+
+
+def test_weights_are_listed_with_the_fingerprints_of_files(run, work, shelf):
+    run("compress a.png a.sat --lam 0.002")
+    status, out, _ = run("weights")
+    assert status == 0
+    lines = [line.split() for line in out.splitlines()]
+    named = [" ".join(line[:2]) for line in lines]
+    assert named == ["natural lam=0.02", "overhead lam=0.002", "overhead lam=0.02"]
+    assert lines[1][4] == container.read((work / "a.sat").read_bytes()).header.fingerprint.hex()
+
+
+def test_rd_measures_real_files(run, work):
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (170, 170, 3), np.uint8)).save("images/sub/c.png")
+    status, out, _ = run("rd images a.png --codec jpeg --codec learned --codec learned-natural --csv rd.csv")
+    assert status == 0
+    assert "psnr" in out
+    frame = pd.read_csv("rd.csv")
+    assert {"image", "codec", "setting", "bpp", "psnr", "ms_ssim", "encode_s", "decode_s"} <= set(frame)
+    assert set(frame["codec"]) == {"jpeg", "learned", "learned-natural"}
+    assert frame["image"].nunique() == 3
+    assert (frame["bpp"] - 8 * frame["bytes"] / (frame["height"] * frame["width"])).abs().max() < 1e-9
+    before = (work / "rd.csv").read_bytes()
+    assert run("rd images a.png --codec jpeg --csv rd.csv")[0] == 0
+    assert (work / "rd.csv").read_bytes() == before
+    assert run("rd a.png --codec jpeg --csv rd.csv --fresh")[0] == 0
+    assert set(pd.read_csv("rd.csv")["codec"]) == {"jpeg"}
+
+
+@pytest.mark.parametrize(
+    ("options", "asked"),
+    [
+        ("", [(0.02, "overhead"), (0.01, "overhead")]),
+        ("--lam 0.3 --lam 0.1 --domain natural", [(0.3, "natural"), (0.1, "natural")]),
+    ],
+)
+def test_a_ladder_or_some_of_it_is_trained(run, work, monkeypatch, options, asked):
+    seen = []
+
+    def train(lam, domain):
+        seen.append((lam, domain))
+        return SimpleNamespace(path=work / f"{lam}.safetensors")
+
+    monkeypatch.setattr(
+        study, "open_study", lambda *_, **__: SimpleNamespace(ladder=lambda: [0.02, 0.01], weights=train)
+    )
+    status, out, _ = run(f"train --profile tiny {options}")
+    assert status == 0
+    assert seen == asked
+    assert out.splitlines() == [f"{work}/{lam}.safetensors" for lam, _ in asked]
+
+
+def test_synthetic_scenes_are_drawn_and_checked(run, work, monkeypatch):
+    monkeypatch.setattr("satstudy.data.synthetic.tree.CATEGORIES", ("airport", "lake_or_pond"))
+    status, out, _ = run("data synth scenes --train-objects 1 --val-objects 1 --views 1 --size 64")
+    assert status == 0
+    assert "synthetic" in out
+    status, out, _ = run("data check scenes")
+    assert status == 0
+    assert "0 unusable" in out
+    assert json.loads((work / "scenes/synthetic.json").read_text())
+    (work / "images/sub/c.png").write_text("no image")
+    (work / "images/b.png").unlink()
+    Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save("images/sub/d.png")
+    status, out, err = run("data check images")
+    assert status == 2
+    assert "1 images, 1 unusable" in out
+    assert err.count("c.png is no image") == 1

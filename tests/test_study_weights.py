@@ -1,0 +1,213 @@
+"""The weights of a study: trained when asked for, kept, and trained anew when a setting behind them changes."""
+
+import shutil
+
+import pytest
+from PIL import Image
+from small_study import opened, place, ship, without_training
+
+from satstudy import paths, study_weights
+from satstudy.errors import InputError
+from satstudy.zoo import NATURAL, OVERHEAD
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory, tiny_model):
+    """The scenes of the tiny profile, drawn once."""
+    folder = tmp_path_factory.mktemp("scenes")
+    with place(folder, tiny_model):
+        return opened().root
+
+
+@pytest.fixture
+def here(tmp_path, tiny_model, scenes, one_thread):
+    """The folder that stands for the repository; its scenes are drawn already."""
+    with place(tmp_path, tiny_model):
+        shutil.copytree(scenes, tmp_path / "build" / "tiny" / scenes.name)
+        yield tmp_path
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """The trainers that were made, none of which trains."""
+    return without_training(monkeypatch)
+
+
+def test_weights_are_trained_when_asked_for_and_read_again(here, monkeypatch):
+    first = opened().weights(0.01)
+    assert first.lam == 0.01
+    about = first.metadata
+    assert (about["profile"], about["domain"], about["synthetic"]) == ("tiny", "overhead", "true")
+    assert (about["start"], about["steps"], about["N"], about["M"]) == ("overhead-lam0.01", "2", "8", "12")
+    assert about["data"] == "synthetic scenes: train-compress"
+    assert int(about["images"]) == 5, "one of six is held back"
+    folder = opened().training_folder(0.01)
+    assert {path.name for path in folder.iterdir()} >= {"weights.safetensors", "metrics.csv"}
+    monkeypatch.setattr(study_weights, "Trainer", lambda *a, **k: pytest.fail("trained again"))
+    again = opened().weights(0.01)
+    assert again.path == first.path
+    assert all((again.model.weights()[name] == tensor).all() for name, tensor in first.model.weights().items())
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"train": {"steps": 3}},
+        {"train": {"lr": 1e-4}},
+        {"train": {"optimizer": "adam"}},
+        {"train": {"validation": 2}},
+        {"splits": {"train_compress": 5}},
+        {"seed": 1},
+        {"train": {"init": "scratch", "N": 4, "M": 6}},
+    ],
+)
+def test_other_settings_are_trained_anew(here, drawn, changes):
+    opened().weights(0.01)
+    opened(**changes).weights(0.01)
+    assert len(drawn) == 2
+    opened(**changes).weights(0.01)
+    opened().weights(0.01)
+    assert len(drawn) == 2, "both are kept"
+
+
+def test_settings_that_do_not_touch_the_weights_leave_them(here, drawn):
+    opened().weights(0.01)
+    opened(
+        description="other words",
+        data={"label": "other", "on_error": "skip"},
+        train={"lams": [0.01, 0.02], "validate_every": 2},
+        rd={"images": 1},
+        blending={"images": 2},
+        accuracy={"seeds": 2},
+    ).weights(0.01)
+    assert len(drawn) == 1
+
+
+def test_other_weights_to_start_from_are_trained_anew(here, drawn, make_model):
+    opened().weights(0.01)
+    shipped = ship(paths.WEIGHTS, make_model(1), 0.01)
+    opened().weights(0.01)
+    assert len(drawn) == 2
+    # The same bytes at another place are the same start.
+    other = here / "mine.safetensors"
+    shutil.copy(shipped, other)
+    train = {"lams": [0.01], "init": "mine.safetensors"}
+    opened(train=train).weights(0.01)
+    assert len(drawn) == 2
+
+
+def test_shipped_weights_start_from_the_nearest(here, drawn, make_model):
+    ship(paths.WEIGHTS, make_model(1), 0.001)
+    opened().weights(0.005)
+    opened().weights(0.002)
+    opened(train={"warm_steps": 1}).weights(0.02)
+    assert [trainer.metadata["start"] for trainer in drawn] == [
+        "overhead-lam0.01",
+        "overhead-lam0.001",
+        "overhead-lam0.01",
+    ]
+    assert [trainer.config.steps for trainer in drawn] == [2, 2, 2], "none starts from a neighbour"
+
+
+def test_from_scratch_the_middle_comes_first_and_each_starts_from_its_neighbour(here, drawn):
+    train = {"init": "scratch", "lams": [0.001, 0.1, 0.01, 0.003], "N": 4, "M": 6, "steps": 5, "warm_steps": 3}
+    scratch = opened(train=train)
+    assert scratch.ladder() == [0.01, 0.003, 0.001, 0.1]
+    assert [scratch.neighbour(lam) for lam in (0.01, 0.003, 0.001, 0.1, 0.05, 0.002)] == [
+        None,
+        0.01,
+        0.003,
+        0.01,
+        0.01,
+        0.003,
+    ]
+    scratch.weights(0.001)
+    assert [t.config.lam for t in drawn] == [0.01, 0.003, 0.001]
+    assert [t.config.steps for t in drawn] == [5, 3, 3]
+    assert [t.metadata["start"] for t in drawn] == ["random", "this study, lam=0.01", "this study, lam=0.003"]
+    assert drawn[0].init is None
+    assert (drawn[0].model.N, drawn[0].model.M) == (4, 6)
+    # A longer training of the first λ reaches those that start from it.
+    opened(train={**train, "steps": 6}).weights(0.001)
+    assert len(drawn) == 6
+
+
+def test_a_file_starts_the_ladder_at_its_own_lam(here, drawn, make_model):
+    ship(here, make_model(2), 0.004)
+    filed = opened(train={"init": "overhead-lam0.004.safetensors", "lams": [0.001, 0.005, 0.02]})
+    assert filed.ladder() == [0.005, 0.02, 0.001]
+    filed.weights(0.02)
+    assert [t.metadata["start"] for t in drawn] == ["overhead-lam0.004", "this study, lam=0.005"]
+
+
+def test_each_of_the_ladder_comes_after_the_one_it_starts_from(here):
+    for lams in ([0.1], [0.1, 0.2], [0.0002, 0.0008, 0.0025, 0.0067, 0.013, 0.03]):
+        scratch = opened(train={"init": "scratch", "lams": lams})
+        done = []
+        for lam in scratch.ladder():
+            assert scratch.neighbour(lam) in (*done, None)
+            done.append(lam)
+        assert sorted(done) == lams
+
+
+def test_without_steps_the_shipped_weights_serve_as_they_are(here, monkeypatch):
+    monkeypatch.setattr(study_weights, "Trainer", lambda *a, **k: pytest.fail("trained"))
+    still = opened(train={"steps": 0})
+    assert still.weights(0.01).path == paths.WEIGHTS / "overhead-lam0.01.safetensors"
+    with pytest.raises(InputError, match=r"overhead ship for lam = 0.02: take one of 0.01"):
+        still.weights(0.02)
+    with pytest.raises(InputError, match="natural ship"):
+        still.weights(0.01, NATURAL)
+
+
+@pytest.mark.parametrize("lam", [0.0, -1.0, 10.0, float("nan")])
+def test_a_lam_that_is_no_trade_off_is_refused(here, lam):
+    with pytest.raises(InputError, match="no trade-off"):
+        opened(train={"init": "scratch"}).weights(lam)
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"train": {"init": "data/none.safetensors"}}, r"starts from .*data/none.safetensors, which is not there"),
+        (
+            {"train": {"N": 16}},
+            "asks for N = 16, M = 0 and starts from overhead-lam0.01.safetensors with N = 8, M = 12",
+        ),
+        ({"train": {"validation": 6}}, "6 of 6 images are held back"),
+    ],
+)
+def test_what_cannot_start_is_said_in_one_sentence(here, changes, text):
+    with pytest.raises(InputError, match=text):
+        opened(**changes).weights(0.01)
+
+
+def test_nothing_shipped_names_the_remedy(here):
+    shutil.rmtree(paths.WEIGHTS)
+    with pytest.raises(InputError, match=r"set train\.init to scratch"):
+        opened().weights(0.01)
+
+
+def test_the_natural_twin_has_the_same_start_and_other_images(here, drawn):
+    with pytest.raises(InputError, match=r"no natural images: set data\.natural"):
+        opened().weights(0.01, NATURAL)
+    with pytest.raises(InputError, match="'marine' is no domain: take overhead or natural"):
+        opened().weights(0.01, "marine")
+    folder = here / "photos"
+    folder.mkdir()
+    for i in range(3):
+        Image.new("RGB", (80, 80), (i, 0, 0)).save(folder / f"{i}.png")
+    twin = opened(data={"natural": "photos"})
+    assert twin.weights(0.01).metadata["domain"] == OVERHEAD
+    assert twin.weights(0.01, NATURAL).metadata["domain"] == NATURAL
+    assert twin.learned(0.01, NATURAL).name == "learned-natural"
+    assert [t.metadata["start"] for t in drawn] == ["overhead-lam0.01"] * 2
+    assert drawn[0].config == drawn[1].config
+    assert {path.parent for path in drawn[1].images} == {folder}
+    assert drawn[1].metadata["data"] == "natural photographs"
+
+
+def test_the_images_held_back_are_not_trained_on(here, drawn):
+    opened(train={"validation": 2}).weights(0.01)
+    assert (len(drawn[0].images), len(drawn[0].validation)) == (4, 2)
+    assert not set(drawn[0].images) & set(drawn[0].validation)
