@@ -77,6 +77,8 @@ class TrainingConfig:
             raise InputError(f"lam = {self.lam} is no trade-off of this loss: take it between 0 and 10 (paper: ~0.01).")
         if self.steps < 1 or self.batch < 1:
             raise InputError("steps and batch must be 1 or more.")
+        if min(self.log_every, self.save_every, self.validate_every) < 1:
+            raise InputError("log_every, save_every and validate_every count steps: each must be 1 or more.")
         if self.crop < 64 or self.crop % 64:
             raise InputError(f"crop = {self.crop} must be a multiple of 64, the stride of the hyper-latents.")
 

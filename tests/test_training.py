@@ -193,6 +193,13 @@ def test_impossible_configurations_are_refused(change):
         dataclasses.replace(TINY, **change)
 
 
+@pytest.mark.parametrize("name", ["log_every", "save_every", "validate_every"])
+def test_intervals_of_no_step_are_refused(name):
+    for steps in (0, -1):
+        with pytest.raises(InputError, match=r"log_every, save_every and validate_every .* must be 1 or more"):
+            dataclasses.replace(TINY, **{name: steps})
+
+
 def test_noise_is_shared_out_and_differs_by_step_and_kind():
     processes = [Process(rank, 2, torch.device("cpu")) for rank in range(2)]
     alone = _noise((4, 3, 2, 2), 0, 5, 0, Process(0, 1, torch.device("cpu")))
