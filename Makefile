@@ -4,7 +4,7 @@ PYTHON_BIN := .venv/bin
 SNAKEMAKE = $(PYTHON_BIN)/snakemake --snakefile workflow/Snakefile --cores all --quiet rules --rerun-incomplete
 
 .DEFAULT_GOAL := help
-.PHONY: help setup report test lab lint bench reference lock clean
+.PHONY: help setup report test lab lint bench reference unlock lock clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ bench: setup  ## measure speed and memory (an otherwise idle machine)
 
 reference: setup  ## train and measure on real imagery; writes results/reference (hours on a CPU)
 	@$(SNAKEMAKE) --config profile=reference
+
+unlock: setup  ## let a run go on that was killed while it wrote
+	@$(SNAKEMAKE) --unlock --config profile=$(PROFILE)
 
 lock:  ## resolve pyproject.toml anew into requirements.lock
 	@$(PYTHON_BIN)/python -m uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 \
