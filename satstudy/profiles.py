@@ -64,7 +64,8 @@ class Train:
     """The codec's training; see `satstudy.training.TrainingConfig`."""
 
     lams: tuple[float, ...]
-    #: Channels; 0 takes those of the weights it starts from, and 64 and 96 from scratch.
+    #: Channels; 0 takes those of the weights it starts from, and 64 and 96 from scratch. An M above that of the
+    #: weights grows them (`satstudy.growth`).
     N: int = 0
     M: int = 0
     steps: int = 1000

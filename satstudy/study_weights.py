@@ -14,6 +14,7 @@ from satstudy import paths, zoo
 from satstudy.data.images import find_images
 from satstudy.digests import content, digest
 from satstudy.errors import InputError
+from satstudy.growth import grow
 from satstudy.study_images import StudyImages
 from satstudy.training import Trainer, TrainingConfig
 from satstudy.zoo import NATURAL, OVERHEAD, Checkpoint, nearest
@@ -106,11 +107,16 @@ class StudyWeights(StudyImages):
         if path is None:
             return None, "random"
         checkpoint, train = zoo.load(path), self.profile.train
-        if (train.N or checkpoint.model.N, train.M or checkpoint.model.M) != (checkpoint.model.N, checkpoint.model.M):
+        model = checkpoint.model
+        if train.N not in (0, model.N) or 0 < train.M < model.M:
             raise InputError(
-                f"The profile {self.profile.name} asks for N = {train.N}, M = {train.M} and starts from {path.name} "
-                f"with N = {checkpoint.model.N}, M = {checkpoint.model.M}: leave N and M out, or start from scratch."
+                f"The profile {self.profile.name} asks for N = {train.N or model.N}, M = {train.M or model.M} and "
+                f"starts from {path.name} with N = {model.N}, M = {model.M}: take the same N and no smaller M, or start from "
+                "scratch."
             )
+        if train.M > model.M:
+            grown = grow(model, train.M, self.profile.seed)
+            return dataclasses.replace(checkpoint, model=grown, stored={}), f"{path.stem}, grown to M = {train.M}"
         return checkpoint, path.stem
 
     def _steps(self, lam: float) -> int:

@@ -29,6 +29,8 @@ from satstudy.paths import atomic
 from satstudy.probability import hyper_tables
 
 TABLES = "tables."
+#: The context model, and how many of its 5×5 taps come before the position that is coded.
+CONTEXT, TAPS = "context_prediction.weight", 12
 #: Kinds of images that weights are trained on.
 OVERHEAD, NATURAL = "overhead", "natural"
 
@@ -93,7 +95,8 @@ def save(
     Parameters
     ----------
     metadata : text by text; `N`, `M` and `lam` are required
-    half : store float16, half the size; what that costs is in the model card
+    half : store float16, half the size, and of the context model only the taps that its mask lets through; what
+        rounding costs is in the model card
     """
     missing = {"N", "M", "lam"} - set(metadata)
     if missing:
@@ -102,6 +105,8 @@ def save(
         name: tensor.detach().cpu().to(torch.float16 if half else torch.float32).contiguous()
         for name, tensor in model.weights().items()
     }
+    if half:
+        tensors[CONTEXT] = tensors[CONTEXT].flatten(2)[:, :, :TAPS].contiguous()
     tensors |= {TABLES + name: tensor.cpu().contiguous() for name, tensor in (tables or {}).items()}
     with atomic(path) as temporary:
         save_file(tensors, temporary, metadata=metadata)
@@ -141,6 +146,8 @@ def load(path: Path | str) -> Checkpoint:
         float(metadata["lam"])
     except ValueError:
         raise InputError(f"{path} has lam = {metadata['lam']!r}, which is no number: correct its metadata.") from None
+    if (taps := tensors.get(CONTEXT)) is not None and taps.dim() == 3 and taps.shape[2] == TAPS:
+        tensors[CONTEXT] = torch.nn.functional.pad(taps, (0, 25 - TAPS)).unflatten(2, (5, 5))
     tables = {name.removeprefix(TABLES): tensors.pop(name) for name in list(tensors) if name.startswith(TABLES)}
     model = from_weights(tensors)
     return Checkpoint(model, {**metadata, "N": str(model.N), "M": str(model.M)}, tables, path)

@@ -172,14 +172,21 @@ def test_a_lam_that_is_no_trade_off_is_refused(here, lam):
         ({"train": {"init": "data/none.safetensors"}}, r"starts from .*data/none.safetensors, which is not there"),
         (
             {"train": {"N": 16}},
-            "asks for N = 16, M = 0 and starts from overhead-lam0.01.safetensors with N = 8, M = 12",
+            "asks for N = 16, M = 12 and starts from overhead-lam0.01.safetensors with N = 8, M = 12",
         ),
+        ({"train": {"M": 11}}, "asks for N = 8, M = 11 .* take the same N and no smaller M"),
         ({"train": {"validation": 6}}, "6 of 6 images are held back"),
     ],
 )
 def test_what_cannot_start_is_said_in_one_sentence(here, changes, text):
     with pytest.raises(InputError, match=text):
         opened(**changes).weights(0.01)
+
+
+def test_a_larger_m_grows_the_weights_it_starts_from(here):
+    found = opened(train={"M": 15}).weights(0.01)
+    assert (found.model.N, found.model.M) == (8, 15)
+    assert found.metadata["start"] == "overhead-lam0.01, grown to M = 15"
 
 
 def test_nothing_shipped_names_the_remedy(here):
