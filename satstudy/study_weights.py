@@ -111,8 +111,8 @@ class StudyWeights(StudyImages):
         if train.N not in (0, model.N) or 0 < train.M < model.M:
             raise InputError(
                 f"The profile {self.profile.name} asks for N = {train.N or model.N}, M = {train.M or model.M} and "
-                f"starts from {path.name} with N = {model.N}, M = {model.M}: take the same N and no smaller M, or start from "
-                "scratch."
+                f"starts from {path.name} with N = {model.N}, M = {model.M}: take the same N and no smaller M, "
+                "or start from scratch."
             )
         if train.M > model.M:
             grown = grow(model, train.M, self.profile.seed)
