@@ -24,7 +24,8 @@ from satstudy.data.crops import CropSource
 from satstudy.data.images import Pixels, find_images
 from satstudy.machine import settle_for_training
 from satstudy.model import Model, build
-from satstudy.training import Trainer, TrainingConfig
+from satstudy.training import Trainer
+from satstudy.training_config import TrainingConfig
 
 LAM = 0.013
 CONFIG = TrainingConfig(lam=LAM, steps=1000, batch=8, crop=128, validate_every=10**9, save_every=10**9)

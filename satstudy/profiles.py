@@ -61,7 +61,7 @@ class Splits:
 
 @dataclass(frozen=True)
 class Train:
-    """The codec's training; see `satstudy.training.TrainingConfig`."""
+    """The codec's training; see `satstudy.training_config.TrainingConfig`."""
 
     lams: tuple[float, ...]
     #: Channels; 0 takes those of the weights it starts from, and 64 and 96 from scratch. An M above that of the

@@ -16,7 +16,8 @@ from satstudy.digests import content, digest
 from satstudy.errors import InputError
 from satstudy.growth import grow
 from satstudy.study_images import StudyImages
-from satstudy.training import Trainer, TrainingConfig
+from satstudy.training import Trainer
+from satstudy.training_config import TrainingConfig
 from satstudy.zoo import NATURAL, OVERHEAD, Checkpoint, nearest
 
 

@@ -8,18 +8,15 @@ holds; an interrupted run therefore ends with the weights that an uninterrupted 
 from __future__ import annotations
 
 import contextlib
-import csv
 import dataclasses
 import json
 import math
-import os
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,102 +25,16 @@ from pytorch_optimizer import SOAP
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from satstudy import zoo
+from satstudy import training_log, zoo
 from satstudy.data.crops import CropSource
-from satstudy.data.images import Pixels, read_image
+from satstudy.data.images import Pixels
 from satstudy.errors import InputError, SatstudyError
+from satstudy.held_back import centres, estimate
 from satstudy.machine import fast_bf16, settle_for_training
 from satstudy.model import HYPER_STRIDE, LATENT_STRIDE, Model, build
-from satstudy.paths import atomic, commit
-
-CSV_FIELDS = ("step", "split", "loss", "bpp", "psnr", "lr", "seconds")
-
-
-@dataclass(frozen=True)
-class TrainingConfig:
-    """What defines a run; two runs with equal configurations and images give equal weights.
-
-    Attributes
-    ----------
-    lam : CompressAI's λ in `lam * 255² * MSE + bpp`
-    steps : optimizer steps in all
-    batch : crops a step, over all processes
-    crop : side of a crop in pixels, a multiple of 64
-    lr : peak learning rate; `warmup` steps up to it, then a cosine to 1 % of it
-    optimizer : "soap" (Vyas et al., *SOAP*, ICLR 2025) or "adam"
-    precision : "bf16" or "fp32" for the convolutions; "auto" is bf16 where the processor has it
-    """
-
-    lam: float
-    steps: int
-    batch: int = 8
-    crop: int = 128
-    lr: float = 2e-3
-    warmup: int = 100
-    optimizer: Literal["soap", "adam"] = "soap"
-    precondition_frequency: int = 10
-    max_precondition_dim: int = 256
-    precision: Literal["auto", "bf16", "fp32"] = "auto"
-    ema: float = 0.999
-    clip: float = 1.0
-    aux_lr: float = 1e-3
-    seed: int = 0
-    validate_every: int = 500
-    save_every: int = 500
-    log_every: int = 20
-
-    def __post_init__(self) -> None:
-        if not 0 < self.lam < 10:
-            raise InputError(f"lam = {self.lam} is no trade-off of this loss: take it between 0 and 10 (paper: ~0.01).")
-        if self.steps < 1 or self.batch < 1:
-            raise InputError("steps and batch must be 1 or more.")
-        if min(self.log_every, self.save_every, self.validate_every) < 1:
-            raise InputError("log_every, save_every and validate_every count steps: each must be 1 or more.")
-        if self.crop < 64 or self.crop % 64:
-            raise InputError(f"crop = {self.crop} must be a multiple of 64, the stride of the hyper-latents.")
-
-
-@dataclass(frozen=True)
-class Process:
-    """This process among those that share the run; alone unless started by `torchrun`."""
-
-    rank: int
-    world: int
-    device: torch.device
-
-    @staticmethod
-    def current(device: str = "auto") -> Process:
-        world, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
-        cuda = torch.cuda.is_available() and device != "cpu"
-        if world > 1 and not dist.is_initialized():
-            dist.init_process_group("nccl" if cuda else "gloo")
-        if not cuda:
-            return Process(rank, world, torch.device("cpu"))
-        where = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
-        torch.cuda.set_device(where)
-        return Process(rank, world, where)
-
-    @property
-    def first(self) -> bool:
-        return self.rank == 0
-
-    def average(self, tensors: Sequence[Tensor]) -> None:
-        """Replace each tensor by its mean over the processes, in one message."""
-        if self.world == 1:
-            return
-        flat = torch.cat([t.reshape(-1) for t in tensors])
-        dist.all_reduce(flat)
-        flat /= self.world
-        for tensor, piece in zip(tensors, flat.split([t.numel() for t in tensors]), strict=True):
-            tensor.copy_(piece.view_as(tensor))
-
-    def agree(self, flag: bool) -> bool:
-        """Whether any process raises the flag; all get the same answer."""
-        if self.world == 1:
-            return flag
-        votes = torch.tensor(float(flag), device=self.device)
-        dist.all_reduce(votes)
-        return bool(votes > 0)
+from satstudy.paths import commit
+from satstudy.processes import Process
+from satstudy.training_config import TrainingConfig, learning_rate
 
 
 def _noise(shape: tuple[int, ...], seed: int, step: int, kind: int, process: Process) -> Tensor:
@@ -133,14 +44,6 @@ def _noise(shape: tuple[int, ...], seed: int, step: int, kind: int, process: Pro
     everything = generator.random((share * process.world, *shape[1:]), dtype=np.float32)
     mine = everything[process.rank * share : (process.rank + 1) * share]
     return torch.from_numpy(mine - np.float32(0.5)).to(process.device)
-
-
-def learning_rate(config: TrainingConfig, step: int) -> float:
-    """Linear warm-up, then a cosine from `lr` to 1 % of it at the last step."""
-    if step < config.warmup:
-        return config.lr * (step + 1) / config.warmup
-    progress = (step - config.warmup) / max(1, config.steps - config.warmup)
-    return config.lr * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, progress))))
 
 
 @contextlib.contextmanager
@@ -205,7 +108,7 @@ class Trainer:
         self.model: Model = model.to(self.process.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = {name: p.detach().clone() for name, p in self.model.named_parameters()}
         self.source = CropSource(images, config.crop, config.seed)
-        self.validation = self._centres(validation) if validation else None
+        self.validation = centres(validation, 2 * config.crop) if validation else None
         self.step, self.seconds = 0, 0.0
         main = self.model.main_parameters()
         if config.optimizer == "soap":
@@ -323,58 +226,17 @@ class Trainer:
         model.entropy_bottleneck._update_quantiles()
         return model.eval()
 
-    def _centres(self, images: Sequence[Path | Pixels]) -> Tensor:
-        side = 2 * self.config.crop
-        pieces = []
-        for entry in images:
-            image = entry if isinstance(entry, np.ndarray) else read_image(entry)
-            height, width = image.shape[:2]
-            image = np.pad(image, [(0, max(0, side - height)), (0, max(0, side - width)), (0, 0)], mode="symmetric")
-            top, left = (image.shape[0] - side) // 2, (image.shape[1] - side) // 2
-            pieces.append(image[top : top + side, left : left + side])
-        return torch.from_numpy(np.stack(pieces)).permute(0, 3, 1, 2)
-
     def validate(self) -> tuple[float, float, float]:
         """(loss, bpp, PSNR in dB) of the averaged weights on the held-back images: an estimate, not a rate."""
         assert self.validation is not None
         model = self.averaged().to(self.process.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        bits, psnr, mse = [], [], []
-        for x in self.validation.split(8):
-            x = x.to(self.process.device).float() / 255
-            b, x_hat = model.estimate(x)
-            error = ((x_hat - x) ** 2).flatten(1).mean(1).clamp_min(1e-10)
-            bits.append(b / (x.shape[2] * x.shape[3]))
-            mse.append(error)
-            psnr.append(-10 * torch.log10(error))
-        bpp, distortion = torch.cat(bits).mean().item(), torch.cat(mse).mean().item()
-        return self.config.lam * 255**2 * distortion + bpp, bpp, torch.cat(psnr).mean().item()
+        return estimate(model, self.validation, self.config.lam)
 
     # --- The run ----------------------------------------------------------------------------------------
 
-    def _log(self, rows: list[dict[str, Any]]) -> None:
-        if not self.process.first or not rows:
-            return
-        path = self.folder / "metrics.csv"
-        fresh = not path.exists()
-        with path.open("a", newline="") as file:
-            writer = csv.DictWriter(file, CSV_FIELDS)
-            if fresh:
-                writer.writeheader()
-            writer.writerows(rows)
-
-    def _forget_later_rows(self) -> None:
-        """Drop what an interrupted run logged after its last saved state."""
-        path = self.folder / "metrics.csv"
-        if not self.process.first or not path.exists():
-            return
-        with path.open(newline="") as file:
-            # A row cut short by a kill belongs to a step after the saved state, whatever its digits say.
-            whole = (row for row in csv.DictReader(file) if None not in row.values() and row["step"].isdigit())
-            rows = [row for row in whole if int(row["step"]) <= self.step]
-        with atomic(path) as temporary, temporary.open("w", newline="") as file:
-            writer = csv.DictWriter(file, CSV_FIELDS)
-            writer.writeheader()
-            writer.writerows(rows)
+    def _log(self, path: Path, rows: list[dict[str, Any]]) -> None:
+        if self.process.first:
+            training_log.append(path, rows)
 
     def steps(self) -> Iterator[tuple[float, float, float]]:
         """Train step by step; yields (loss, bpp, PSNR in dB) of each batch."""
@@ -403,7 +265,9 @@ class Trainer:
         settle_for_training()
         self.folder.mkdir(parents=True, exist_ok=True)
         self.resume()
-        self._forget_later_rows()
+        log = self.folder / "metrics.csv"
+        if self.process.first:
+            training_log.forget_after(log, self.step)
         rows: list[dict[str, Any]] = []
         window: list[tuple[float, float, float]] = []
         bar = tqdm(
@@ -429,13 +293,13 @@ class Trainer:
                     if on_validation:
                         on_validation(self.step, loss)
                 if self.step % config.save_every == 0 or done or self.step == until:
-                    self._log(rows)
+                    self._log(log, rows)
                     rows.clear()
                     self._save()
                 bar.update()
                 # Processes hear of an interrupt at different steps and must leave at the same one.
                 if self.process.agree(bool(interrupted)):
-                    self._log(rows)
+                    self._log(log, rows)
                     self._save()
                     bar.close()
                     raise KeyboardInterrupt(f"stopped at step {self.step}; the same call goes on from there")

@@ -7,14 +7,16 @@ import os
 import signal
 import socket
 
-import numpy as np
 import pytest
 import torch
 import torch.multiprocessing
 
 from satstudy import zoo
 from satstudy.errors import InputError, SatstudyError
-from satstudy.training import CSV_FIELDS, Process, Trainer, TrainingConfig, _between_steps, _noise, learning_rate
+from satstudy.processes import Process
+from satstudy.training import Trainer, _between_steps, _noise
+from satstudy.training_config import TrainingConfig
+from satstudy.training_log import CSV_FIELDS
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 TINY = TrainingConfig(
@@ -164,40 +166,12 @@ def test_the_average_follows_the_weights(images, tmp_path):
     assert torch.equal(averaged.g_a[0].weight, run.average[name])
 
 
-def test_the_learning_rate_rises_then_falls_to_a_hundredth():
-    config = dataclasses.replace(TINY, steps=1000, warmup=100, lr=2.0)
-    rates = [learning_rate(config, step) for step in range(1001)]
-    assert rates[0] == pytest.approx(0.02)
-    assert rates[99] == rates[100] == 2.0
-    assert rates[550] == pytest.approx(2.0 * (0.01 + 0.99 / 2))
-    assert rates[1000] == pytest.approx(0.02)
-    assert np.all(np.diff(rates[:100]) > 0)
-    assert np.all(np.diff(rates[100:]) < 0)
-    assert learning_rate(dataclasses.replace(config, warmup=0), 0) == 2.0
-    assert learning_rate(dataclasses.replace(config, warmup=5000), 999) < 2.0
-
-
 def test_a_loss_that_is_not_finite_stops_the_run(images, tmp_path):
     run = trainer(TINY, images, tmp_path)
     with torch.no_grad():
         run.model.g_s[6].bias.fill_(float("nan"))
     with pytest.raises(SatstudyError, match="step 0"):
         run.run()
-
-
-@pytest.mark.parametrize(
-    "change", [{"lam": 0.0}, {"lam": 11.0}, {"steps": 0}, {"batch": 0}, {"crop": 32}, {"crop": 100}]
-)
-def test_impossible_configurations_are_refused(change):
-    with pytest.raises(InputError):
-        dataclasses.replace(TINY, **change)
-
-
-@pytest.mark.parametrize("name", ["log_every", "save_every", "validate_every"])
-def test_intervals_of_no_step_are_refused(name):
-    for steps in (0, -1):
-        with pytest.raises(InputError, match=r"log_every, save_every and validate_every .* must be 1 or more"):
-            dataclasses.replace(TINY, **{name: steps})
 
 
 def test_noise_is_shared_out_and_differs_by_step_and_kind():
