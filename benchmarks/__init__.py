@@ -1,1 +1,3 @@
-"""Speed, memory and robustness of the codec, as ratios taken in one run on one machine."""
+"""Speed, memory, exactness and hostile files: `python -m benchmarks`."""
+
+import satstudy  # noqa: F401  before PyTorch, since it says how idle threads wait
