@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from typing import Any
 
@@ -97,7 +98,24 @@ def parser() -> argparse.ArgumentParser:
     fetched.add_argument("--category", action="append")
     fetched.add_argument("--objects", type=int, default=20, help="of each category")
     fetched.add_argument("--seed", type=int, default=0)
+    packed = command(data, "pack", "a folder of images as one ZIP below a size, for a machine without network")
+    packed.add_argument("folder", help="of class folders, or of images")
+    packed.add_argument("pack", help="the .zip file")
+    packed.add_argument("--limit", type=float, default=45, help="of the pack, in MiB (45)")
+    packed.add_argument(
+        "--numbers", type=_numbers, metavar="FIRST-LAST", help="only files whose name ends in one of these"
+    )
+    unpacked = command(data, "unpack", "the images of a pack into a folder")
+    unpacked.add_argument("pack", help="a .zip file of `satstudy data pack`")
+    unpacked.add_argument("folder")
     return top
+
+
+def _numbers(text: str) -> range:
+    match = re.fullmatch(r"([0-9]{1,9})-([0-9]{1,9})", text)
+    if match is None or int(match[1]) > int(match[2]):
+        raise argparse.ArgumentTypeError(f"{text!r} is no range such as 0-39")
+    return range(int(match[1]), int(match[2]) + 1)
 
 
 def watched(arguments: argparse.Namespace) -> bool:

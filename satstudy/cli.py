@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 
 from satstudy.arguments import parser
 from satstudy.commands_files import compress, decompress, info
-from satstudy.commands_study import check, fetch, rd, synth, train, weights
+from satstudy.commands_study import check, fetch, pack, rd, synth, train, unpack, weights
 from satstudy.errors import InputError, SatstudyError
 
 #: By what stands on the command line.
@@ -28,6 +28,8 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "synth": synth,
     "check": check,
     "fmow": fetch,
+    "pack": pack,
+    "unpack": unpack,
 }
 
 

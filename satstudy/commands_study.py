@@ -117,3 +117,30 @@ def fetch(arguments: argparse.Namespace) -> int:
     report = download.fetch(chosen, arguments.root, progress=watched(arguments))
     print(f"{arguments.root}: {report.fetched} files fetched ({report.bytes} bytes), {report.present} were there")
     return 0
+
+
+def pack(arguments: argparse.Namespace) -> int:
+    """A folder of images as one file, and what that cost them."""
+    from satstudy import coding
+
+    target = Path(arguments.pack)
+    if target.suffix.lower() != ".zip":
+        raise InputError(f"{target} is to become a pack: name it .zip.")
+    coding.check_target(target, Path(arguments.folder))
+
+    from satstudy.data import packing
+
+    made = packing.pack(arguments.folder, target, arguments.limit, arguments.numbers, progress=watched(arguments))
+    how = "the files unchanged" if made.quality is None else f"JPEG quality {made.quality}"
+    loss = "lossless" if made.psnr is None else f"{made.psnr:.2f} dB"
+    print(f"{target}: {made.images} images, {target.stat().st_size / packing.MIB:.2f} MiB, {how}, {loss}")
+    return 0
+
+
+def unpack(arguments: argparse.Namespace) -> int:
+    """The images of a pack."""
+    from satstudy.data import unpacking
+
+    count = unpacking.unpack(arguments.pack, arguments.folder, progress=watched(arguments))
+    print(f"{arguments.folder}: {count} images unpacked")
+    return 0

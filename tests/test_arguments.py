@@ -20,6 +20,8 @@ LINES = {
     "synth": "data synth s",
     "check": "data check s",
     "fmow": "data fmow s --split val",
+    "pack": "data pack s p.zip",
+    "unpack": "data unpack p.zip s",
 }
 
 

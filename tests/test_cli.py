@@ -102,6 +102,16 @@ def run(work, capsys):
         ("data synth s --size 5", "too small"),
         ("data fmow f --split val --manifest nope", "no nope"),
         ("data fmow f --split test", "invalid choice"),
+        ("data pack nope p.zip", "no folder nope"),
+        ("data pack images p.tar", "name it .zip"),
+        ("data pack images nope/p.zip", "There is no folder"),
+        ("data pack images p.zip --limit 0", "above 0"),
+        ("data pack images p.zip --limit 0.001", "raise the limit"),
+        ("data pack images p.zip --numbers 9", "'9' is no range such as 0-39"),
+        ("data pack images p.zip --numbers 9-8", "is no range"),
+        ("data pack images p.zip --numbers 0-9", "no number at the end"),
+        ("data unpack nope.zip x", "no file nope.zip"),
+        ("data unpack a.png x", "a.png is no pack"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_sentence(run, work, shelf, line, words):

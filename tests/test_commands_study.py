@@ -1,6 +1,8 @@
 """`rd`, `weights`, `train` and `data`, called in process: what they write and say."""
 
 import json
+import re
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -96,3 +98,23 @@ def test_synthetic_scenes_are_drawn_and_checked(run, work, monkeypatch):
     assert status == 2
     assert "1 images, 1 unusable" in out
     assert err.count("c.png is no image") == 1
+
+
+def test_images_are_packed_and_unpacked(run, work):
+    for i in range(4):
+        Image.open("a.png").save(f"images/sub/c{i}.png")
+    (work / "images/sub/c.png").unlink()
+    (work / "images/b.png").unlink()
+    size = sum(path.stat().st_size for path in work.glob("images/sub/c[12].png"))
+    status, out, _ = run("data pack images p.zip --numbers 1-2")
+    assert status == 0
+    assert re.fullmatch(r"p\.zip: 2 images, 0\.0\d MiB, the files unchanged, lossless\n", out)
+    status, out, _ = run(f"data pack images p.zip --limit {size / 2 / 2**20} --numbers 1-2")
+    assert status == 0
+    said = re.fullmatch(r"p\.zip: 2 images, 0\.0\d MiB, JPEG quality (\d+), (\d+\.\d\d) dB\n", out)
+    status, out, _ = run("data unpack p.zip there")
+    assert (status, out) == (0, "there: 2 images unpacked\n")
+    note = json.loads((work / "there/pack.json").read_text())
+    assert (note["quality"], f"{note['psnr']:.2f}") == (int(said[1]), said[2])
+    names = ["pack.json", "sub/c1.jpg", "sub/c2.jpg"]
+    assert sorted(p.relative_to("there").as_posix() for p in Path("there").rglob("*.*")) == names

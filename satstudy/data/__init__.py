@@ -1,4 +1,4 @@
-"""Data sets: reading images, scanning folders and fMoW trees, drawing splits, fetching fMoW."""
+"""Data sets: reading images, scanning folders and fMoW trees, drawing splits, fetching fMoW, packing."""
 
 from satstudy.data.images import find_images, image_size, read_image, write_image
 from satstudy.data.records import Box, ImageRecord, ScanResult

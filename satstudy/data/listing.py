@@ -115,9 +115,14 @@ def keep_large(paths: Iterable[str], root: Path | str, min_size: int = 1024) -> 
     return kept
 
 
+def is_plain(name: str) -> bool:
+    """Whether a name stays in its folder on every system, and is written in the usual way."""
+    pure = PurePosixPath(name)
+    inside = bool(pure.name) and not pure.is_absolute() and ".." not in pure.parts and str(pure) == name
+    return inside and name.isprintable() and not re.search(r"[\\:]", name)
+
+
 def check_path(name: str) -> None:
     """Refuse a name that is absolute, climbs out of its folder, or is written in an unusual way."""
-    pure = PurePosixPath(name)
-    inside = pure.name and not pure.is_absolute() and ".." not in pure.parts and str(pure) == name
-    if not inside or re.search(r"[\\:\x00-\x1f]", name):
+    if not is_plain(name):
         raise InputError(f"{name!r} is no plain path below the data set's folder: the list is damaged, fetch it again.")

@@ -33,6 +33,7 @@ __all__ = [
     "SPLITS",
     "Sizes",
     "by_number",
+    "file_number",
     "leakage",
     "make",
     "read_manifest",
@@ -144,13 +145,19 @@ def make(
     return build(((r, name) for name, records in drawn.items() for r in records), root)
 
 
+def file_number(path: Path) -> int | None:
+    """The number at the end of a file's name, 7 for UC Merced's `river07.webp`; None where there is none."""
+    match = re.search(r"(\d+)$", path.stem)
+    return int(match[1]) if match else None
+
+
 def by_number(
     records: Sequence[ImageRecord],
     root: Path | str,
     train: range = range(0, 40),
     val_class: range = range(88, 100),
 ) -> pd.DataFrame:
-    """Split by the number at the end of each file's name: UC Merced's `river07.webp` has 7.
+    """Split by the number at the end of each file's name, see `file_number`.
 
     Images whose number is in `train` are train-compress; of the others those in `val_class` are val-class and the
     rest train-class, so that val-compress is all of the others. Neighbours in number can show neighbouring ground;
@@ -165,10 +172,9 @@ def by_number(
         raise InputError(f"train = {train} and val_class = {val_class} overlap: an image cannot be in both.")
     rows = []
     for record in records:
-        match = re.search(r"(\d+)$", record.path.stem)
-        if match is None:
+        number = file_number(record.path)
+        if number is None:
             raise InputError(f"{record.path} has no number at the end of its name: use make() instead.")
-        number = int(match[1])
         name = "train-compress" if number in train else "val-class" if number in val_class else "train-class"
         rows.append((record, name))
     categories = {record.category for record in records}

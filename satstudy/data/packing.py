@@ -1,0 +1,162 @@
+"""A data set as one file below a size, for a machine without network: a ZIP that `unpacking` reads.
+
+Where the files fit as they are, they go in unchanged. Else all are coded as JPEG (4:4:4, progressive) at one quality,
+the highest at which all of them fit, so that no image is worse off than another.
+"""
+
+from __future__ import annotations
+
+import bisect
+import json
+import math
+import os
+import stat
+import zipfile
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from satstudy.codecs.jpeg import JPEG
+from satstudy.data.images import find_images, read_image
+from satstudy.data.listing import is_plain
+from satstudy.data.splits import file_number
+from satstudy.data.unpacking import MAX_IMAGE_BYTES, NOTE
+from satstudy.errors import InputError
+from satstudy.metrics import psnr
+from satstudy.paths import atomic
+
+MIB = 2**20
+#: Of JPEG; with less, what is learned from the images would be learned from JPEG's blocks too.
+QUALITIES = range(80, 101)
+#: Images on which a quality is tried before all of them are coded.
+SAMPLE = 64
+
+
+@dataclass(frozen=True)
+class Pack:
+    """What a pack says about itself."""
+
+    source: str  #: name of the folder
+    images: int
+    quality: int | None  #: of the JPEGs; None where the files are unchanged
+    psnr: float | None  #: mean in dB over the images that coding changed; None where it changed none
+    limit_mib: float
+
+
+def pack(
+    folder: Path | str, target: Path | str, limit: float = 45, numbers: range | None = None, progress: bool = True
+) -> Pack:
+    """Write the images below a folder as a ZIP of at most `limit` MiB; the same images give the same bytes.
+
+    Parameters
+    ----------
+    numbers : take only files whose name ends in one of these numbers, as `splits.by_number` reads them
+
+    Raises
+    ------
+    InputError
+        No image, one that cannot be read or packed, or too many for the limit.
+    """
+    folder, target = Path(folder), Path(target)
+    if not 0 < limit < math.inf:
+        raise InputError(f"limit = {limit} MiB is no size: take a number above 0.")
+    files = _chosen(folder, numbers)
+    about = Pack(Path(os.path.abspath(folder)).name, len(files), None, None, float(limit))
+    with atomic(target) as temporary:
+        unchanged = sum(file.stat().st_size for file in files) <= limit * MIB
+        if unchanged and (made := _write(temporary, about, folder, files, progress)):
+            return made
+        # Begun with the quality that should just not fit: as a rule that one and the next are coded, and no other.
+        fitting = bisect.bisect_right(QUALITIES, limit * MIB, key=lambda q: _estimate(files, q, progress))
+        quality, too_large = min(QUALITIES[0] + fitting, QUALITIES[-1]), QUALITIES[-1] + 1
+        while quality in QUALITIES:
+            made = _write(temporary, replace(about, quality=quality), folder, files, progress)
+            if not made:
+                quality, too_large = quality - 1, quality
+            elif quality + 1 < too_large:
+                quality += 1
+            else:
+                return made
+        needed = _estimate(files, QUALITIES[0], progress) / MIB
+        raise InputError(
+            f"{folder} does not fit into {limit:g} MiB, its {len(files)} images need about {needed:.3g} MiB even at "
+            f"JPEG quality {QUALITIES[0]}: pack fewer of them, or raise the limit."
+        )
+
+
+def _chosen(folder: Path, numbers: range | None) -> list[Path]:
+    if not folder.is_dir():
+        raise InputError(f"There is no folder {folder}: name the one that holds the images.")
+    files = find_images([folder])
+    if numbers is None:
+        return files
+    without = [file for file in files if file_number(file) is None]
+    if without:
+        raise InputError(f"{without[0]} has no number at the end of its name: rename it, or leave --numbers out.")
+    chosen = [file for file in files if file_number(file) in numbers]
+    if not chosen:
+        raise InputError(f"{folder} has no image numbered {numbers.start} to {numbers.stop - 1}: choose other numbers.")
+    return chosen
+
+
+def _estimate(files: list[Path], quality: int, progress: bool) -> float:
+    """Bytes of all files at a quality, from a sample and the sizes that the files have now."""
+    order = np.random.default_rng(0).permutation(len(files))
+    sample = [files[i] for i in order[:SAMPLE]]
+    bar = tqdm(sample, desc=f"trying quality {quality}", unit="image", disable=not progress, leave=False)
+    coded = sum(len(_recode(file, quality)[0]) for file in bar)
+    return coded * sum(file.stat().st_size for file in files) / sum(file.stat().st_size for file in sample)
+
+
+def _recode(file: Path, quality: int, compare: bool = False) -> tuple[bytes, float]:
+    """A JPEG of the image, and its PSNR in dB if asked for."""
+    image = read_image(file)
+    # Progressive JPEG decodes to the same pixels and is 4 % smaller on UC Merced at these qualities.
+    codec = JPEG(quality, "4:4:4", progressive=True)
+    try:
+        data = codec.encode(image)
+    except InputError as error:
+        raise InputError(f"{file}: {error}") from None
+    return data, psnr(image, codec.decode(data)) if compare else math.nan
+
+
+def _write(path: Path, about: Pack, folder: Path, files: list[Path], progress: bool) -> Pack | None:
+    """The ZIP of these files at the quality that `about` names, or None where it gets too large."""
+    names: dict[str, Path] = {}
+    for file in files:
+        inside = file.relative_to(folder)
+        name = (inside if about.quality is None else inside.with_suffix(".jpg")).as_posix()
+        if not is_plain(name):
+            raise InputError(f"{file} has a sign in its name that not every system takes: rename it.")
+        if name in names:
+            raise InputError(f"{file} and {names[name]} would both be {name} in the pack: rename one of them.")
+        names[name] = file
+    total = 0
+    ratios: list[float] = []
+    text = "packing unchanged" if about.quality is None else f"packing at quality {about.quality}"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in tqdm(sorted(names), desc=text, unit="image", disable=not progress):
+            if about.quality is None:
+                read_image(names[name])  # better told here than where the pack is opened
+                data = names[name].read_bytes()
+            else:
+                data, ratio = _recode(names[name], about.quality, compare=True)
+                ratios += [ratio] if math.isfinite(ratio) else []
+            total += len(data)
+            if total > about.limit_mib * MIB:
+                return None
+            if len(data) > MAX_IMAGE_BYTES:
+                raise InputError(f"{names[name]} would have {len(data)} bytes in the pack: cut it into scenes.")
+            archive.writestr(_entry(name), data)
+        made = replace(about, psnr=round(float(np.mean(ratios)), 4) if ratios else None)
+        archive.writestr(_entry(NOTE), json.dumps(asdict(made), indent=1) + "\n")
+    return made if path.stat().st_size <= about.limit_mib * MIB else None
+
+
+def _entry(name: str) -> zipfile.ZipInfo:
+    """The same on every machine and on every day."""
+    entry = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
+    entry.create_system, entry.external_attr = 3, (stat.S_IFREG | 0o644) << 16
+    return entry
