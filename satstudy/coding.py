@@ -79,6 +79,8 @@ def check_target(target: Path, source: Path | None = None) -> None:
     """
     if source and target.is_dir():
         raise InputError(f"{target} is a folder: name a file in it.")
+    if target.exists() and not (target.is_file() or target.is_dir()):
+        raise InputError(f"{target} is no regular file: name another output.")
     if source and target.exists() and target.samefile(source):
         raise InputError(f"{target} is the input itself: name another output.")
     folder = target.absolute().parent

@@ -39,9 +39,13 @@ TILINGS = ("independent", "blend", "blend-ramp", "seamless")
 MASKED = 0x80
 #: Larger than any image of fMoW (16288×16291); a caller may allow more.
 MAX_PIXELS = 20_000 * 20_000
-MAX_SIDE = 1 << 24
-#: Pixels along one side of a tile, and of a group of tiles.
+MAX_SIDE = 1 << 17
+#: Pixels along one side of an entropy tile of `seamless`, and of a group of tiles.
 MAX_TILE = 4096
+#: Pixels along one side of a patch, which goes through the synthesis in one piece.
+MAX_PATCH = 1024
+#: Pixels a group has at least on average, where there are more than a few.
+MIN_GROUP, FEW_GROUPS = 1 << 15, 64
 MAX_NOTES = 1 << 16
 _REMEDY = "fetch or compress it again"
 
@@ -74,19 +78,20 @@ class Header:
     def in_range(self) -> bool:
         """Whether a reader accepts these numbers.
 
-        An overlap of more than half a tile would let a small file ask for any amount of work, and a larger
-        group for any amount of memory.
+        An overlap of more than half a tile, or many small groups, would let a small file ask for any amount of
+        work, and a larger group or patch for any amount of memory.
         """
         blends = self.tiling.startswith("blend")
         return (
             1 <= self.height <= MAX_SIDE
             and 1 <= self.width <= MAX_SIDE
-            and 16 <= self.tile <= MAX_TILE
+            and 16 <= self.tile <= (MAX_TILE if self.tiling == "seamless" else MAX_PATCH)
             and self.tile % 16 == 0
             and 0 <= self.overlap <= (self.tile // 2 if blends else 0)
             and (self.tile >= 64 or self.tiling != "seamless")
             and 1 <= self.group <= 64
             and self.group * self.tile <= MAX_TILE
+            and math.prod(self.shape()) <= max(FEW_GROUPS, max(self.height, 256) * max(self.width, 256) // MIN_GROUP)
             and (self.fill is None or 0 <= self.fill <= 255)
         )
 
@@ -190,6 +195,25 @@ def _tiles(length: int, tile: int, overlap: int) -> int:
     return 1 if length <= tile else 1 + -(-(length - tile) // (tile - overlap))
 
 
+def packed_notes(notes: dict[str, Any]) -> bytes:
+    """Notes as they stand in a file.
+
+    Raises
+    ------
+    InputError
+        Above 64 KiB, or not plain JSON.
+    """
+    if not notes:
+        return b""
+    try:
+        plain = json.dumps(notes, separators=(",", ":"), sort_keys=True).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InputError(f"The notes of this image are not plain JSON ({error}): give text and numbers.") from None
+    if len(plain) > MAX_NOTES:
+        raise InputError(f"The notes of this image take {len(plain)} bytes, more than {MAX_NOTES}: shorten them.")
+    return zlib.compress(plain, 9)
+
+
 def write(header: Header, streams: Sequence[bytes]) -> bytes:
     """The bytes of a file.
 
@@ -203,15 +227,7 @@ def write(header: Header, streams: Sequence[bytes]) -> bytes:
             f"An image of {header.height}×{header.width} pixels in tiles of {header.tile} with an overlap of "
             f"{header.overlap} does not fit this format: sides go up to {MAX_SIDE}, overlaps to half a tile."
         )
-    notes = b""
-    if header.notes:
-        try:
-            plain = json.dumps(header.notes, separators=(",", ":"), sort_keys=True).encode()
-        except (TypeError, ValueError, RecursionError) as error:
-            raise InputError(f"The notes of this image are not plain JSON ({error}): give text and numbers.") from None
-        notes = zlib.compress(plain, 9)
-        if len(plain) > MAX_NOTES:
-            raise InputError(f"The notes of this image take {len(plain)} bytes, more than {MAX_NOTES}: shorten them.")
+    notes = packed_notes(header.notes)
     if len(streams) != math.prod(header.shape()):
         raise ValueError(f"{len(streams)} streams for {header.shape()} groups")
     tiling = TILINGS.index(header.tiling) | (0 if header.fill is None else MASKED)
@@ -260,6 +276,11 @@ def read(data: bytes | memoryview, max_pixels: int = MAX_PIXELS) -> Container:
     header = Header(height, width, known, tile, overlap, group, fingerprint, fill=fill)
     if not (known and header.in_range() and length <= MAX_NOTES):
         raise DamagedFile(f"A number in the header of this file is out of range: {_REMEDY}.")
+    if height * width > max_pixels:
+        raise InputError(
+            f"This file holds {height}×{width} pixels, more than the limit of {max_pixels}: raise the limit "
+            "if you trust it, or decode a window."
+        )
     packed = cursor.take(length)
     count = math.prod(header.shape())
     # An index entry takes five bytes at least: a file too short for its index asks for nothing.
@@ -274,11 +295,6 @@ def read(data: bytes | memoryview, max_pixels: int = MAX_PIXELS) -> Container:
         raise DamagedFile(f"The header of this file is damaged: {_REMEDY}.")
     if cursor.at + sum(lengths) != len(data):
         raise DamagedFile(f"This file has {len(data)} bytes and should have {cursor.at + sum(lengths)}: {_REMEDY}.")
-    if height * width > max_pixels:
-        raise InputError(
-            f"This file holds {height}×{width} pixels, more than the limit of {max_pixels}: raise the limit "
-            "if you trust it, or decode a window."
-        )
     header = replace(header, notes=_notes(packed))
     spans, at = [], cursor.at
     for size in lengths:
@@ -293,7 +309,8 @@ def _notes(packed: bytes) -> dict[str, Any]:
     try:
         inflate = zlib.decompressobj()
         plain = inflate.decompress(packed, MAX_NOTES + 1)  # one more, so that the end is reached
-        notes = json.loads(plain) if inflate.eof and not inflate.unused_data else None
+        whole = inflate.eof and not inflate.unused_data and len(plain) <= MAX_NOTES
+        notes = json.loads(plain.decode()) if whole else None
     except (zlib.error, ValueError, RecursionError):
         notes = None
     if not isinstance(notes, dict):

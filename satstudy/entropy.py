@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import itertools
 import math
+import zlib
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -127,7 +128,7 @@ class EntropyCoder:
                 result.index_copy_(0, place, value)
                 buffer.index_copy_(0, at, value.clamp_(-LIMIT, LIMIT).to(self.carrier))
                 write_residuals(writer, k.flatten().cpu().numpy(), level.flatten().to(torch.uint8).cpu().numpy())
-            return writer.finish(), self._tiles(result, shapes, steps)
+            return writer.finish() + _checksum(result), self._tiles(result, shapes, steps)
 
     def decode(self, data: bytes, shapes: Sequence[tuple[int, int]]) -> list[Tensor]:
         """The quantized latents of a group of tiles of `shapes` (rows, columns).
@@ -135,8 +136,9 @@ class EntropyCoder:
         Raises
         ------
         DamagedFile
-            The stream cannot have been written for these shapes.
+            The stream cannot have been written for these shapes, or does not give the latents that were coded.
         """
+        data, checksum = data[:-4], data[-4:]
         with full_precision():
             steps = plan(shapes)
             reader = Reader(data)
@@ -157,6 +159,8 @@ class EntropyCoder:
                 raise DamagedFile(f"The coded latents do not fit this model ({error}).") from None
             if not reader.coder.maybe_exhausted():
                 raise DamagedFile("The coded latents hold more than the image they claim.")
+            if _checksum(result) != checksum:
+                raise DamagedFile("The decoded latents are not those that were coded: take an undamaged copy.")
             return self._tiles(result, shapes, steps)
 
     def _tiles(self, values: Tensor, shapes: Sequence[tuple[int, int]], steps: Steps) -> list[Tensor]:
@@ -170,6 +174,11 @@ def _batches(latents: Sequence[Tensor]) -> Iterator[Tensor]:
         tiles = list(same)
         for start in range(0, len(tiles), HYPER_BATCH):
             yield torch.stack(tiles[start : start + HYPER_BATCH])
+
+
+def _checksum(values: Tensor) -> bytes:
+    """CRC-32 of quantized latents, int32: whatever goes wrong between here and there, it is noticed."""
+    return zlib.crc32(values.cpu().numpy().astype("<i4").tobytes()).to_bytes(4, "little")
 
 
 def _hyper_shape(shape: tuple[int, int]) -> tuple[int, int]:

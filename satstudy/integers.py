@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import contextlib
 import math
+import threading
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,16 +30,57 @@ SATURATION = (1 << 30) - 1 - (1 << WEIGHT_BITS)
 LEAK, LEAK_BITS = 82, 13
 
 
+class _Precision:
+    """PyTorch's precision of float32 products, which is one setting for all threads.
+
+    The first that comes in sets it to full and the last that leaves sets it back, so that no thread takes it
+    from another. PyTorch has an older and a newer interface to it; the older one refuses to be read once the
+    newer was used, but can be set, and sets both.
+    """
+
+    def __init__(self) -> None:
+        self.lock, self.inside = threading.Lock(), 0
+        self.old: str | None = None
+        self.new: list[str] = []
+
+    @staticmethod
+    def _settings() -> list[Any]:
+        places = (torch.backends.mkldnn, torch.backends.cuda)
+        return [place.matmul for place in places if hasattr(getattr(place, "matmul", None), "fp32_precision")]
+
+    def enter(self) -> None:
+        with self.lock:
+            if self.inside == 0:
+                try:
+                    self.old = torch.get_float32_matmul_precision()
+                except RuntimeError:
+                    self.old = None
+                self.new = [setting.fp32_precision for setting in self._settings()]
+                torch.set_float32_matmul_precision("highest")
+            self.inside += 1
+
+    def leave(self) -> None:
+        with self.lock:
+            self.inside -= 1
+            if self.inside == 0:
+                if self.old is not None:
+                    torch.set_float32_matmul_precision(self.old)
+                for setting, value in zip(self._settings(), self.new, strict=True):
+                    setting.fp32_precision = value
+
+
+_PRECISION = _Precision()
+
+
 @contextlib.contextmanager
 def full_precision() -> Iterator[None]:
     """No autograd, autocast or reduced-precision products, whatever the caller has switched on."""
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest")
+    _PRECISION.enter()
     try:
         with torch.inference_mode(), torch.autocast("cpu", enabled=False), torch.autocast("cuda", enabled=False):
             yield
     finally:
-        torch.set_float32_matmul_precision(before)
+        _PRECISION.leave()
 
 
 def _multiplier(weight: Tensor) -> Callable[[Tensor], Tensor]:
@@ -68,14 +111,22 @@ def _multiplier(weight: Tensor) -> Callable[[Tensor], Tensor]:
 def float32_is_exact(device: torch.device) -> bool:
     """Whether products of whole numbers come out exact here.
 
-    Settings beyond this program (an environment variable of oneDNN, a library's own default) can make
-    float32 products quietly coarser; float64 is never touched by them.
+    Settings beyond this program (an environment variable of oneDNN or of cuBLAS, a library's own default) can
+    make float32 products quietly coarser. What is tried: full sums of short factors, and single products of odd
+    factors of 12 bits, which neither bfloat16 nor TensorFloat-32 holds; for few rows and many, since libraries
+    choose their kernels by that.
     """
     generator = np.random.default_rng(0)
-    x = torch.from_numpy(generator.integers(-(1 << 11), 1 << 11, (37, 64)))
-    weight = torch.from_numpy(generator.integers(-(1 << 6), 1 << 6, (64, 48)))
-    found = _multiplier(weight.to(device, torch.float32))(x.to(device, torch.float32))
-    return torch.equal(found.cpu().double(), x.double() @ weight.double())
+    for rows in (1, 37, 1024):
+        short = generator.integers(-(1 << 11), 1 << 11, (rows, 64)), generator.integers(-(1 << 6), 1 << 6, (64, 48))
+        single, odd = np.zeros((rows, 384), np.int64), generator.integers(-2047, 2047, (384, 320)) * 2 + 1
+        single[np.arange(rows), generator.integers(384, size=rows)] = generator.integers(1024, 2047, rows) * 2 + 1
+        for x, weight in (short, (single, odd)):
+            product = _multiplier(torch.from_numpy(weight).to(device, torch.float32))
+            found = product(torch.from_numpy(x).to(device, torch.float32))
+            if not np.array_equal(found.cpu().numpy().astype(np.int64), x @ weight):
+                return False
+    return True
 
 
 class Linear:

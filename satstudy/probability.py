@@ -60,7 +60,7 @@ def gaussian_frequencies() -> tuple[tuple[int, ...], ...]:
 
     tables = []
     for scale in scale_levels():
-        n = max(1, math.ceil(5 * scale))
+        n = max(1, math.ceil(5 * scale - 1e-6))
         half = [below((0.5 - k) / scale) - below((-0.5 - k) / scale) for k in range(n + 1)]
         tail = 2 * below((-0.5 - n) / scale)
         probabilities = half[:0:-1] + half + [tail]

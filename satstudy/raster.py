@@ -260,7 +260,7 @@ def _profile(notes: dict[str, Any], part: Window) -> dict[str, Any]:
             options["nodata"] = float(notes["nodata"])
             if options["nodata"] not in range(256):
                 raise ValueError(f"nodata is {options['nodata']:g}")
-    except (TypeError, ValueError, rasterio.errors.RasterioError) as error:
+    except (TypeError, ValueError, OverflowError, rasterio.errors.RasterioError) as error:
         raise InputError(f"The georeference in this file is damaged ({error}): decode it to .png.") from None
     return options
 
@@ -274,7 +274,8 @@ def _decode_to_tiff(codec: LearnedCodec, file: Any, out: Path, part: Window) -> 
     with atomic(out) as temporary, warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         try:
-            with rasterio.open(temporary, "w", **options) as target:
+            # What a TIFF cannot hold would go into a file beside the temporary one, and stay there.
+            with rasterio.Env(GDAL_PAM_ENABLED="NO"), rasterio.open(temporary, "w", **options) as target:
                 for top, band in codec.bands(file, part):
                     place = Part(0, top - part.y, part.width, len(band))
                     target.write(band.transpose(2, 0, 1), window=place)
@@ -282,6 +283,8 @@ def _decode_to_tiff(codec: LearnedCodec, file: Any, out: Path, part: Window) -> 
                         target.write_mask((band != file.header.fill).any(axis=2), window=place)
             # GDAL says nothing of a disk that fills up while the file is closed.
             with rasterio.open(temporary) as written:
+                if options.get("crs") and not written.crs:
+                    warnings.warn(f"{out} has no CRS: a GeoTIFF cannot hold that of this file.", stacklevel=2)
                 for _, block in written.block_windows(1):
                     written.read(window=block)
         except RasterioIOError as error:

@@ -55,14 +55,14 @@ class Transforms:
 
     def analysis(self, pixels: Tensor) -> Tensor:
         """uint8 (b, h, w, 3), h and w multiples of 16, to latents float32 (b, M, h/16, w/16)."""
-        with torch.inference_mode():
+        with torch.inference_mode(), torch.autocast(self.device.type, enabled=False):
             # A permuted (b, h, w, 3) tensor is channels-last without a copy.
             x = pixels.to(self.device).permute(0, 3, 1, 2).float().mul_(1 / 255)
             return self.g_a(x)  # type: ignore[no-any-return]
 
     def synthesis(self, y_hat: Tensor) -> Tensor:
         """Latents float32 (b, M, rows, columns) to pixels float32 (b, 16·rows, 16·columns, 3) in [0, 255]."""
-        with torch.inference_mode():
+        with torch.inference_mode(), torch.autocast(self.device.type, enabled=False):
             y_hat = y_hat.to(self.device).contiguous(memory_format=torch.channels_last)
             return self.g_s(y_hat).clamp_(0, 1).mul_(255).permute(0, 2, 3, 1)  # type: ignore[no-any-return]
 

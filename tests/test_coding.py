@@ -137,3 +137,10 @@ def test_the_closest_rate_is_found_with_few_trials(rates, wanted):
     found = coding.closest(rate, len(rates), wanted)
     assert abs(rates[found] - wanted) == min(abs(r - wanted) for r in rates)
     assert len(asked) <= len(rates).bit_length() + 2
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_what_is_no_regular_file_is_not_replaced(tmp_path):
+    os.mkfifo(tmp_path / "pipe.sat")
+    with pytest.raises(InputError, match="no regular file"):
+        coding.check_target(tmp_path / "pipe.sat", tmp_path / "a.png")

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from satstudy import container
@@ -28,13 +28,15 @@ def streams_for(header: Header, seed: int = 0) -> list[bytes]:
 @st.composite
 def headers(draw):
     tiling = draw(st.sampled_from(TILINGS))
-    tile = 16 * draw(st.integers(4, 256))
+    tile = 16 * draw(st.integers(4, 256 if tiling == "seamless" else 64))
     overlap = draw(st.integers(0, tile // 2)) if tiling.startswith("blend") else 0
     group = draw(st.integers(1, min(64, container.MAX_TILE // tile)))
     height, width = draw(st.integers(1, 3000)), draw(st.integers(1, 3000))
     notes = draw(st.dictionaries(st.text(max_size=8), st.none() | st.integers() | st.text(max_size=20), max_size=4))
     fingerprint, fill = draw(st.binary(min_size=8, max_size=8)), draw(st.none() | st.integers(0, 255))
-    return Header(height, width, tiling, tile, overlap, group, fingerprint, notes, fill)
+    header = Header(height, width, tiling, tile, overlap, group, fingerprint, notes, fill)
+    assume(header.in_range())
+    return header
 
 
 @given(header=headers(), seed=st.integers(0, 99))
@@ -204,7 +206,8 @@ def test_an_index_that_claims_more_than_the_file_holds_is_refused():
 
 
 def test_an_image_above_the_limit_is_refused_unless_it_is_raised():
-    data = write(replace(SMALL, height=3000, width=3000), streams_for(replace(SMALL, height=3000, width=3000)))
+    large = replace(SMALL, height=3000, width=3000, group=8)
+    data = write(large, streams_for(large))
     with pytest.raises(InputError, match="raise the limit"):
         read(data, max_pixels=3000 * 3000 - 1)
     assert read(data, max_pixels=3000 * 3000).header.height == 3000
@@ -312,3 +315,26 @@ def test_the_overhead_is_below_one_percent_at_low_rates(tiling, tile, overlap, g
     streams = [bytes(int(coded) // count)] * count
     overhead = len(write(header, streams)) - sum(map(len, streams))
     assert overhead <= 0.01 * coded
+
+
+def test_many_small_groups_and_large_patches_are_out_of_range():
+    """A reader would work for hours, or take gigabytes, for a small file."""
+    small = replace(SMALL, tiling="blend", tile=16, overlap=8, group=1)
+    assert replace(small, height=64, width=64).in_range()
+    assert not replace(small, height=2048, width=2048).in_range()
+    assert replace(small, height=2048, width=2048, group=64).in_range()
+    assert replace(small, height=1, width=container.MAX_SIDE, group=64).in_range(), "thin, but honest"
+    assert not replace(small, tile=2048, overlap=0).in_range()
+    assert replace(SMALL, tiling="seamless", overlap=0, tile=4096, group=1).in_range()
+
+
+def test_notes_are_checked_before_anything_is_coded():
+    with pytest.raises(InputError, match="shorten them"):
+        container.packed_notes({"text": "x" * container.MAX_NOTES})
+    assert container.packed_notes({}) == b""
+
+
+def test_too_many_pixels_are_refused_before_the_index_is_read():
+    data = bytearray(write(SMALL, streams_for(SMALL)))
+    with pytest.raises(InputError, match="raise the limit"):
+        read(bytes(data[: len(data) // 2]), max_pixels=10)

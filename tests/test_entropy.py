@@ -19,6 +19,7 @@ from torch import nn
 from satstudy import entropy, integer_networks, integers
 from satstudy.entropy import EntropyCoder
 from satstudy.errors import DamagedFile, InputError
+from satstudy.integer_networks import ContextModel
 from satstudy.integers import ACTIVATION_BITS, LIMIT, WEIGHT_BITS
 from satstudy.model import build
 from satstudy.probability import MAX_SYMBOL, hyper_tables, scale_thresholds
@@ -357,9 +358,31 @@ GOLDEN = (
     "606ae1078c00821905c7bda217cfd41c71871cb76c80c25338379a673ace335cd45f03780521c1dd1aca207a8cb637f0f6d8ea0c"
     "48bc1edf1b9e3176c072f4ffe5c47c5b89575e90c8eea7feffffffffc45ae1f57c92972987deb323eba21bcfe6dca08bfa0400fc"
     "24f4f9ed95b26227e5683fee65fb50230e93eaa23b4ce81dd1ad7c9ae5e8d9b0ff9afdee78c5906c7859a78c86ecc42a573a204e"
-    "a3af219410889c80"
+    "a3af219410889c80499e8824"
 )
 GOLDEN_SUM = "dffdf7b284a98fe33159a7c144aef23944894ef18baaeda711aa8cb674fb49f0"
+
+
+@pytest.mark.parametrize("step", [3, -1])
+def test_a_decoder_whose_arithmetic_differs_knows_it(tiny_model, monkeypatch, step):
+    """One unit in one mean, early or in the last step: no stream runs dry from that, and no image comes of it."""
+    y = latents([(6, 6)], 3)
+    coder = EntropyCoder(tiny_model)
+    data, _ = coder.encode(y)
+    calls, real = [], ContextModel.__call__
+    steps = len(plan([(6, 6)]).positions)
+
+    def disturbed(self, *arguments):
+        level, mean = real(self, *arguments)
+        calls.append(0)
+        if len(calls) == step % steps + 1:
+            mean[0, 0] += 1
+        return level, mean
+
+    monkeypatch.setattr(ContextModel, "__call__", disturbed)
+    with pytest.raises(DamagedFile):
+        coder.decode(data, [(6, 6)])
+    assert calls
 
 
 @pytest.mark.parametrize("carrier", [torch.float64, torch.float32])

@@ -1,5 +1,7 @@
 """Integer layers: sums are exact whatever carries them, and weights that nothing carries are refused."""
 
+import threading
+
 import numpy as np
 import pytest
 import torch
@@ -7,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference_integers import activation
 
+from satstudy import integers
 from satstudy.errors import InputError
-from satstudy.integers import LIMIT, SATURATION, Linear, to_activation
+from satstudy.integers import LIMIT, SATURATION, Linear, float32_is_exact, full_precision, to_activation
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 CPU = torch.device("cpu")
@@ -56,3 +59,66 @@ def test_weights_that_no_carrier_holds_are_refused():
         Linear([torch.tensor([[1e12]])], torch.zeros(1), torch.float64, CPU)
     with pytest.raises(InputError, match="too large"):
         Linear([torch.tensor([[1.0]])], torch.tensor([1e12]), torch.float64, CPU)
+
+
+# --- Whether float32 is what it says ----------------------------------------------------------------------
+
+
+def coarse(bits):
+    """float32 with fewer significant bits, as bfloat16 (8), TensorFloat-32 (11) and others have."""
+
+    def rounded(x):
+        fraction, exponent = torch.frexp(x.double())
+        return torch.ldexp(torch.round(fraction * 2**bits) / 2**bits, exponent)
+
+    return lambda weight: lambda x: (rounded(x) @ rounded(weight)).float()
+
+
+@pytest.mark.parametrize("bits", [8, 10, 11])
+def test_coarse_factors_are_noticed(bits, monkeypatch):
+    assert float32_is_exact(torch.device("cpu"))
+    monkeypatch.setattr(integers, "_multiplier", coarse(bits))
+    assert not float32_is_exact(torch.device("cpu"))
+
+
+def test_coarse_sums_are_noticed(monkeypatch):
+    monkeypatch.setattr(integers, "_multiplier", lambda weight: lambda x: (x @ weight).bfloat16().float())
+    assert not float32_is_exact(torch.device("cpu"))
+
+
+@pytest.fixture
+def precision():
+    """PyTorch's settings as they were."""
+    yield torch.set_float32_matmul_precision
+    torch.set_float32_matmul_precision("highest")
+    for place in (torch.backends.mkldnn, torch.backends.cuda):
+        place.matmul.fp32_precision = "none"
+
+
+def test_one_thread_does_not_take_full_precision_from_another(precision):
+    precision("medium")
+    inside, leave, seen = threading.Event(), threading.Event(), []
+
+    def first():
+        with full_precision():
+            inside.set()
+            leave.wait(10)
+
+    thread = threading.Thread(target=first)
+    thread.start()
+    inside.wait(10)
+    with full_precision():
+        leave.set()
+        thread.join()
+        seen.append(torch.get_float32_matmul_precision())
+    assert seen == ["highest"]
+    assert torch.get_float32_matmul_precision() == "medium", "as the caller had it"
+
+
+def test_the_newer_interface_to_precision_is_no_obstacle(precision):
+    torch.backends.mkldnn.matmul.fp32_precision = "bf16"
+    with pytest.raises(RuntimeError):
+        torch.get_float32_matmul_precision()
+    with full_precision():
+        assert torch.backends.mkldnn.matmul.fp32_precision == "ieee"
+    assert torch.backends.mkldnn.matmul.fp32_precision == "bf16", "as the caller had it"

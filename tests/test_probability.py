@@ -46,8 +46,9 @@ def test_gaussian_frequencies_are_rounded_far_from_ties():
         root = Decimal(2).sqrt()
         for table, scale in zip(gaussian_frequencies(), exact_levels(), strict=True):
             n = (len(table) - 2) // 2
-            assert n == max(1, math.ceil(5 * scale))
-            assert (5 * scale) % 1 > margin
+            width = 5 * scale - Decimal("1e-6")
+            assert n == max(1, math.ceil(width))
+            assert margin < width % 1 < 1 - margin
             beyond = [erfc((Decimal(k) - Decimal("0.5")) / (scale * root)) / 2 for k in range(n + 2)]
             masses = [beyond[k] - beyond[k + 1] for k in range(n + 1)] + [2 * beyond[n + 1]]
             for mass, count in zip(masses, (*table[n : 2 * n + 1], table[-1]), strict=True):

@@ -250,6 +250,8 @@ def test_other_formats_under_the_name_are_not_followed(tmp_path, picture):
         {"nodata": 1000},
         {"nodata": "x"},
         {"nodata": None},
+        {"nodata": 10**400},
+        {"transform": [10**400, 0, 0, 0, 1, 0]},
     ],
 )
 def test_a_hostile_georeference_is_refused_and_leaves_nothing(codec, picture, tmp_path, notes):

@@ -87,3 +87,13 @@ def test_padding_repeats_the_last_row_and_column(height, width):
     assert 0 <= down < 16
     assert 0 <= right < 16
     assert np.array_equal(padded, np.pad(pixels, [(0, down), (0, right), (0, 0)], mode="edge"))
+
+
+def test_a_callers_autocast_changes_nothing(tiny_model):
+    transforms = Transforms(tiny_model)
+    pixels = torch.randint(0, 256, (1, 64, 64, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    y = transforms.analysis(pixels)
+    x = transforms.synthesis(y.round())
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(transforms.analysis(pixels), y)
+        assert torch.equal(transforms.synthesis(y.round()), x)

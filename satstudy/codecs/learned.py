@@ -68,8 +68,9 @@ class LearnedCodec:
             raise InputError(f"weighting = {weighting!r}: take mean or ramp.")
         if patch is None:
             patch = SEAMLESS_TILE if tiling == "seamless" else 256
-        if not 16 <= patch <= 4096 or patch % LATENT_STRIDE:
-            raise InputError(f"patch = {patch} must be a multiple of 16 between 16 and 4096.")
+        largest = container.MAX_TILE if tiling == "seamless" else container.MAX_PATCH
+        if not 16 <= patch <= largest or patch % LATENT_STRIDE:
+            raise InputError(f"patch = {patch} must be a multiple of 16 between 16 and {largest} for {tiling}.")
         if tiling == "seamless" and patch < 64:
             raise InputError(f"patch = {patch} is too small for seamless tiles: take 64 or more.")
         if tiling == "blend" and not 0 <= overlap <= patch // 2:
@@ -130,6 +131,7 @@ class LearnedCodec:
                 f"An image of {source.height}×{source.width} pixels cannot be coded: it needs 1×1 or more."
             )
         header = self._header(source, notes)
+        container.packed_notes(header.notes)  # too long ones are said before the work
         if not header.in_range():
             raise InputError(
                 f"An image of {source.height}×{source.width} pixels is above the limit of {container.MAX_SIDE} a side: "
