@@ -195,7 +195,7 @@ def seam_comparison(
         raise InputError(f"The crop {top}, {left}, {size} leaves the image of {without.shape[0]}×{without.shape[1]}.")
     if zoom < 1 or factor < 1:
         raise InputError(f"zoom = {zoom}, factor = {factor}: take 1 or more.")
-    margin, gap, foot, head = 0.3, 0.55, 0.3, 0.52
+    margin, gap, foot, head = 0.45, 0.55, 0.45, 0.52
     side = min(size * zoom / 100, (WIDTH - 2 * margin - gap) / 2)
     count = 1 if original is None else 2
     inches = 2 * side + 2 * margin + gap, count * (side + head) + foot
