@@ -10,6 +10,7 @@ import torch.nn.functional as F
 
 from benchmarks.common import SIDE, best, paper_sized, save, scene, shipped
 from satstudy.codecs import AVIF, JPEG2000, LearnedCodec
+from satstudy.codecs.patches import BATCH
 from satstudy.stitching import grid
 
 #: CompressAI takes seconds a patch: a few stand for all 36, which cost the same.
@@ -32,7 +33,7 @@ def main() -> None:
         latents = torch.stack(y_hat)
 
         def ours(function: Any, batch: torch.Tensor) -> None:
-            for part in batch.split(codec.batch):
+            for part in batch.split(BATCH[codec.transforms.device.type]):
                 function(part)
 
         figures: dict[str, Any] = {

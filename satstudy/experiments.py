@@ -17,6 +17,7 @@ from satstudy.classification import ClassifierConfig, cross_validate
 from satstudy.classifier_data import CodedSet, Condition, code_condition, conditions_frame, whole_tile
 from satstudy.codecs import JPEG, Codec
 from satstudy.codecs.learned import LearnedCodec, Tiling
+from satstudy.data import splits
 from satstudy.data.fmow import crop_object
 from satstudy.data.images import Pixels, find_images, image_size, read_image
 from satstudy.digests import digest
@@ -299,8 +300,13 @@ def example_codings(
 
 
 def rate_crops(study: Study, count: int = 4, side: int = 160) -> tuple[dict[str, Pixels], dict[str, Any]]:
-    """What `figures.kept_crops` draws: the first image of val-compress, its most detailed crop, at `count` rates."""
-    path = study.images("val-compress")[0]
+    """What `figures.kept_crops` draws: the most detailed crop of an image of middling detail, at `count` rates.
+
+    Of the first image of each category, the one whose variance is the median: a rule, not a choice.
+    """
+    firsts = splits.subset(study.manifest, "val-compress").drop_duplicates("category")["path"]
+    ranked = sorted((float(read_image(study.root / name).mean(axis=2).var()), name) for name in firsts)
+    path = study.root / ranked[len(ranked) // 2][1]
     image = read_image(path)
     side = min(side, *image.shape[:2])
     top, left = detailed_crop(image, side)
