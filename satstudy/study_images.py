@@ -6,7 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 
@@ -73,11 +73,12 @@ class StudyImages:
     def _scans(self) -> dict[str, ScanResult]:
         """What is there, for each half of the data set."""
         data = self.profile.data
+        least, skip, progress = data.min_size or None, data.on_error, self.progress
         if data.kind == "folders":
-            return {"all": folders.scan(self.root, min_size=data.min_size or None, on_error=data.on_error)}
+            return {"all": folders.scan(self.root, min_size=least, on_error=skip, progress=progress)}
+        halves: tuple[Literal["train", "val"], ...] = ("train", "val")
         return {
-            half: fmow.scan(self.root, split=half, min_size=data.min_size or None, on_error=data.on_error)
-            for half in ("train", "val")
+            half: fmow.scan(self.root, split=half, min_size=least, on_error=skip, progress=progress) for half in halves
         }
 
     @cached_property

@@ -8,6 +8,7 @@ ignored. The challenge's own test and seq splits carry numbers for names and hid
 
 from __future__ import annotations
 
+import functools
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -207,7 +208,8 @@ def check(source: Path | str | ScanResult | Sequence[ImageRecord], progress: boo
     """
     if isinstance(source, str | Path):
         tree = _is_tree(Path(source))
-        source = scan(source, min_size=None, on_error="skip") if tree else folders.scan(source, on_error="skip")
+        read = functools.partial(scan, min_size=None) if tree else folders.scan
+        source = read(source, on_error="skip", progress=progress)
     result = source if isinstance(source, ScanResult) else ScanResult(list(source))
     unreadable = list(result.skipped)
     good: list[ImageRecord] = []
