@@ -200,6 +200,8 @@ def seam_comparison(
     count = 1 if original is None else 2
     inches = 2 * side + 2 * margin + gap, count * (side + head) + foot
     figure = plt.figure(figsize=inches, layout="none")
+    # Arrows do not count when a notebook trims a figure, this does.
+    figure.add_artist(Rectangle((0, 0), 1, 1, transform=figure.transFigure, fill=False, linewidth=0))
     cut = np.s_[top : top + size, left : left + size]
     for j, (image, marks) in enumerate(((without, layout), (with_, layout_with or layout))):
         shown: list[tuple[str, NDArray[Any]]] = [(labels[j], image[cut])]

@@ -156,7 +156,7 @@ def write_tree(
     with (
         ThreadPoolExecutor(max(1, workers or os.cpu_count() or 1)) as pool,
         tqdm(total=len(images), initial=len(images) - len(missing), desc="synthetic scenes", unit="image",
-             disable=not progress) as bar,
+             disable=not (progress and missing)) as bar,
     ):  # fmt: skip
         futures = [pool.submit(_write, root, item, seed, fmt) for item in missing]
         try:
