@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from satstudy import labels, metrics, reported, tables
+from satstudy import labels, metrics, tables
 from satstudy.blending import COLUMNS as SEAM_COLUMNS
 from satstudy.errors import InputError
 
@@ -43,35 +43,6 @@ MATRIX = pd.DataFrame(
     ],
     columns=["trained_on", "validated_on", "accuracy", "low", "high"],
 )
-
-
-# --- The paper's numbers --------------------------------------------------------------------------------
-
-
-def test_the_papers_tables_are_the_papers():
-    table = tables.paper_table_2()
-    assert table.shape == (8, 4)
-    assert table.loc["LC 0.67 bpp", "LC 0.67 bpp"] == 80.67
-    assert table.loc["LC 0.02 bpp", "LC 0.67 bpp"] == 27.12  # validated on the low rate, trained on the high one
-    assert table.loc["uncompressed", "JPEG 0.77 bpp"] == 91.29
-    assert list(tables.paper_table_1()["PSNR in dB"]) == [32.80, 32.92]
-    assert [len(row) for row in reported.TABLE_2] == [4] * 8
-
-
-def test_in_the_papers_table_each_classifier_but_one_is_best_where_it_was_trained_or_next_to_it():
-    # Guards against rows and columns being swapped: JPEG's best is a JPEG row, and so on.
-    best = tables.paper_table_2().idxmax()
-    assert best["LC 0.02 bpp"] == "LC 0.02 bpp"
-    assert best["LC 0.67 bpp"] == "LC 0.67 bpp"
-    assert best["LC-ImageNet 0.84 bpp"] == "LC-ImageNet 0.84 bpp"
-    assert best["JPEG 0.77 bpp"].startswith("JPEG")
-
-
-def test_the_papers_numbers_are_not_of_one_run():
-    # PAPER: most percentages are no multiple of 1/378, so they must be means over runs.
-    of_one_run = {round(100 * k / 378, 2) for k in range(379)}
-    cells = tables.paper_table_2().to_numpy().ravel()
-    assert sum(round(v, 2) in of_one_run for v in cells) < len(cells) / 2
 
 
 # --- Tables of results ----------------------------------------------------------------------------------
@@ -208,70 +179,3 @@ def test_weights_table_shows_what_is_known():
     assert list(table["steps"]) == ["–", "12,500"]
     with pytest.raises(InputError, match="no weights"):
         tables.weights_table([])
-
-
-# --- Words and markdown ---------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("value", "low", "high", "digits", "expected"),
-    [
-        (80.668, 78.14, 83.0, 1, "80.7 [78.1, 83.0]"),
-        (-0.04, -1.26, 0.5, 1, "0.0 [−1.3, 0.5]"),
-        (5, math.nan, math.nan, 0, "5"),
-        (math.nan, 1, 2, 1, "–"),
-        (math.inf, math.nan, math.nan, 1, "inf"),
-    ],
-)
-def test_intervals_are_written_for_readers(value, low, high, digits, expected):
-    assert labels.interval(value, low, high, digits) == expected
-
-
-def test_rates_keep_two_digits_where_they_are_small():
-    assert [labels.rate(r) for r in (0.67, 1.0, 0.0234, 0.003, 24)] == ["0.67", "1.00", "0.023", "0.003", "24.00"]
-
-
-def test_ms_ssim_in_decibels():
-    assert labels.db(0.99) == pytest.approx(20)
-    assert labels.db(1) == math.inf
-
-
-def test_conditions_of_one_codec_and_rate_are_told_apart_by_their_setting():
-    two = CONDITIONS.head(2).assign(bpp=0.5)
-    names = labels.condition_labels(two)
-    assert list(names.values()) == ["learned 0.50 bpp (lam=0.0018)", "learned 0.50 bpp (lam=0.013)"]
-
-
-def test_markdown_aligns_numbers_and_escapes_what_would_break_the_table():
-    table = pd.DataFrame({"a|b": ["x|y", "p_q\nr"], "n": [1.5, math.nan], "i": ["−1.0 [−2.0, 0.0] (3.1)", "–"]})
-    text = tables.markdown(table, "A *caption*")
-    lines = text.splitlines()
-    assert lines[0] == r"*A \*caption\**"
-    assert lines[2] == r"| a\|b | n | i |"
-    assert lines[3] == "| :--- | ---: | ---: |"
-    assert lines[4].startswith(r"| x\|y | 1.5 |")
-    assert lines[5] == r"| p\_q r | – | – |"
-    assert text.endswith("\n")
-
-
-def test_markdown_keeps_a_named_index_and_equal_decimals():
-    text = tables.markdown(tables.paper_table_2())
-    assert text.startswith("| validated on | LC 0.02 bpp |")
-    assert "| LC 1.07 bpp | 26.90 | 78.81 |" in text
-    assert "*" not in tables.markdown(tables.paper_table_1())
-
-
-def test_an_empty_table_is_a_heading():
-    assert tables.markdown(pd.DataFrame(columns=["a"])).splitlines() == ["| a |", "| :--- |"]
-
-
-def test_provenance_names_profile_commit_and_weights():
-    weights = [("a-0.0018", "00ff"), ("b-0.013", "11ee")]
-    line = tables.provenance("reference", "0123456789", weights)
-    assert line == (
-        "Made by profile `reference` at commit `0123456789` with weights `a-0.0018` (fingerprint `00ff`), "
-        "`b-0.013` (fingerprint `11ee`)."
-    )
-    line = tables.provenance("smoke", "0123456789+", synthetic=True)
-    assert "`0123456789` and uncommitted changes without trained weights, from synthetic scenes." in line
-    assert "an unknown commit" in tables.provenance("smoke", "unknown")

@@ -1,0 +1,137 @@
+"""satstudy.comparison: mean curves and BD-rates over the same images."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from satstudy import rate_distortion
+from satstudy.errors import InputError
+
+RATES, PSNRS = np.array([0.1, 0.2, 0.4, 0.8, 1.6]), np.array([24.0, 27.0, 30.5, 34.0, 38.0])
+
+
+def frame_of(factors, images=12, spread=0.05, seed=0):
+    """A frame in which codec c needs factors[c] of the reference's rate, with a spread over images."""
+    generator = np.random.default_rng(seed)
+    rows = []
+    for k in range(images):
+        content = math.exp(generator.normal(0, 0.4))
+        for codec, factor in factors.items():
+            needs = factor * content * (1 + generator.uniform(-spread, spread))
+            for s, (rate, psnr) in enumerate(zip(RATES, PSNRS, strict=True)):
+                rows.append(
+                    (f"{k:02}", codec, f"s={s}", rate * needs, psnr, 0.9, 0.1, 0.1, 1, 8, 8, "port" if k % 3 else "dam")
+                )
+    return pd.DataFrame(rows, columns=rate_distortion.COLUMNS).sample(frac=1, random_state=1)
+
+
+def test_mean_curves_average_over_images_by_setting():
+    frame = frame_of({"jpeg": 2.0, "jpeg2000": 1.0})
+    curves = rate_distortion.mean_curves(frame)
+    assert list(curves.columns) == ["codec", "setting", "bpp", "psnr", "ms_ssim", "images"]
+    assert list(curves["setting"]) == [f"s={s}" for s in range(5)] * 2
+    assert set(curves["images"]) == {12}
+    expected = frame[(frame["codec"] == "jpeg") & (frame["setting"] == "s=2")]["bpp"].mean()
+    assert curves.loc[2, "bpp"] == pytest.approx(expected)
+    frame.loc[frame.index[0], "ms_ssim"] = math.nan
+    assert rate_distortion.mean_curves(frame)["ms_ssim"].isna().sum() == 1
+
+
+def test_interpolated_curves_are_of_equal_rates():
+    curves = rate_distortion.interpolated_curves(frame_of({"a": 1.0, "b": 0.5}), count=9)
+    assert curves.groupby("codec").size().to_dict() == {"a": 9, "b": 9}
+    assert curves["psnr"].between(24, 38).all()
+    frame = frame_of({"a": 1.0, "b": 0.5})
+    frame.loc[(frame["codec"] == "b") & (frame["image"] == "03"), "bpp"] *= 1000
+    with pytest.raises(InputError, match="b: No rate is reached by all 12 images"):
+        rate_distortion.interpolated_curves(frame)
+    assert set(rate_distortion.interpolated_curves(frame, ["a"])["codec"]) == {"a"}
+
+
+def test_bd_rates_find_the_factor_within_their_interval():
+    table = rate_distortion.bd_rates(frame_of({"jpeg2000": 1.0, "jpeg": 2.0, "learned": 0.7}), n=300)
+    assert list(table["codec"]) == ["jpeg", "learned"]
+    assert set(table["images"]) == {12}
+    for row, truth in zip(table.itertuples(), (100, -30), strict=True):
+        assert row.low < truth < row.high
+        assert row.low < row.bd_rate < row.high
+        assert row.per_image_low < row.per_image < row.per_image_high
+        assert (row.psnr_low, row.psnr_high, row.note) == (24, 38, "")
+
+
+def test_per_image_bd_rates_do_not_depend_on_how_rate_is_dealt_out_to_images():
+    """Two curves equal within every image, one sampled at equal rates and one at equal PSNR."""
+    rows = []
+    for k, content in enumerate(np.geomspace(0.1, 10, 8)):
+        for s, rate in enumerate(np.geomspace(0.001, 100, 12)):
+            # PSNR = 30 + 6·log2(rate/content) on both.
+            steered = {"rate": rate, "quality": rate * content}
+            for codec, bpp in steered.items():
+                psnr = 30 + 6 * math.log2(bpp / content)
+                rows.append((f"{k}", codec, f"s={s}", bpp, psnr, 0.9, 0.1, 0.1, 1, 8, 8, ""))
+    table = rate_distortion.bd_rates(pd.DataFrame(rows, columns=rate_distortion.COLUMNS), "rate", n=50)
+    assert table["bd_rate"][0] > 50
+    assert (table["per_image"][0], table["per_image_low"][0], table["per_image_high"][0]) == pytest.approx((0, 0, 0))
+
+
+def test_a_codec_that_shares_no_psnr_gets_a_note_instead_of_a_number():
+    frame = frame_of({"jpeg2000": 1.0, "jpeg": 2.0, "webp": 1.5})
+    frame.loc[frame["codec"] == "jpeg", "psnr"] += 50
+    table = rate_distortion.bd_rates(frame, n=50).set_index("codec")
+    assert math.isnan(table.loc["jpeg", "bd_rate"])
+    assert "share no PSNR" in table.loc["jpeg", "note"]
+    assert table.loc["webp", "bd_rate"] == pytest.approx(50, abs=10)
+
+
+def test_objects_are_drawn_together():
+    frame = frame_of({"jpeg2000": 1.0, "jpeg": 2.0})
+    one = rate_distortion.bd_rates(frame, n=50, objects={f"{k:02}": "same" for k in range(12)})
+    assert math.isnan(one["low"][0])
+    assert one["bd_rate"][0] == pytest.approx(100, abs=15)
+    with pytest.raises(InputError, match="No object is given for 01"):
+        rate_distortion.bd_rates(frame, objects={"00": "a"})
+
+
+def test_rate_saved_at_equal_psnr_as_in_table_1():
+    frame = frame_of({"learned": 0.67 / 0.84, "learned-natural": 1.0, "jpeg": 2.0})
+    found = rate_distortion.rate_saved_at_psnr(frame, "learned", "learned-natural", 32.8, n=300)
+    assert found.psnr == 32.8
+    assert found.low < 100 * (1 - 0.67 / 0.84) < found.high
+    assert found.saved == pytest.approx(100 * (1 - found.bpp_a / found.bpp_b))
+    assert rate_distortion.rate_saved_at_psnr(frame, "learned", "learned-natural", n=20).psnr == 31
+    with pytest.raises(InputError, match="outside"):
+        rate_distortion.rate_saved_at_psnr(frame, "learned", "learned-natural", 50)
+    with pytest.raises(InputError, match="no codec 'bpg'"):
+        rate_distortion.rate_saved_at_psnr(frame, "bpg", "learned")
+
+
+def test_by_category_compares_within_each():
+    table = rate_distortion.by_category(frame_of({"jpeg2000": 1.0, "jpeg": 2.0}), n=50)
+    assert list(table.columns)[:2] == ["category", "codec"]
+    assert dict(zip(table["category"], table["images"], strict=True)) == {"dam": 4, "port": 8}
+
+
+def test_a_codec_that_lacks_images_is_named_with_them():
+    frame = frame_of({"jpeg2000": 1.0, "jpeg": 2.0})
+    gap = frame[~((frame["codec"] == "jpeg") & (frame["setting"] == "s=1") & (frame["image"] == "03"))]
+    for compare in (rate_distortion.image_set, rate_distortion.mean_curves, rate_distortion.bd_rates):
+        with pytest.raises(InputError, match="jpeg s=1 lacks 03"):
+            compare(gap)
+    assert rate_distortion.image_set(frame) == [f"{k:02}" for k in range(12)]
+
+
+def test_rows_that_stand_twice_and_empty_tables_are_refused():
+    frame = frame_of({"jpeg2000": 1.0})
+    with pytest.raises(InputError, match="stands twice"):
+        rate_distortion.image_set(pd.concat([frame, frame.iloc[:1]]))
+    with pytest.raises(InputError, match="no rows"):
+        rate_distortion.image_set(frame.iloc[:0])
+
+
+def test_a_lossless_point_has_no_mean_psnr():
+    frame = frame_of({"jpeg2000": 1.0, "jpeg": 2.0})
+    frame.loc[(frame["codec"] == "jpeg") & (frame["image"] == "05"), "psnr"] = math.inf
+    with pytest.raises(InputError, match="codes 05 without loss"):
+        rate_distortion.mean_curves(frame)
