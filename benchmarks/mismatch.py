@@ -43,7 +43,7 @@ def main(count: int = 1008, paper: bool = False) -> None:
     devices = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
     for device in devices:
         for carrier in (torch.float64, torch.float32):
-            coders[device, carrier] = EntropyCoder(checkpoint.model, checkpoint.tables or None, carrier, device)
+            coders[device, carrier] = EntropyCoder(checkpoint.model, checkpoint.tables, carrier, device)
     transforms = Transforms(checkpoint.model)
     pixels = patches(count)
     y = torch.cat([transforms.analysis(part) for part in pixels.split(8)])

@@ -29,7 +29,7 @@ from satstudy.training_config import TrainingConfig
 
 LAM = 0.013
 CONFIG = TrainingConfig(lam=LAM, steps=1000, batch=8, crop=128, validate_every=10**9, save_every=10**9)
-#: Name → changes of the configuration; the learning rates are the best of a few tried for each.
+#: Name → changes of the configuration; the learning rates are usual ones for each optimizer, not searched for.
 OURS: dict[str, dict[str, Any]] = {
     "Adam, float32": {"optimizer": "adam", "precision": "fp32", "lr": 1e-3},
     "Adam": {"optimizer": "adam", "lr": 1e-3},

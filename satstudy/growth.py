@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
 
 from satstudy.errors import InputError
 from satstudy.model import Model, build
@@ -35,48 +34,29 @@ def grow(model: Model, M: int, seed: int = 0) -> Model:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         grown = build(model.N, M)
-    old, new = model.weights(), dict(grown.named_parameters())
-    m = model.M
-    latents = torch.arange(m)
-    # What the layers hand on: the latents, or hidden units, of which the first are the old ones.
-    pairs = torch.cat((latents, M + latents))  # scales and means
-    widths = [(old[f"entropy_parameters.{i}.bias"].numel()) for i in (0, 2)]
-    hidden = [torch.arange(width) for width in (m, m * 3 // 2, 2 * m)]
-    features = torch.arange(2 * m)
-    joined = torch.cat((features, 2 * M + features))  # of h_s, then of the context
-    layers: dict[str, tuple[Tensor | None, Tensor | None]] = {  # outputs and inputs that were there
-        "g_a.6": (latents, None),
-        "g_s.0": (None, latents),
-        "h_a.0": (None, latents),
-        "h_s.0": (hidden[0], None),
-        "h_s.2": (hidden[1], hidden[0]),
-        "h_s.4": (hidden[2], hidden[1]),
-        "context_prediction": (features, latents),
-        "entropy_parameters.0": (torch.arange(widths[0]), joined),
-        "entropy_parameters.2": (torch.arange(widths[1]), torch.arange(widths[0])),
-        "entropy_parameters.4": (pairs, torch.arange(widths[1])),
-    }
+    old, new, m = model.weights(), dict(grown.named_parameters()), model.M
+    # Of what a layer takes and gives, the first are the old ones; but scales stand before means, and what comes
+    # from `h_s` before what comes from the context.
+    outputs = {"entropy_parameters.4": torch.cat((torch.arange(m), M + torch.arange(m)))}
+    inputs = {"entropy_parameters.0": torch.cat((torch.arange(2 * m), 2 * M + torch.arange(2 * m)))}
     deconvolutions = {"g_s.0", "h_s.0", "h_s.2"}  # their weights are (in, out, …)
     with torch.no_grad():
-        for name, tensor in old.items():
+        for name, source in old.items():
             layer, _, kind = name.rpartition(".")
-            if layer not in layers:
-                new[name].copy_(tensor)
+            target = new[name]
+            if target.shape == source.shape:
+                target.copy_(source)
                 continue
-            outputs, inputs = layers[layer]
+            if kind == "weight" and layer in deconvolutions:
+                target, source = target.transpose(0, 1), source.transpose(0, 1)
+            rows = outputs.get(layer, torch.arange(len(source)))
             if kind == "bias":
-                _fill(new[name], tensor, outputs)
+                target[rows] = source
                 continue
-            weight = new[name].transpose(0, 1) if layer in deconvolutions else new[name]
-            source = tensor.transpose(0, 1) if layer in deconvolutions else tensor
-            rows = torch.arange(len(weight)) if outputs is None else outputs
-            columns = torch.arange(weight.shape[1]) if inputs is None else inputs
-            fresh = torch.ones(weight.shape[1], dtype=torch.bool)
-            fresh[columns] = False
             # Old units hear nothing of new ones, but for the image, which has to learn what they say.
             if layer != "g_s.0":
-                weight[rows[:, None], fresh.nonzero()[:, 0][None]] = 0
-            weight[rows[:, None], columns[None]] = source
+                target[rows] = 0
+            target[rows[:, None], inputs.get(layer, torch.arange(source.shape[1]))] = source
         for kind in ("weight", "bias"):
             new[f"g_a.6.{kind}"][m:] *= QUIET
         # Quiet latents are near zero, so that a narrow distribution around zero fits them.
@@ -86,9 +66,3 @@ def grow(model: Model, M: int, seed: int = 0) -> Model:
             out[1][start : start + M - m] = value
     return grown.eval()
 
-
-def _fill(new: Tensor, old: Tensor, at: Tensor | None) -> None:
-    if at is None:
-        new.copy_(old)
-    else:
-        new[at] = old

@@ -22,7 +22,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from satstudy import paths
+from satstudy import paths, wavefront
 from satstudy.errors import InputError
 from satstudy.model import Model, from_weights
 from satstudy.paths import atomic
@@ -30,7 +30,7 @@ from satstudy.probability import hyper_tables
 
 TABLES = "tables."
 #: The context model, and how many of its 5×5 taps come before the position that is coded.
-CONTEXT, TAPS = "context_prediction.weight", 12
+CONTEXT, TAPS = "context_prediction.weight", len(wavefront.CONTEXT)
 #: Kinds of images that weights are trained on.
 OVERHEAD, NATURAL = "overhead", "natural"
 

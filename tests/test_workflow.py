@@ -47,23 +47,23 @@ def test_all_files_of_a_table_of_contents_are_found():
 
 def test_a_page_for_each_training_takes_the_place_of_the_star():
     toc = copy.deepcopy(TOC)
-    build_book.fill(toc, ["train-overhead-0.0025", "train-overhead-0.013"])
+    build_book.fill(toc, "notebooks/train-*", ["notebooks/train-overhead-0.0025", "notebooks/train-overhead-0.013"])
     files = build_book.toc_files(toc)
     assert not [name for name in files if "*" in name]
     at = files.index("book/training")
     assert files[at + 1 : at + 3] == ["notebooks/train-overhead-0.0025", "notebooks/train-overhead-0.013"]
     assert len(files) == len(build_book.toc_files(TOC)) + 1
-    build_book.fill(toc, ["other"])
+    build_book.fill(toc, "notebooks/train-*", ["notebooks/other"])
     assert build_book.toc_files(toc) == files, "filled once"
 
 
 def test_a_page_that_is_not_made_is_taken_out():
     toc = copy.deepcopy(TOC)
-    build_book.drop(toc, "notebooks/reference")
+    build_book.fill(toc, "notebooks/reference", [])
     left = build_book.toc_files(toc)
     assert "notebooks/reference" not in left
     assert sorted([*left, "notebooks/reference"]) == sorted(build_book.toc_files(TOC))
-    build_book.drop(toc, "notebooks/train-*")
+    build_book.fill(toc, "notebooks/train-*", [])
     assert "notebooks/train-*" not in build_book.toc_files(toc), "a section of a chapter"
 
 

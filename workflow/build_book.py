@@ -41,8 +41,8 @@ def main() -> int:
     (stage / "notebooks").mkdir()
     toc = yaml.safe_load((stage / "book" / "_toc.yml").read_text())
     if not (pages / "reference.ipynb").exists():
-        drop(toc, "notebooks/reference")  # a checkout without kept results
-    fill(toc, trained)
+        fill(toc, "notebooks/reference", [])  # a checkout without kept results
+    fill(toc, "notebooks/train-*", [f"notebooks/{page}" for page in trained])
     (stage / "_toc.yml").write_text(yaml.safe_dump(toc, sort_keys=False))
     for page in sorted(pages.glob("*.ipynb")):
         if f"notebooks/{page.stem}" in toc_files(toc):
@@ -65,21 +65,11 @@ def main() -> int:
     return 0
 
 
-def drop(node: object, page: str) -> None:
-    """Take a page out of the table of contents."""
-    if isinstance(node, dict):
-        for key in ("parts", "chapters", "sections"):
-            if isinstance(entries := node.get(key), list):
-                node[key] = [entry for entry in entries if not (isinstance(entry, dict) and entry.get("file") == page)]
-                for entry in node[key]:
-                    drop(entry, page)
-
-
-def fill(node: object, trained: list[str]) -> None:
-    """Put one page for each trained λ where the table of contents says `train-*`."""
+def fill(node: object, name: str, pages: list[str]) -> None:
+    """Put `pages` where the table of contents names `name`: one for each trained λ, or none."""
     if isinstance(node, list):
         for item in node:
-            fill(item, trained)
+            fill(item, name, pages)
     elif isinstance(node, dict):
         for key in ("parts", "chapters", "sections"):
             entries = node.get(key)
@@ -88,12 +78,12 @@ def fill(node: object, trained: list[str]) -> None:
                     new
                     for item in entries
                     for new in (
-                        [{"file": f"notebooks/{page}"} for page in trained]
-                        if isinstance(item, dict) and item.get("file") == "notebooks/train-*"
+                        [{"file": page} for page in pages]
+                        if isinstance(item, dict) and item.get("file") == name
                         else [item]
                     )
                 ]
-                fill(node[key], trained)
+                fill(node[key], name, pages)
 
 
 if __name__ == "__main__":
