@@ -1,5 +1,6 @@
 """What several tests share: a tiny model that codes something, its checkpoint, and small images."""
 
+import shutil
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -85,3 +86,61 @@ def picture() -> Callable:
         return np.clip(128 + 60 * np.stack(waves, -1) + grain, 0, 255).astype(np.uint8)
 
     return draw
+
+
+# --- A small study ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def scenes(tmp_path_factory, tiny_model):
+    """The scenes of the tiny profile, drawn once."""
+    from small_study import opened, place
+
+    folder = tmp_path_factory.mktemp("scenes")
+    with place(folder, tiny_model):
+        return opened().root
+
+
+@pytest.fixture
+def here(tmp_path, tiny_model, scenes, one_thread):
+    """The folder that stands for the repository; the tiny study's scenes are drawn already."""
+    from small_study import place
+
+    with place(tmp_path, tiny_model):
+        shutil.copytree(scenes, tmp_path / "build" / "tiny" / scenes.name)
+        yield tmp_path
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """The trainers that a study made, none of which trains."""
+    from small_study import without_training
+
+    return without_training(monkeypatch)
+
+
+# --- The command --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def shelf(make_model, tmp_path_factory):
+    """Weights that ship with the command."""
+    from small_command import stocked
+
+    return stocked(tmp_path_factory.mktemp("shelf"), make_model)
+
+
+@pytest.fixture
+def work(shelf, picture, tmp_path, monkeypatch):
+    """The folder, with images, in which the command runs."""
+    from small_command import furnished
+
+    return furnished(tmp_path, shelf, picture, monkeypatch)
+
+
+@pytest.fixture
+def run(work, capsys):
+    """Run the command; gives status, output and error output."""
+    from small_command import called
+
+    return lambda line: called(line, work, capsys)

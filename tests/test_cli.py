@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 from PIL import Image
-from small_command import called, files, furnished, stocked
+from small_command import files
 
 from satstudy import __version__, container, zoo
 from satstudy.codecs.learned import LearnedCodec
@@ -14,22 +14,6 @@ from satstudy.data.images import read_image
 from satstudy.errors import SatstudyError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-@pytest.fixture(scope="module")
-def shelf(make_model, tmp_path_factory):
-    return stocked(tmp_path_factory.mktemp("shelf"), make_model)
-
-
-@pytest.fixture
-def work(shelf, picture, tmp_path, monkeypatch):
-    return furnished(tmp_path, shelf, picture, monkeypatch)
-
-
-@pytest.fixture
-def run(work, capsys):
-    """Run the command; gives status, output and error output."""
-    return lambda line: called(line, work, capsys)
 
 
 @pytest.mark.parametrize(

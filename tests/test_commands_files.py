@@ -4,7 +4,7 @@ import os
 
 import numpy as np
 import pytest
-from small_command import called, files, furnished, stocked
+from small_command import files
 
 from satstudy import container, zoo
 from satstudy.codecs.learned import LearnedCodec
@@ -12,22 +12,6 @@ from satstudy.codecs.sources import ArraySource
 from satstudy.data.images import read_image
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-@pytest.fixture(scope="module")
-def shelf(make_model, tmp_path_factory):
-    return stocked(tmp_path_factory.mktemp("shelf"), make_model)
-
-
-@pytest.fixture
-def work(shelf, picture, tmp_path, monkeypatch):
-    return furnished(tmp_path, shelf, picture, monkeypatch)
-
-
-@pytest.fixture
-def run(work, capsys):
-    """Run the command; gives status, output and error output."""
-    return lambda line: called(line, work, capsys)
 
 
 def test_an_image_goes_there_and_back(run, work, shelf, picture):

@@ -9,27 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from small_command import called, furnished, stocked
 
 from satstudy import container, study
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-@pytest.fixture(scope="module")
-def shelf(make_model, tmp_path_factory):
-    return stocked(tmp_path_factory.mktemp("shelf"), make_model)
-
-
-@pytest.fixture
-def work(shelf, picture, tmp_path, monkeypatch):
-    return furnished(tmp_path, shelf, picture, monkeypatch)
-
-
-@pytest.fixture
-def run(work, capsys):
-    """Run the command; gives status, output and error output."""
-    return lambda line: called(line, work, capsys)
 
 
 def test_weights_are_listed_with_the_fingerprints_of_files(run, work, shelf):

@@ -1,41 +1,17 @@
 """A study: what it codes, with which codecs, and where its results go."""
 
 import dataclasses
-import shutil
 
 import numpy as np
 import pandas as pd
 import pytest
-from small_study import opened, place, tiny, without_training
+from small_study import opened, tiny
 
 from satstudy import paths
 from satstudy.codecs import AVIF, JPEG, JPEG2000, WebP
 from satstudy.data import synthetic
 from satstudy.errors import InputError
 from satstudy.study import centre, open_study, spread
-
-
-@pytest.fixture(scope="module")
-def scenes(tmp_path_factory, tiny_model):
-    """The scenes of the tiny profile, drawn once."""
-    folder = tmp_path_factory.mktemp("scenes")
-    with place(folder, tiny_model):
-        return opened().root
-
-
-@pytest.fixture
-def here(tmp_path, tiny_model, scenes, one_thread):
-    """The folder that stands for the repository; its scenes are drawn already."""
-    with place(tmp_path, tiny_model):
-        shutil.copytree(scenes, tmp_path / "build" / "tiny" / scenes.name)
-        yield tmp_path
-
-
-@pytest.fixture
-def drawn(monkeypatch):
-    """The trainers that were made, none of which trains."""
-    return without_training(monkeypatch)
-
 
 # --- What is coded ----------------------------------------------------------------------------------------
 

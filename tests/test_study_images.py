@@ -1,31 +1,13 @@
 """The images of a study: drawn or found once, split once, and anew when a setting behind them changes."""
 
-import shutil
-
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from small_study import opened, place
+from small_study import opened
 
 from satstudy.data import splits, synthetic
 from satstudy.errors import InputError
-
-
-@pytest.fixture(scope="module")
-def scenes(tmp_path_factory, tiny_model):
-    """The scenes of the tiny profile, drawn once."""
-    folder = tmp_path_factory.mktemp("scenes")
-    with place(folder, tiny_model):
-        return opened().root
-
-
-@pytest.fixture
-def here(tmp_path, tiny_model, scenes, one_thread):
-    """The folder that stands for the repository; its scenes are drawn already."""
-    with place(tmp_path, tiny_model):
-        shutil.copytree(scenes, tmp_path / "build" / "tiny" / scenes.name)
-        yield tmp_path
 
 
 def test_the_manifest_is_made_once_and_read_again(here, monkeypatch):

@@ -4,33 +4,11 @@ import shutil
 
 import pytest
 from PIL import Image
-from small_study import opened, place, ship, without_training
+from small_study import opened, ship
 
 from satstudy import paths, study_weights
 from satstudy.errors import InputError
 from satstudy.zoo import NATURAL, OVERHEAD
-
-
-@pytest.fixture(scope="module")
-def scenes(tmp_path_factory, tiny_model):
-    """The scenes of the tiny profile, drawn once."""
-    folder = tmp_path_factory.mktemp("scenes")
-    with place(folder, tiny_model):
-        return opened().root
-
-
-@pytest.fixture
-def here(tmp_path, tiny_model, scenes, one_thread):
-    """The folder that stands for the repository; its scenes are drawn already."""
-    with place(tmp_path, tiny_model):
-        shutil.copytree(scenes, tmp_path / "build" / "tiny" / scenes.name)
-        yield tmp_path
-
-
-@pytest.fixture
-def drawn(monkeypatch):
-    """The trainers that were made, none of which trains."""
-    return without_training(monkeypatch)
 
 
 def test_weights_are_trained_when_asked_for_and_read_again(here, monkeypatch):

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+from small_tables import CONDITIONS
 
 from satstudy import labels, metrics, tables
 from satstudy.blending import COLUMNS as SEAM_COLUMNS
@@ -25,16 +26,6 @@ def rd_frame(images=6, codecs=("jpeg", "learned", "learned-natural")):
     return pd.DataFrame(rows).assign(ms_ssim=0.9, encode_s=0.065536, decode_s=0.131072)
 
 
-CONDITIONS = pd.DataFrame(
-    [
-        ("low", "learned", "lam=0.0018", 0.023, 25.0),
-        ("high", "learned", "lam=0.013", 0.7, 32.0),
-        ("jpeg", "jpeg", "quality=75", 0.8, 33.0),
-        ("raw", "original", "", 24.0, math.inf),
-        ("webp", "webp", "quality=50", 0.5, 31.0),
-    ],
-    columns=["condition", "codec", "setting", "bpp", "psnr"],
-)
 MATRIX = pd.DataFrame(
     [
         ("high", "low", 0.25, 0.2, 0.3),
