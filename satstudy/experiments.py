@@ -52,11 +52,7 @@ def rate_distortion_frame(study: Study, lams: Sequence[float], images: str = "")
     parts = [_evaluate(study, chosen, study.classical(), folder / "classical.csv")]
     domains = [OVERHEAD, NATURAL] if study.profile.data.natural else [OVERHEAD]
     for domain in domains:
-        for lam in lams:
-            codec = study.learned(lam, domain)
-            # A setting does not name its weights, so each set of weights has a file of its own.
-            path = folder / f"{codec.name}-{codec.fingerprint.hex()}-{codec.tiling}.csv"
-            parts.append(_evaluate(study, chosen, [codec], path))
+        parts += [_evaluate_learned(study, chosen, study.learned(lam, domain), folder) for lam in lams]
     return pd.concat(parts, ignore_index=True)
 
 
@@ -80,8 +76,7 @@ def scenes_frame(study: Study, lams: Sequence[float]) -> pd.DataFrame:
     for tiling in blending.TILINGS:
         for lam in lams:
             codec = study.learned(lam, tiling=tiling)  # type: ignore[arg-type]
-            path = folder / f"{codec.name}-{codec.fingerprint.hex()}-{tiling}.csv"
-            parts.append(_evaluate(study, chosen, [codec], path).assign(codec=f"{codec.name}-{tiling}"))
+            parts.append(_evaluate_learned(study, chosen, codec, folder).assign(codec=f"{codec.name}-{tiling}"))
     return pd.concat(parts, ignore_index=True)
 
 
@@ -112,6 +107,13 @@ def _evaluate(
 ) -> pd.DataFrame:
     path.parent.mkdir(parents=True, exist_ok=True)
     return rate_distortion.evaluate(images, codecs, path, progress=study.progress)
+
+
+def _evaluate_learned(
+    study: Study, images: Sequence[rate_distortion.Source], codec: LearnedCodec, folder: Path
+) -> pd.DataFrame:
+    # A setting does not name its weights, so each set of weights has a file of its own.
+    return _evaluate(study, images, [codec], folder / f"{codec.name}-{codec.fingerprint.hex()}-{codec.tiling}.csv")
 
 
 # --- Seams ------------------------------------------------------------------------------------------------

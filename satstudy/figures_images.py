@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from satstudy.data.images import Pixels
 from satstudy.errors import InputError
 from satstudy.labels import rate
-from satstudy.pictures import within
 from satstudy.plotstyle import BLACK, GREY, WIDTH, YELLOW, styled
 from satstudy.stitching import Grid, Interval, grid, seams
 
@@ -155,7 +154,6 @@ def _corner(figure: Figure, whole: Axes, axes: Axes, image: Pixels, layout: Grid
         figure.add_artist(link)
 
 
-@styled
 def seam_comparison(
     without: Pixels,
     with_: Pixels,
@@ -195,6 +193,30 @@ def seam_comparison(
         raise InputError(f"The crop {top}, {left}, {size} leaves the image of {without.shape[0]}×{without.shape[1]}.")
     if zoom < 1 or factor < 1:
         raise InputError(f"zoom = {zoom}, factor = {factor}: take 1 or more.")
+    cut = np.s_[top : top + size, left : left + size]
+    return _seam_panels(
+        (without[cut], with_[cut]),
+        None if original is None else original[cut],
+        (layout, layout_with),
+        (top, left),
+        zoom,
+        factor,
+        labels,
+    )
+
+
+@styled
+def _seam_panels(
+    crops: tuple[Pixels, Pixels],
+    original: Pixels | None,
+    layouts: tuple[Grid, Grid | None],
+    at: tuple[int, int],
+    zoom: int = 4,
+    factor: int = 8,
+    labels: tuple[str, str] = ("without blending", "with blending"),
+) -> Figure:
+    """What `seam_comparison` draws, from the crops alone: uint8 (size, size, 3), `at` (top, left) of the image."""
+    (layout, layout_with), (top, left), size = layouts, at, len(crops[0])
     margin, gap, foot, head = 0.45, 0.55, 0.45, 0.52
     side = min(size * zoom / 100, (WIDTH - 2 * margin - gap) / 2)
     count = 1 if original is None else 2
@@ -202,11 +224,10 @@ def seam_comparison(
     figure = plt.figure(figsize=inches, layout="none")
     # Arrows do not count when a notebook trims a figure, this does.
     figure.add_artist(Rectangle((0, 0), 1, 1, transform=figure.transFigure, fill=False, linewidth=0))
-    cut = np.s_[top : top + size, left : left + size]
-    for j, (image, marks) in enumerate(((without, layout), (with_, layout_with or layout))):
-        shown: list[tuple[str, NDArray[Any]]] = [(labels[j], image[cut])]
+    for j, (crop, marks) in enumerate(zip(crops, (layout, layout_with or layout), strict=True)):
+        shown: list[tuple[str, NDArray[Any]]] = [(labels[j], crop)]
         if original is not None:
-            error = np.abs(image[cut].astype(np.int16) - original[cut]).mean(axis=2)
+            error = np.abs(crop.astype(np.int16) - original).mean(axis=2)
             shown.append((f"absolute error × {factor}", np.clip(error * factor, 0, 255)))
         for i, (label, pixels) in enumerate(shown):
             y = inches[1] - (i + 1) * (side + head) + 0.12
@@ -227,7 +248,7 @@ def kept_seam(
     Parameters
     ----------
     crops : `original`, `independent`, `blend` and `seamless`, uint8 (size, size, 3)
-    at : `top`, `left` and `size` of the crop, `height` and `width` of the image, `overlap` of the blended patches
+    at : `top` and `left` of the crop, `height` and `width` of the image, `overlap` of the blended patches
 
     Raises
     ------
@@ -235,21 +256,17 @@ def kept_seam(
         A crop or a number is missing.
     """
     try:
-        top, left, height, width = (int(at[key]) for key in ("top", "left", "height", "width"))
-        whole = {name: within(crops[name], top, left, height, width) for name in ("original", "independent", other)}
-        layouts = [grid(height, width, 256, overlap) for overlap in (0, int(at["overlap"]))]
-        where = (top, left, int(at["size"]))
+        height, width = int(at["height"]), int(at["width"])
+        apart, over = (grid(height, width, 256, overlap) for overlap in (0, int(at["overlap"])))
+        return _seam_panels(
+            (crops["independent"], crops[other]),
+            crops["original"],
+            (apart, over if other == "blend" else None),
+            (int(at["top"]), int(at["left"])),
+            labels=("without blending", "with blending") if other == "blend" else ("independent patches", "seamless"),
+        )
     except KeyError as error:
         raise InputError(f"The kept crops lack {error}: run notebooks/blending.ipynb again.") from None
-    return seam_comparison(
-        whole["independent"],
-        whole[other],
-        layouts[0],
-        where,
-        original=whole["original"],
-        layout_with=layouts[1] if other == "blend" else None,
-        labels=("without blending", "with blending") if other == "blend" else ("independent patches", "seamless"),
-    )
 
 
 def kept_crops(crops: Mapping[str, Pixels], about: Mapping[str, Any]) -> Figure:

@@ -65,4 +65,3 @@ def grow(model: Model, M: int, seed: int = 0) -> Model:
             out[0][start : start + M - m] *= QUIET
             out[1][start : start + M - m] = value
     return grown.eval()
-

@@ -57,10 +57,3 @@ def load(path: Path | str) -> tuple[dict[str, Pixels], dict[str, Any]]:
         return pictures, dict(content["facts"])
     except (OSError, KeyError, TypeError, AttributeError, ValueError, binascii.Error) as error:
         raise InputError(f"{path} holds no pictures ({error}): run the notebook that writes it.") from None
-
-
-def within(picture: Pixels, top: int, left: int, height: int, width: int) -> Pixels:
-    """A crop put back to its place in an otherwise black image of `height` × `width`."""
-    whole = np.zeros((height, width, 3), np.uint8)
-    whole[top : top + picture.shape[0], left : left + picture.shape[1]] = picture
-    return whole

@@ -61,11 +61,3 @@ def test_what_holds_no_pictures_is_refused(tmp_path, text):
 def test_a_missing_file_says_what_to_do(tmp_path):
     with pytest.raises(InputError, match="run the notebook"):
         pictures.load(tmp_path / "none.json")
-
-
-def test_a_crop_goes_back_to_its_place():
-    crop = noise(3, 4)
-    whole = pictures.within(crop, 2, 5, 10, 12)
-    assert whole.shape == (10, 12, 3)
-    assert (whole[2:5, 5:9] == crop).all()
-    assert int(whole.sum()) == int(crop.sum())
