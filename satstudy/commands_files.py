@@ -31,7 +31,7 @@ def _codec(checkpoint: Checkpoint, arguments: argparse.Namespace, several: bool)
         torch.empty(1, device=arguments.device)
     except (RuntimeError, AssertionError):
         raise InputError(f"PyTorch finds no device {arguments.device!r} here: take cpu.") from None
-    names = ("tiling", "patch", "overlap", "weighting")
+    names = ("tiling", "patch", "overlap", "weighting", "refine")
     cutting = {name: getattr(arguments, name) for name in names if name in arguments}  # decoding has none
     return LearnedCodec(checkpoint, **cutting, device=arguments.device, progress=watched(arguments) and not several)
 

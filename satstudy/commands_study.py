@@ -36,7 +36,7 @@ def rd(arguments: argparse.Namespace) -> int:
         if name.startswith("learned"):
             named = [Path(path) for path in arguments.weights or ()]
             paths = named or list(coding.shipped("natural" if name == "learned-natural" else "overhead").values())
-            chosen += [codecs.LearnedCodec(zoo.load(path), arguments.tiling) for path in paths]
+            chosen += [codecs.LearnedCodec(zoo.load(path), arguments.tiling, refine=arguments.refine) for path in paths]
         else:
             chosen += codecs.ladder(name)
     frame = rate_distortion.evaluate(images, chosen, csv, progress=watched(arguments), resume=not arguments.fresh)

@@ -53,6 +53,8 @@ def rate_distortion_frame(study: Study, lams: Sequence[float], images: str = "")
     domains = [OVERHEAD, NATURAL] if study.profile.data.natural else [OVERHEAD]
     for domain in domains:
         parts += [_evaluate_learned(study, chosen, study.learned(lam, domain), folder) for lam in lams]
+    if steps := study.profile.rd.refine:
+        parts += [_evaluate_learned(study, chosen, study.learned(lam, refine=steps), folder) for lam in lams]
     return pd.concat(parts, ignore_index=True)
 
 

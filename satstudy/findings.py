@@ -26,7 +26,7 @@ def rate(bd: pd.DataFrame) -> str:
     if bd.empty:
         return "**Rate.** No codec was compared with the reference."
     reference = codec_name(str(bd["reference"].iloc[0]))
-    order = ["learned", "learned-natural", "avif", "webp", "jpeg", "jpeg2000"]
+    order = ["learned", "learned-refined", "learned-natural", "avif", "webp", "jpeg", "jpeg2000"]
     parts = [f"{codec_name(c)} {of_codec(bd, c)}" for c in order if c in set(bd["codec"])]
     return (
         f"**Rate.** BD-rate against {reference} (negative: fewer bits at equal PSNR): {'; '.join(parts)}. "

@@ -16,6 +16,7 @@ CODEC_NAMES = {
     "avif": "AVIF",
     "learned": "learned",
     "learned-natural": "learned (natural)",
+    "learned-refined": "learned, refined",
     "learned-independent": "learned, independent",
     "learned-blend": "learned, blend",
     "learned-seamless": "learned, seamless",

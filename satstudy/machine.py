@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -21,6 +23,26 @@ def _cpu_flag(flag: str) -> bool:
         return f" {flag} " in Path("/proc/cpuinfo").read_text()
     except OSError:
         return False
+
+
+@contextlib.contextmanager
+def coarse_products(wanted: bool = True) -> Iterator[None]:
+    """Within, products of float32 matrices are taken in bfloat16 (CPU) or TF32 (GPU), where that is faster.
+
+    For the rotations of an optimizer, which are half of a step of SOAP and are applied to noisy gradients.
+    """
+    try:
+        before = torch.get_float32_matmul_precision() if wanted else ""
+    except RuntimeError:  # the caller set PyTorch's newer switches, and the two do not mix
+        before = ""
+    if not before:
+        yield
+        return
+    torch.set_float32_matmul_precision("medium")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 def settle_for_training() -> None:

@@ -49,7 +49,7 @@ class Loss(NamedTuple):
         return -10 * torch.log10(self.mse)
 
 
-def _round_ste(x: Tensor) -> Tensor:
+def round_ste(x: Tensor) -> Tensor:
     """Rounding whose gradient is that of the identity."""
     return x + (torch.round(x) - x).detach()
 
@@ -83,8 +83,8 @@ class Model(JointAutoregressiveHierarchicalPriors):
             z = self.h_a(y)
         y, z = y.float(), z.float()
         medians = self.entropy_bottleneck._get_medians().detach().reshape(1, -1, 1, 1)
-        z_hat = _round_ste(z - medians) + medians
-        likelihood_z = self._likelihood_z(z + noise_z)
+        z_hat = round_ste(z - medians) + medians
+        likelihood_z = self.likelihood_z(z + noise_z)
         y_noisy = y + noise_y
         with torch.autocast(x.device.type, dtype=precision, enabled=precision != torch.float32):
             context = self.context_prediction(y_noisy)
@@ -92,12 +92,12 @@ class Model(JointAutoregressiveHierarchicalPriors):
         scales, means = parameters.float().chunk(2, 1)
         conditional = self.gaussian_conditional
         likelihood_y = conditional.likelihood_lower_bound(conditional._likelihood(y_noisy, scales, means))
-        y_hat = _round_ste(y - means.detach()) + means.detach()
+        y_hat = round_ste(y - means.detach()) + means.detach()
         with torch.autocast(x.device.type, dtype=precision, enabled=precision != torch.float32):
             x_hat = self.g_s(y_hat)
         return TrainingOutput(x_hat.float(), -torch.log2(likelihood_y).sum(), -torch.log2(likelihood_z).sum())
 
-    def _likelihood_z(self, z: Tensor) -> Tensor:
+    def likelihood_z(self, z: Tensor) -> Tensor:
         """Likelihood of the hyper-latents under the factorized prior, in any order of elements."""
         bottleneck = self.entropy_bottleneck
         values = z.transpose(0, 1).reshape(z.shape[1], 1, -1)

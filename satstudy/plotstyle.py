@@ -56,6 +56,7 @@ CODECS = {
     "avif": Line(codec_name("avif"), PURPLE, "D", SPARSE),
     "learned": Line(codec_name("learned"), BLUE, "o", "-"),
     "learned-natural": Line(codec_name("learned-natural"), SKY, "o", (0, (3, 1)), hollow=True),
+    "learned-refined": Line(codec_name("learned-refined"), BLACK, "P", (0, (6, 2))),
     "original": Line(codec_name("original"), BLACK, "x", "-"),
 }
 TILINGS = {

@@ -100,6 +100,8 @@ class RateDistortion:
     webp: tuple[int, ...] = (5, 20, 40, 60, 75, 85)
     avif: tuple[int, ...] = (25, 40, 50, 60, 70, 80)
     tiling: Literal["independent", "blend", "seamless"] = "blend"
+    #: Steps of the search for better latents, of a curve of its own; none if 0 (`satstudy.refinement`).
+    refine: int = 0
     #: A folder of large scenes that are coded as well, with each tiling; none if empty. What stands before the
     #: first `_` of a file's name is its place: scenes of one place are drawn together in the bootstrap.
     scenes: str = ""

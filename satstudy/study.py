@@ -31,9 +31,11 @@ class Study(StudyWeights):
 
     # --- What is coded ----------------------------------------------------------------------------------
 
-    def learned(self, lam: float, domain: str = OVERHEAD, tiling: Tiling | None = None) -> LearnedCodec:
+    def learned(
+        self, lam: float, domain: str = OVERHEAD, tiling: Tiling | None = None, refine: int = 0
+    ) -> LearnedCodec:
         """The codec of one λ; the profile says how images are cut unless `tiling` does."""
-        return LearnedCodec(self.weights(lam, domain), tiling or self.profile.rd.tiling)
+        return LearnedCodec(self.weights(lam, domain), tiling or self.profile.rd.tiling, refine=refine)
 
     def rd_images(self) -> list[tuple[str, Path | Pixels, str]]:
         """(name, image, category) of the images that rate and distortion are measured on."""

@@ -36,13 +36,15 @@ def test_an_image_goes_there_and_back(run, work, shelf, picture):
         ("--tiling blend --patch 256 --overlap 8", 0.02, "blend", 256, 8),
         ("--tiling blend --patch 64 --overlap 16 --weighting ramp", 0.02, "blend-ramp", 64, 16),
         ("--tiling independent --lam 0.002", 0.002, "independent", 256, 0),
+        ("--tiling seamless --refine 2", 0.02, "seamless", 1024, 0),
         ("--tiling independent --weights {shelf}/natural-lam0.02.safetensors", 0.02, "independent", 256, 0),
     ],
 )
 def test_options_reach_the_file(run, work, shelf, options, lam, tiling, tile, overlap):
     status, out, _ = run(f"compress a.png a.sat {options}".format(shelf=shelf))
     assert status == 0
-    assert f"lam={lam:g}, {tiling.removesuffix('-ramp')}" in out
+    searched = " refine=2" if "--refine" in options else ""
+    assert f"lam={lam:g}{searched}, {tiling.removesuffix('-ramp')}" in out
     header = container.read((work / "a.sat").read_bytes()).header
     assert (header.tiling, header.tile, header.overlap) == (tiling, tile, overlap)
     # All three are shipped weights, which decompress finds by itself.

@@ -1,5 +1,6 @@
 """satstudy.machine: the settings take hold, and say what the processor can do."""
 
+import contextlib
 from pathlib import Path
 
 import torch
@@ -12,6 +13,16 @@ def test_the_processor_says_whether_it_multiplies_bfloat16():
     assert machine.fast_bf16(torch.device("cpu")) in (True, False)
     if "avx512_bf16" not in flags:
         assert not machine.fast_bf16(torch.device("cpu"))
+
+
+def test_products_are_coarse_within_and_as_before_afterwards():
+    before = torch.get_float32_matmul_precision()
+    with machine.coarse_products(False):
+        assert torch.get_float32_matmul_precision() == before
+    with contextlib.suppress(KeyError), machine.coarse_products():
+        assert torch.get_float32_matmul_precision() == "medium"
+        raise KeyError
+    assert torch.get_float32_matmul_precision() == before
 
 
 def test_an_unknown_flag_is_no_flag():

@@ -17,7 +17,7 @@ class Codec(Protocol):
 
     Attributes
     ----------
-    name : "jpeg", "jpeg2000", "webp", "avif", "learned", "learned-natural"
+    name : "jpeg", "jpeg2000", "webp", "avif", "learned", "learned-natural", …
     setting : what distinguishes two points of one codec's curve, as text ("quality=75")
     """
 

@@ -20,6 +20,7 @@ from satstudy.data.images import Pixels
 from satstudy.entropy import EntropyCoder
 from satstudy.errors import InputError, WrongWeights
 from satstudy.model import LATENT_STRIDE
+from satstudy.refinement import RefinedTransforms
 from satstudy.stitching import Grid, Weighting, assemble, blend
 from satstudy.transforms import Transforms
 from satstudy.zoo import NATURAL, Checkpoint
@@ -45,6 +46,8 @@ class LearnedCodec:
         an entropy tile
     overlap : pixels, for `blend` alone; even the default of 8 is the paper's
     weighting : of `blend`, `mean` (the paper) or `ramp`
+    refine : steps of the search for better latents (`satstudy.refinement`), none by default; encoding takes some
+        two decodings a step, and decoding what it takes without
     device : where the networks run
     carrier : torch.float32 or torch.float64 for the exact part; the files are the same
     progress : show a bar with the time left
@@ -58,6 +61,7 @@ class LearnedCodec:
         overlap: int = 8,
         weighting: Weighting = "mean",
         *,
+        refine: int = 0,
         device: torch.device | str = "cpu",
         carrier: torch.dtype = torch.float32,
         progress: bool = False,
@@ -80,18 +84,23 @@ class LearnedCodec:
         self.weighting = weighting
         self.progress = progress
         self.fingerprint = checkpoint.fingerprint
-        self.transforms = Transforms(checkpoint.model, device)
+        self.refine = refine
+        if refine:
+            self.transforms: Transforms = RefinedTransforms(checkpoint.model, checkpoint.lam, refine, device)
+        else:
+            self.transforms = Transforms(checkpoint.model, device)
         self.entropy = EntropyCoder(checkpoint.model, checkpoint.tables, carrier, device)
 
     @property
     def name(self) -> str:
-        """`learned`, or `learned-natural` for weights trained on natural images."""
-        return "learned-natural" if self.checkpoint.metadata.get("domain") == NATURAL else "learned"
+        """`learned`; `learned-natural` for weights trained on natural images; `-refined` where latents are searched."""
+        name = "learned-natural" if self.checkpoint.metadata.get("domain") == NATURAL else "learned"
+        return f"{name}-refined" if self.refine else name
 
     @property
     def setting(self) -> str:
         """What a table calls it."""
-        return f"lam={self.checkpoint.lam:g}"
+        return f"lam={self.checkpoint.lam:g}" + (f" refine={self.refine}" if self.refine else "")
 
     # --- Encoding ---------------------------------------------------------------------------------------
 
