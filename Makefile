@@ -4,7 +4,7 @@ PYTHON_BIN := .venv/bin
 SNAKEMAKE = $(PYTHON_BIN)/snakemake --snakefile workflow/Snakefile --cores all --quiet rules --rerun-incomplete
 
 .DEFAULT_GOAL := help
-.PHONY: help setup report test lab lint bench reference unlock lock clean
+.PHONY: help setup report test lab lint bench reference ship unlock lock clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,7 +31,10 @@ bench: setup  ## measure speed and memory (an otherwise idle machine)
 	@$(PYTHON_BIN)/python -m benchmarks
 
 reference: setup  ## train and measure on real imagery; writes results/reference (hours on a CPU)
-	@$(SNAKEMAKE) --config profile=reference
+	@$(SNAKEMAKE) reference --config profile=reference
+
+ship: setup  ## put the weights of the reference study into the package, and what they do into their card
+	@$(PYTHON_BIN)/python workflow/ship.py
 
 unlock: setup  ## let a run go on that was killed while it wrote
 	@$(SNAKEMAKE) --unlock --config profile=$(PROFILE)

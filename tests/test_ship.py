@@ -1,0 +1,96 @@
+"""Shipping trained weights: float16 that decodes, others removed, and a card whose figures were measured."""
+
+import importlib.util
+
+import pandas as pd
+import pytest
+from small_study import opened, place, ship
+
+from satstudy import paths, rate_distortion, zoo
+
+CARD = (
+    "# Model card\n\nBy hand.\n\n<!-- measured: workflow/ship.py -->\nold\n<!-- end of measured -->\n\nAlso by hand.\n"
+)
+
+
+@pytest.fixture
+def script():
+    path = paths.PACKAGE.parent / "workflow" / "ship.py"
+    spec = importlib.util.spec_from_file_location("ship", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def here(tmp_path, tiny_model):
+    with place(tmp_path, tiny_model):
+        (paths.WEIGHTS / "README.md").write_text(CARD, encoding="utf-8")
+        yield tmp_path
+
+
+def trained(study, model, lam):
+    about = {"N": "8", "M": "12", "lam": f"{lam:g}", "domain": "overhead", "steps": "1234", "seconds": "1800"}
+    folder = study.training_folder(lam)
+    folder.mkdir(parents=True)
+    zoo.save(folder / "weights.safetensors", model, {**about, "start": "elsewhere"})
+
+
+def results(study):
+    rows = [
+        {**dict.fromkeys(rate_distortion.COLUMNS, 1.0), "image": image, "codec": codec, "setting": f"lam={lam}",
+         "bpp": bpp, "psnr": 30.0, "ms_ssim": 0.9, "category": "x"}
+        for image, bpp in (("a", 0.25), ("b", 0.75))
+        for lam in (0.005, 0.01)
+        for codec in ("learned", "learned-natural")
+    ]  # fmt: skip
+    study.results.mkdir(parents=True)
+    pd.DataFrame(rows).to_csv(study.results / "rate_distortion.csv", index=False)
+
+
+def test_weights_ship_with_a_card_of_what_was_measured(here, script, make_model, monkeypatch, capsys):
+    study = opened(train={"init": "scratch", "N": 8, "M": 12})
+    for seed, lam in enumerate(study.profile.train.lams):
+        trained(study, make_model(seed + 5), lam)
+    results(study)
+    other = ship(paths.WEIGHTS, make_model(1), 0.3)
+    monkeypatch.setattr(script, "open_study", lambda profile: study)
+    monkeypatch.setattr("sys.argv", ["ship.py", "tiny"])
+    assert script.main() == 0
+    assert list(zoo.shipped()) == [0.005, 0.01], "and no longer λ = 0.3"
+    assert not other.exists()
+    text = (paths.WEIGHTS / "README.md").read_text(encoding="utf-8")
+    assert text.startswith("# Model card\n\nBy hand.\n")
+    assert text.endswith("\n\nAlso by hand.\n")
+    assert "old" not in text
+    for lam, path in zoo.shipped().items():
+        half = zoo.load(path)
+        assert f"| {lam:g} | 1,234 | elsewhere | 0.50 | 0.5000 | 30.00 | 0.9000 |" in text
+        assert half.fingerprint.hex() in text
+        full = zoo.load(study.training_folder(lam) / "weights.safetensors")
+        assert half.fingerprint != full.fingerprint, "rounding has moved them"
+    assert "the 2 images of val-compress" in text
+    # Once more gives the same card.
+    assert script.main() == 0
+    assert (paths.WEIGHTS / "README.md").read_text(encoding="utf-8") == text
+    assert "2 files of 0."  in capsys.readouterr().out
+
+
+def test_rounding_is_measured_on_files(here, script, make_model):
+    study = opened(train={"init": "scratch", "N": 8, "M": 12})
+    trained(study, make_model(3), 0.01)
+    checkpoint = study.weights(0.01)
+    assert script.rounding(study, checkpoint, checkpoint) == (0.0, 0.0)
+    other = zoo.load(ship(here, make_model(4), 0.01))
+    change = script.rounding(study, checkpoint, other)
+    assert abs(change.rate) > 1 or abs(change.psnr) > 0.1
+
+
+def test_without_results_nothing_is_shipped(here, script, make_model, monkeypatch):
+    study = opened(train={"init": "scratch", "N": 8, "M": 12})
+    before = list(zoo.shipped())
+    monkeypatch.setattr(script, "open_study", lambda profile: study)
+    monkeypatch.setattr("sys.argv", ["ship.py", "tiny"])
+    with pytest.raises(SystemExit, match="run the study first"):
+        script.main()
+    assert list(zoo.shipped()) == before
