@@ -57,9 +57,11 @@ def _resealed(data: bytes) -> bytes:
         cursor.take(13)
         height, width, tile, overlap, group, notes = (cursor.varint() for _ in range(6))
         cursor.take(notes)
-        header = container.Header(height, width, "seamless", max(16, tile), min(overlap, 15), max(1, group), b"")
+        tile = max(1, tile) * container.TILE_UNIT
+        header = container.Header(height, width, "seamless", tile, min(overlap, 15), max(1, group), b"")
         out, entries = bytearray(data), []
-        for _ in range(min(1000, int(np.prod(header.shape())))):
+        count = int(np.prod(header.shape()))
+        for _ in range(min(1000, count) if count > 1 else 0):
             length = cursor.varint()
             entries.append((cursor.at, length))
             cursor.take(4)
@@ -68,7 +70,8 @@ def _resealed(data: bytes) -> bytes:
         for place, length in entries:
             out[place : place + 4] = zlib.crc32(data[at : at + length]).to_bytes(4, "little")
             at += length
-        out[end : end + 4] = zlib.crc32(bytes(out[:end])).to_bytes(4, "little")
+        covered = out[:end] + (out[end + 4 :] if count == 1 else b"")
+        out[end : end + 4] = zlib.crc32(bytes(covered)).to_bytes(4, "little")
         return bytes(out)
     except Exception:
         return data

@@ -7,10 +7,10 @@
     4       tiling: 0 independent, 1 blend by mean, 2 blend by ramp, 3 seamless; 128 more with validity masks
     5       fingerprint of the weights, 8 bytes
     13      with validity masks alone: the value of pixels without data (1)
-    …       varints: height, width, tile side, overlap, tiles per side of a group, length of the notes
+    …       varints: height, width, tile side / 16, overlap, tiles per side of a group, length of the notes
     …       notes: UTF-8 JSON object, deflated; absent when its length is 0
-    …       index, for each group of tiles, row by row: length of its stream (varint), CRC-32 of it
-    …       CRC-32 of everything before
+    …       index, for each group of tiles, row by row: length of its stream (varint), CRC-32 of it; none for one group
+    …       CRC-32 of everything before, and for one group of its stream as well
     …       the streams, each with its validity mask before it where there are such (`satstudy.validity`)
 
 Integers of fixed size are little-endian. A varint has seven bits a byte, least significant first, the
@@ -40,6 +40,8 @@ MASKED = 0x80
 #: Larger than any image of fMoW (16288×16291); a caller may allow more.
 MAX_PIXELS = 20_000 * 20_000
 MAX_SIDE = 1 << 17
+#: Sides of tiles are multiples of the latents' stride.
+TILE_UNIT = 16
 #: Pixels along one side of an entropy tile of `seamless`, and of a group of tiles.
 MAX_TILE = 4096
 #: Pixels along one side of a patch, which goes through the synthesis in one piece.
@@ -86,7 +88,7 @@ class Header:
             1 <= self.height <= MAX_SIDE
             and 1 <= self.width <= MAX_SIDE
             and 16 <= self.tile <= (MAX_TILE if self.tiling == "seamless" else MAX_PATCH)
-            and self.tile % 16 == 0
+            and self.tile % TILE_UNIT == 0
             and 0 <= self.overlap <= (self.tile // 2 if blends else 0)
             and (self.tile >= 64 or self.tiling != "seamless")
             and 1 <= self.group <= 64
@@ -142,7 +144,7 @@ class Container:
     header: Header
     data: memoryview
     spans: tuple[tuple[int, int], ...]  #: start and end of each stream in `data`
-    checksums: tuple[int, ...]
+    checksums: tuple[int, ...]  #: of the streams; none for a single one, which the header's covers
 
     def stream(self, index: int) -> bytes:
         """One group's bytes.
@@ -154,7 +156,7 @@ class Container:
         """
         start, end = self.spans[index]
         piece = bytes(self.data[start:end])
-        if zlib.crc32(piece) != self.checksums[index]:
+        if self.checksums and zlib.crc32(piece) != self.checksums[index]:
             raise DamagedFile(f"Part {index + 1} of {len(self.spans)} of this file is damaged: {_REMEDY}.")
         return piece
 
@@ -234,13 +236,15 @@ def write(header: Header, streams: Sequence[bytes]) -> bytes:
     out = bytearray(MAGIC + bytes([VERSION, tiling]) + header.fingerprint)
     if header.fill is not None:
         out.append(header.fill)
-    for value in (header.height, header.width, header.tile, header.overlap, header.group, len(notes)):
+    for value in (header.height, header.width, header.tile // TILE_UNIT, header.overlap, header.group, len(notes)):
         out += _varint(value)
     out += notes
-    for stream in streams:
-        out += _varint(len(stream)) + struct.pack("<I", zlib.crc32(stream))
-    out += struct.pack("<I", zlib.crc32(bytes(out)))
-    return bytes(out) + b"".join(streams)
+    if len(streams) > 1:
+        for stream in streams:
+            out += _varint(len(stream)) + struct.pack("<I", zlib.crc32(stream))
+    # An image of 256² pixels at 0.02 bpp has 160 bytes: a single stream gets no checksum of its own.
+    covered = bytes(out) + (streams[0] if len(streams) == 1 else b"")
+    return bytes(out) + struct.pack("<I", zlib.crc32(covered)) + b"".join(streams)
 
 
 def read(data: bytes | memoryview, max_pixels: int = MAX_PIXELS) -> Container:
@@ -271,6 +275,7 @@ def read(data: bytes | memoryview, max_pixels: int = MAX_PIXELS) -> Container:
     fingerprint = cursor.take(8)
     fill = cursor.take(1)[0] if tiling & MASKED else None
     height, width, tile, overlap, group, length = (cursor.varint() for _ in range(6))
+    tile *= TILE_UNIT
     kind = tiling & ~MASKED
     known = TILINGS[kind] if kind < len(TILINGS) else ""
     header = Header(height, width, known, tile, overlap, group, fingerprint, fill=fill)
@@ -283,16 +288,20 @@ def read(data: bytes | memoryview, max_pixels: int = MAX_PIXELS) -> Container:
         )
     packed = cursor.take(length)
     count = math.prod(header.shape())
+    entries = count if count > 1 else 0
     # An index entry takes five bytes at least: a file too short for its index asks for nothing.
-    if count * 5 + 4 > len(data) - cursor.at:
+    if entries * 5 + 4 > len(data) - cursor.at:
         raise DamagedFile(f"This file is cut short at byte {len(data)}: {_REMEDY}.")
     lengths, checksums = [], []
-    for _ in range(count):
+    for _ in range(entries):
         lengths.append(cursor.varint())
         checksums.append(struct.unpack("<I", cursor.take(4))[0])
-    covered = cursor.at
-    if struct.unpack("<I", cursor.take(4))[0] != zlib.crc32(cursor.data[:covered]):
-        raise DamagedFile(f"The header of this file is damaged: {_REMEDY}.")
+    checksum = zlib.crc32(cursor.data[: cursor.at])
+    stored = struct.unpack("<I", cursor.take(4))[0]
+    if not entries:
+        lengths, checksum = [len(data) - cursor.at], zlib.crc32(cursor.data[cursor.at :], checksum)
+    if stored != checksum:
+        raise DamagedFile(f"{'The header of this' if entries else 'This'} file is damaged: {_REMEDY}.")
     if cursor.at + sum(lengths) != len(data):
         raise DamagedFile(f"This file has {len(data)} bytes and should have {cursor.at + sum(lengths)}: {_REMEDY}.")
     header = replace(header, notes=_notes(packed))

@@ -16,6 +16,7 @@ from satstudy.container import TILINGS, Header, _Cursor, _varint, read, write
 from satstudy.errors import DamagedFile, InputError
 
 PRINT = bytes(range(8))
+ONE = Header(120, 200, "independent", 64, 0, 4, PRINT, {"a": 1})
 SMALL = Header(300, 200, "blend", 64, 8, 2, PRINT, {"crs": "EPSG:32633", "origin": [1.5, -2]})
 
 
@@ -85,7 +86,8 @@ def test_only_files_with_masks_pay_for_them():
     """Without a mask the layout is that of the page in the book, byte for byte; with one, a byte more."""
     header = Header(300, 200, "blend", 256, 8, 8, PRINT)
     plain = write(header, [b"stream"])
-    assert plain[:23] == b"SaT\1\1" + PRINT + _varint(300) + _varint(200) + _varint(256) + bytes([8, 8, 0, 6])
+    head = b"SaT\1\1" + PRINT + _varint(300) + _varint(200) + bytes([16, 8, 8, 0])
+    assert plain == head + struct.pack("<I", zlib.crc32(head + b"stream")) + b"stream"
     masked = write(replace(header, fill=7), [b"stream"])
     assert len(masked) == len(plain) + 1
     assert masked[4] == plain[4] | container.MASKED
@@ -96,12 +98,32 @@ def test_only_files_with_masks_pay_for_them():
 
 def test_every_truncation_is_refused():
     data = write(SMALL, streams_for(SMALL))
-    for length in range(len(data)):
-        with pytest.raises(DamagedFile):
-            read(data[:length])
+    single = write(ONE, streams_for(ONE))
+    for whole in (data, single):
+        for length in range(len(whole)):
+            with pytest.raises(DamagedFile):
+                read(whole[:length])
     for tail in (b"\0", b"x" * 100):
         with pytest.raises(DamagedFile, match="should have"):
             read(data + tail)
+        with pytest.raises(DamagedFile, match="damaged"):
+            read(single + tail)
+
+
+def test_every_change_of_one_byte_in_a_file_of_one_group_is_refused():
+    data = write(ONE, streams_for(ONE))
+    assert len(data) > read(data).spans[0][0] + 50
+    for at in range(len(data)):
+        for flip in (1, 16, 255):
+            altered = bytearray(data)
+            altered[at] ^= flip
+            with pytest.raises(InputError):
+                read(bytes(altered))
+
+
+def test_a_small_file_takes_25_bytes_besides_its_stream():
+    header = Header(256, 256, "independent", 256, 0, 8, PRINT)
+    assert len(write(header, [bytes(100)])) == 125
 
 
 def test_every_change_of_one_byte_in_header_and_index_is_refused():
@@ -146,10 +168,10 @@ def test_foreign_and_empty_files_are_refused(data):
         read(data)
 
 
-def forged(values, notes: bytes = b"", index: bytes = b"", tiling: int = 0, tail: bytes = b"") -> bytes:
-    """A file with any numbers and a right checksum."""
+def forged(values, notes: bytes = b"", index: bytes = b"", tiling: int = 0) -> bytes:
+    """A file with any numbers, sides of tiles in units of 16 pixels, and a right checksum."""
     out = b"SaT\1" + bytes([tiling]) + PRINT + b"".join(map(_varint, values)) + notes + index
-    return out + struct.pack("<I", zlib.crc32(out)) + tail
+    return out + struct.pack("<I", zlib.crc32(out))
 
 
 def entry(size: int = 0) -> bytes:
@@ -157,41 +179,41 @@ def entry(size: int = 0) -> bytes:
 
 
 def test_the_forger_can_make_a_good_file():
-    assert read(forged([5, 7, 64, 0, 1, 0], index=entry())).header == Header(5, 7, "independent", 64, 0, 1, PRINT)
+    assert read(forged([5, 7, 4, 0, 1, 0])).header == Header(5, 7, "independent", 64, 0, 1, PRINT)
+    several = forged([5, 300, 4, 0, 1, 0], index=entry() * 5)
+    assert read(several).header == Header(5, 300, "independent", 64, 0, 1, PRINT)
 
 
 @pytest.mark.parametrize(
     ("values", "tiling"),
     [
-        ([0, 7, 64, 0, 1, 0], 0),
-        ([5, 0, 64, 0, 1, 0], 0),
-        ([1 << 25, 7, 64, 0, 1, 0], 0),
+        ([0, 7, 4, 0, 1, 0], 0),
+        ([5, 0, 4, 0, 1, 0], 0),
+        ([1 << 25, 7, 4, 0, 1, 0], 0),
         ([5, 7, 0, 0, 1, 0], 0),
-        ([5, 7, 8, 0, 1, 0], 0),
-        ([5, 7, 72, 0, 1, 0], 0),
-        ([5, 7, 8192, 0, 1, 0], 0),
-        ([5, 7, 64, 8, 1, 0], 0),
-        ([5, 7, 64, 8, 1, 0], 3),
-        ([5, 7, 64, 33, 1, 0], 1),
-        ([5, 7, 64, 63, 1, 0], 2),
-        ([5, 7, 48, 0, 1, 0], 3),
-        ([5, 7, 64, 0, 0, 0], 0),
-        ([5, 7, 64, 0, 65, 0], 0),
-        ([5, 7, 2048, 0, 3, 0], 0),
-        ([5, 7, 64, 0, 1, 0], 4),
-        ([5, 7, 64, 0, 1, 0], 127),
-        ([5, 7, 64, 0, 1, 1 << 17], 0),
+        ([5, 7, 512, 0, 1, 0], 0),
+        ([5, 7, 4, 8, 1, 0], 0),
+        ([5, 7, 4, 8, 1, 0], 3),
+        ([5, 7, 4, 33, 1, 0], 1),
+        ([5, 7, 4, 63, 1, 0], 2),
+        ([5, 7, 3, 0, 1, 0], 3),
+        ([5, 7, 4, 0, 0, 0], 0),
+        ([5, 7, 4, 0, 65, 0], 0),
+        ([5, 7, 128, 0, 3, 0], 0),
+        ([5, 7, 4, 0, 1, 0], 4),
+        ([5, 7, 4, 0, 1, 0], 127),
+        ([5, 7, 4, 0, 1, 1 << 17], 0),
     ],
 )
 def test_numbers_out_of_range_are_refused_however_right_the_checksum(values, tiling):
     with pytest.raises(DamagedFile, match="out of range"):
-        read(forged(values, index=entry(), tiling=tiling))
+        read(forged(values, tiling=tiling))
 
 
 @pytest.mark.parametrize("side", [20_000, 1 << 24])
 @pytest.mark.parametrize("tile", [16, 4096])
 def test_a_tiny_file_that_claims_a_huge_image_costs_nothing(side, tile):
-    data = forged([side, side, tile, tile // 2, 1, 0], index=entry() * 20, tiling=1)
+    data = forged([side, side, tile // 16, tile // 2, 1, 0], index=entry() * 20, tiling=1)
     tracemalloc.start()
     with pytest.raises(InputError):
         read(data)
@@ -202,7 +224,9 @@ def test_a_tiny_file_that_claims_a_huge_image_costs_nothing(side, tile):
 def test_an_index_that_claims_more_than_the_file_holds_is_refused():
     for size in (1, (1 << 35) - 1):
         with pytest.raises(DamagedFile, match="should have"):
-            read(forged([5, 7, 64, 0, 1, 0], index=entry(size)))
+            read(forged([5, 300, 4, 0, 1, 0], index=entry(size) + entry() * 4))
+    with pytest.raises(DamagedFile, match="cut short"):
+        read(forged([5, 300, 4, 0, 1, 0], index=entry() * 3))
 
 
 def test_an_image_above_the_limit_is_refused_unless_it_is_raised():
@@ -228,7 +252,7 @@ def test_an_image_above_the_limit_is_refused_unless_it_is_raised():
 )
 def test_hostile_notes_are_refused_in_little_memory(plain):
     packed = zlib.compress(plain, 9)
-    data = forged([5, 7, 64, 0, 1, len(packed)], notes=packed, index=entry())
+    data = forged([5, 7, 4, 0, 1, len(packed)], notes=packed)
     tracemalloc.start()
     with pytest.raises(DamagedFile, match=r"notes|range"):
         read(data)
@@ -239,7 +263,7 @@ def test_hostile_notes_are_refused_in_little_memory(plain):
 @pytest.mark.parametrize("packed", [b"nonsense", zlib.compress(b"{}") + b"tail", zlib.compress(b'{"a": 1}')[:-1]])
 def test_notes_that_are_no_deflated_object_are_refused(packed):
     with pytest.raises(DamagedFile, match="notes"):
-        read(forged([5, 7, 64, 0, 1, len(packed)], notes=packed, index=entry()))
+        read(forged([5, 7, 4, 0, 1, len(packed)], notes=packed))
 
 
 def test_notes_go_up_to_their_limit_and_no_further():

@@ -73,7 +73,7 @@ def test_weights_ship_with_a_card_of_what_was_measured(here, script, make_model,
     # Once more gives the same card.
     assert script.main() == 0
     assert (paths.WEIGHTS / "README.md").read_text(encoding="utf-8") == text
-    assert "2 files of 0."  in capsys.readouterr().out
+    assert "2 files of 0." in capsys.readouterr().out
 
 
 def test_rounding_is_measured_on_files(here, script, make_model):
