@@ -1,10 +1,9 @@
-"""Tables and the line that says what made a page, as markdown."""
+"""Tables as markdown."""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -44,28 +43,3 @@ def _texts(column: pd.Series[Any]) -> list[str]:
 
 def _escaped(text: str) -> str:
     return re.sub(r"([|*_`<\\])", r"\\\1", " ".join(text.split()))
-
-
-def provenance(profile: str, commit: str, weights: Sequence[tuple[str, str]] = (), synthetic: bool = False) -> str:
-    """The line at the foot of a page that says what made it.
-
-    Parameters
-    ----------
-    commit : of `paths.commit`; its "+" is spelt out
-    weights : (name, fingerprint in hexadecimal)
-    synthetic : whether the images are
-
-    Examples
-    --------
-    >>> provenance("quick", "0123456789", [("overhead-0.013", "00ff")])
-    'Made by profile `quick` at commit `0123456789` with weights `overhead-0.013` (fingerprint `00ff`).'
-    """
-    at = f"commit `{commit.removesuffix('+')}`" + (" and uncommitted changes" if commit.endswith("+") else "")
-    if commit == "unknown":
-        at = "an unknown commit"
-    listed = ", ".join(f"`{name}` (fingerprint `{print_}`)" for name, print_ in weights)
-    return (
-        f"Made by profile `{profile}` at {at} "
-        + (f"with weights {listed}" if listed else "without trained weights")
-        + (", from synthetic scenes." if synthetic else ".")
-    )

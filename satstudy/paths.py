@@ -45,6 +45,8 @@ def atomic(path: Path | str) -> Iterator[Path]:
         umask = os.umask(0)
         os.umask(umask)
         os.chmod(temporary, 0o666 & ~umask)
+        with temporary.open("r+b") as file:  # or a power cut could leave the new name with nothing in it
+            os.fsync(file.fileno())
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

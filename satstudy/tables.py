@@ -16,7 +16,7 @@ from satstudy.blending import checked
 from satstudy.data import manifests
 from satstudy.errors import InputError
 from satstudy.labels import codec_name, condition_labels, db, interval, matrix_cells, rate, require
-from satstudy.markdown import markdown, provenance
+from satstudy.markdown import markdown
 from satstudy.reported import (
     SPLIT_SIZES,
     TABLE_2_TRAINED,
@@ -27,7 +27,7 @@ from satstudy.reported import (
 )
 
 __all__ = [
-    "bd_table", "markdown", "paper_table_1", "paper_table_2", "provenance", "rd_table", "seams_table", "splits_table",
+    "bd_table", "markdown", "paper_table_1", "paper_table_2", "rd_table", "seams_table", "splits_table",
     "table_1", "table_2", "weights_table",
 ]  # fmt: skip
 

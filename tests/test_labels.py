@@ -59,15 +59,3 @@ def test_markdown_keeps_a_named_index_and_equal_decimals():
 
 def test_an_empty_table_is_a_heading():
     assert tables.markdown(pd.DataFrame(columns=["a"])).splitlines() == ["| a |", "| :--- |"]
-
-
-def test_provenance_names_profile_commit_and_weights():
-    weights = [("a-0.0018", "00ff"), ("b-0.013", "11ee")]
-    line = tables.provenance("reference", "0123456789", weights)
-    assert line == (
-        "Made by profile `reference` at commit `0123456789` with weights `a-0.0018` (fingerprint `00ff`), "
-        "`b-0.013` (fingerprint `11ee`)."
-    )
-    line = tables.provenance("smoke", "0123456789+", synthetic=True)
-    assert "`0123456789` and uncommitted changes without trained weights, from synthetic scenes." in line
-    assert "an unknown commit" in tables.provenance("smoke", "unknown")
