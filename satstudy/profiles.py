@@ -64,10 +64,11 @@ class Train:
     """The codec's training; see `satstudy.training_config.TrainingConfig`."""
 
     lams: tuple[float, ...]
-    #: Channels; 0 takes those of the weights it starts from, and 64 and 96 from scratch. An M above that of the
-    #: weights grows them (`satstudy.growth`).
+    #: Channels; 0 takes those of the weights it starts from, and 64 and 96 from scratch. M may be one for all λ or a
+    #: list, one for each; where it differs from that of the weights, latents are added or left out
+    #: (`satstudy.resizing`).
     N: int = 0
-    M: int = 0
+    M: tuple[int, ...] = (0,)
     steps: int = 1000
     #: Steps for a λ that starts from its neighbour's weights; `steps` if 0.
     warm_steps: int = 0
@@ -76,7 +77,8 @@ class Train:
     lr: float = 2e-3
     optimizer: Literal["soap", "adam"] = "soap"
     precision: Literal["auto", "bf16", "fp32"] = "auto"
-    #: `shipped` starts from the weights in the package, `scratch` from random ones, anything else is a file.
+    #: `shipped` starts from the weights in the package, `scratch` from random ones, `profile:NAME` from those of
+    #: another profile for the same domain; anything else is a file.
     init: str = "shipped"
     #: Images of train-compress held back to watch the training.
     validation: int = 16
@@ -85,6 +87,10 @@ class Train:
     def __post_init__(self) -> None:
         if not self.lams or min(self.lams) <= 0 or len(set(self.lams)) < len(self.lams):
             raise InputError(f"lams = {list(self.lams)} must name one λ or more above 0, each once.")
+        if len(self.M) not in (1, len(self.lams)) or min(self.M) < 0:
+            raise InputError(
+                f"M = {list(self.M)} must be one number of latents, or one for each of {len(self.lams)} λ."
+            )
 
 
 @dataclass(frozen=True)
@@ -195,6 +201,8 @@ def build(kind: Any, value: Any, where: str) -> Any:
         others = [other for other in typing.get_args(kind) if other is not types.NoneType]
         return None if value is None else build(others[0], value, where)
     if origin is tuple:
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            value = [value]
         if not isinstance(value, list):
             raise InputError(f"{where} must be a list, not {value!r}.")
         return tuple(build(typing.get_args(kind)[0], item, where) for item in value)

@@ -10,15 +10,19 @@ from pathlib import Path
 
 import numpy as np
 
-from satstudy import paths, zoo
+from satstudy import paths, profiles, zoo
 from satstudy.data.images import find_images
 from satstudy.digests import content, digest
 from satstudy.errors import InputError
-from satstudy.growth import grow
+from satstudy.held_back import centres
+from satstudy.resizing import resize
 from satstudy.study_images import StudyImages
 from satstudy.training import Trainer
 from satstudy.training_config import TrainingConfig
 from satstudy.zoo import NATURAL, OVERHEAD, Checkpoint, nearest
+
+#: Training images that tell which latents matter.
+RESIZED_ON = 32
 
 
 @dataclass(frozen=True)
@@ -35,8 +39,14 @@ class StudyWeights(StudyImages):
         # The ladder counts by the neighbour alone, and how often the training is watched not at all.
         for name in ("lams", "init", "steps", "warm_steps", "validate_every"):
             del train[name]
-        neighbour = self.neighbour(lam)
-        start = self._given(lam) if neighbour is None else self._training_key(neighbour, domain)
+        train["M"] = self._latents(lam)
+        start: object
+        if (neighbour := self.neighbour(lam)) is not None:
+            start = self._training_key(neighbour, domain)
+        elif self._before is not None:
+            start = self._before._training_key(self._before.nearest(lam), domain)
+        else:
+            start = self._given(lam)
         images = [[path.as_posix() for path in part] for part in self._training_images(domain, relative=True)]
         source = self.source_key if domain == OVERHEAD else self.profile.data.natural
         return digest(lam, domain, self._steps(lam), self.profile.seed, train, content(start), source, images)
@@ -63,6 +73,26 @@ class StudyWeights(StudyImages):
             [image for i, image in enumerate(images) if i in held],
         )
 
+    def _latents(self, lam: float) -> int:
+        """M for one λ, 0 for that of the weights it starts from."""
+        M = self.profile.train.M
+        return M[0] if len(M) == 1 else M[self.profile.train.lams.index(self.nearest(lam))]
+
+    def nearest(self, lam: float) -> float:
+        """The λ of the profile that is nearest to `lam`."""
+        return nearest(lam, self.profile.train.lams)
+
+    @cached_property
+    def _before(self) -> StudyWeights | None:
+        """The study whose weights this one starts from."""
+        kind, _, name = self.profile.train.init.partition(":")
+        if kind != "profile":
+            return None
+        profile = profiles.load(name)
+        if profile.name == self.profile.name:
+            raise InputError(f"The profile {name} starts from itself: name another one in train.init.")
+        return dataclasses.replace(self, profile=profile, folder=paths.BUILD / profile.name)
+
     def _given(self, lam: float) -> Path | None:
         """The weights from outside this study that a training starts from; None for random ones."""
         init = self.profile.train.init
@@ -85,6 +115,8 @@ class StudyWeights(StudyImages):
     def _base(self) -> float:
         """The λ whose training starts the ladder: that of the given weights, or the middle one."""
         lams = sorted(self.profile.train.lams)
+        if self._before is not None:
+            return self.nearest(self._before._base)
         if self.profile.train.init in ("shipped", "scratch"):
             return lams[len(lams) // 2]
         given = self._given(lams[0])
@@ -103,22 +135,26 @@ class StudyWeights(StudyImages):
         """The weights that the training of `lam` starts from, and what to call them."""
         neighbour = self.neighbour(lam)
         if neighbour is not None:
-            return self.weights(neighbour, domain), f"this study, lam={neighbour:g}"
-        path = self._given(lam)
-        if path is None:
-            return None, "random"
-        checkpoint, train = zoo.load(path), self.profile.train
-        model = checkpoint.model
-        if train.N not in (0, model.N) or 0 < train.M < model.M:
+            checkpoint, name = self.weights(neighbour, domain), f"this study, lam={neighbour:g}"
+        elif self._before is not None:
+            other = self._before.nearest(lam)
+            checkpoint, name = self._before.weights(other, domain), f"{self._before.profile.name}, lam={other:g}"
+        else:
+            path = self._given(lam)
+            if path is None:
+                return None, "random"
+            checkpoint, name = zoo.load(path), path.stem
+        N, M, model = self.profile.train.N, self._latents(lam), checkpoint.model
+        if N not in (0, model.N):
             raise InputError(
-                f"The profile {self.profile.name} asks for N = {train.N or model.N}, M = {train.M or model.M} and "
-                f"starts from {path.name} with N = {model.N}, M = {model.M}: take the same N and no smaller M, "
-                "or start from scratch."
+                f"The profile {self.profile.name} asks for N = {N} and starts from {name} with N = {model.N}: "
+                "take the same N, or start from scratch."
             )
-        if train.M > model.M:
-            grown = grow(model, train.M, self.profile.seed)
-            return dataclasses.replace(checkpoint, model=grown, stored={}), f"{path.stem}, grown to M = {train.M}"
-        return checkpoint, path.stem
+        if M in (0, model.M):
+            return checkpoint, name
+        images = centres(self._training_images(domain)[0][:RESIZED_ON], 256).float() / 255
+        resized = resize(model, M, images, self.profile.seed)
+        return dataclasses.replace(checkpoint, model=resized, stored={}), f"{name}, M from {model.M} to {M}"
 
     def _steps(self, lam: float) -> int:
         train = self.profile.train
@@ -165,7 +201,7 @@ class StudyWeights(StudyImages):
             folder,
             init=start.model if start else None,
             N=train.N or 64,
-            M=train.M or 96,
+            M=self._latents(lam) or 96,
             metadata={
                 "profile": self.profile.name,
                 "domain": domain,

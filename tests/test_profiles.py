@@ -81,7 +81,7 @@ def test_the_paper_has_the_papers_sizes():
     sizes = profile.splits
     assert (sizes.train_compress, sizes.train_class, sizes.val_class) == (1289, 1551, 378)
     assert sizes.train_class + sizes.val_class == 1929
-    assert (profile.data.min_size, profile.train.N, profile.train.M) == (1024, 192, 192)
+    assert (profile.data.min_size, profile.train.N, profile.train.M) == (1024, 192, (192,))
     assert profile.accuracy.classifier["arch"] == "dpn92"
 
 
@@ -95,7 +95,8 @@ def test_the_paper_has_the_papers_sizes():
         ({"train": {"lams": [0.01], "step": 5}}, ["mine.train", "'step'", "did you mean steps?"]),
         ({"rd": {"qqq": 1}}, ["mine.rd", "'qqq'", "jpeg2000"]),
         ({"train": {"lams": [0.01], 3: 5}}, ["mine.train", "3"]),
-        ({"train": {"lams": 0.01}}, ["mine.train.lams", "list", "0.01"]),
+        ({"train": {"lams": "0.01"}}, ["mine.train.lams", "list", "0.01"]),
+        ({"train": {"lams": [0.01], "M": [8, 9]}}, ["mine.train", "M = [8, 9]", "one for each of 1"]),
         ({"train": {"lams": ["x"]}}, ["mine.train.lams", "'x'", "float"]),
         ({"train": {"lams": [True]}}, ["mine.train.lams", "True", "float"]),
         ({"train": {"lams": [0.01], "steps": 1.5}}, ["mine.train.steps", "1.5", "int"]),

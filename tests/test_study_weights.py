@@ -4,9 +4,9 @@ import shutil
 
 import pytest
 from PIL import Image
-from small_study import opened, ship
+from small_study import opened, ship, tiny
 
-from satstudy import paths, study_weights
+from satstudy import paths, profiles, study_weights
 from satstudy.errors import InputError
 from satstudy.zoo import NATURAL, OVERHEAD
 
@@ -148,11 +148,8 @@ def test_a_lam_that_is_no_trade_off_is_refused(here, lam):
     ("changes", "text"),
     [
         ({"train": {"init": "data/none.safetensors"}}, r"starts from .*data/none.safetensors, which is not there"),
-        (
-            {"train": {"N": 16}},
-            "asks for N = 16, M = 12 and starts from overhead-lam0.01.safetensors with N = 8, M = 12",
-        ),
-        ({"train": {"M": 11}}, "asks for N = 8, M = 11 .* take the same N and no smaller M"),
+        ({"train": {"N": 16}}, "asks for N = 16 and starts from overhead-lam0.01 with N = 8: take the same N"),
+        ({"train": {"init": "profile:none"}}, "There is no profile 'none'"),
         ({"train": {"validation": 6}}, "6 of 6 images are held back"),
     ],
 )
@@ -161,10 +158,52 @@ def test_what_cannot_start_is_said_in_one_sentence(here, changes, text):
         opened(**changes).weights(0.01)
 
 
-def test_a_larger_m_grows_the_weights_it_starts_from(here):
-    found = opened(train={"M": 15}).weights(0.01)
-    assert (found.model.N, found.model.M) == (8, 15)
-    assert found.metadata["start"] == "overhead-lam0.01, grown to M = 15"
+@pytest.mark.parametrize("M", [15, 9])
+def test_another_m_resizes_the_weights_it_starts_from(here, M):
+    found = opened(train={"M": M}).weights(0.01)
+    assert (found.model.N, found.model.M) == (8, M)
+    assert found.metadata["start"] == f"overhead-lam0.01, M from 12 to {M}"
+
+
+def test_each_lam_may_have_its_own_m(here, drawn):
+    train = {"init": "scratch", "lams": [0.001, 0.01, 0.1], "N": 4, "M": [3, 6, 8]}
+    study = opened(train=train)
+    assert [study.weights(lam).model.M for lam in (0.1, 0.001, 0.02)] == [8, 3, 6], "0.02 is nearest to 0.01"
+    assert [t.metadata["start"] for t in drawn] == [
+        "random",
+        "this study, lam=0.01, M from 6 to 8",
+        "this study, lam=0.01, M from 6 to 3",
+        "this study, lam=0.01",
+    ]
+    # M of one λ is nothing to another.
+    opened(train={**train, "M": [3, 6, 9]}).weights(0.001)
+    assert len(drawn) == 4
+    opened(train={**train, "M": [4, 6, 8]}).weights(0.001)
+    assert len(drawn) == 5
+
+
+def test_a_study_can_start_from_another(here, drawn, monkeypatch):
+    first = tiny(name="first", train={"lams": [0.004], "steps": 7})
+    load = profiles.load
+    monkeypatch.setattr(profiles, "load", lambda name: first if name == "first" else load(name))
+    train = {"init": "profile:first", "lams": [0.001, 0.005, 0.02], "steps": 3, "warm_steps": 2}
+    study = opened(train=train)
+    assert study.ladder() == [0.005, 0.02, 0.001], "its own λ comes first"
+    before = study.training_folder(0.001)
+    assert not drawn, "a name needs no training"
+    study.weights(0.001)
+    assert [(t.config.lam, t.config.steps, t.metadata["start"]) for t in drawn] == [
+        (0.004, 7, "overhead-lam0.01"),
+        (0.005, 3, "first, lam=0.004"),
+        (0.001, 2, "this study, lam=0.005"),
+    ]
+    assert drawn[0].folder.is_relative_to(paths.BUILD / "first")
+    # What changes there changes here.
+    first = tiny(name="first", train={"lams": [0.004], "steps": 8})
+    assert opened(train=train).training_folder(0.001) != before
+    monkeypatch.setattr(profiles, "load", lambda name: tiny(train=train))
+    with pytest.raises(InputError, match="starts from itself"):
+        opened(train=train).weights(0.005)
 
 
 def test_nothing_shipped_names_the_remedy(here):

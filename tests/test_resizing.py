@@ -1,10 +1,13 @@
-"""satstudy.growth: more latents, and the old ones do what they did."""
+"""satstudy.resizing: more latents, and the old ones do what they did; fewer, and those that matter stay."""
+
+import copy
 
 import pytest
 import torch
 
 from satstudy.errors import InputError
-from satstudy.growth import grow
+from satstudy.model import from_weights
+from satstudy.resizing import DECONVOLUTIONS, HEARD, grow, prune, resize
 
 
 @pytest.fixture(scope="module")
@@ -67,3 +70,59 @@ def test_every_new_weight_can_learn(tiny_model, grown):
 def test_latents_are_not_taken_away(tiny_model):
     with pytest.raises(InputError, match="less than the"):
         grow(tiny_model, tiny_model.M - 1)
+
+
+# --- Fewer ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def squares(picture):
+    return torch.stack([torch.from_numpy(picture(128, 64, seed)).permute(2, 0, 1) for seed in (1, 2)]) / 255
+
+
+def test_units_that_nobody_hears_are_the_ones_left_out(tiny_model, grown, squares):
+    """Silence what growing has added, and pruning gives back the small model, weight by weight."""
+    silent = copy.deepcopy(grown)
+    m, M = tiny_model.M, grown.M
+    sizes = {layer: tiny_model.get_submodule(layer).bias.shape[0] for layer in HEARD}
+    with torch.no_grad():
+        for layer, (hearing, before) in HEARD.items():
+            heard = silent.get_submodule(hearing).weight
+            heard = heard if hearing in DECONVOLUTIONS else heard.transpose(0, 1)
+            more = silent.get_submodule(layer).bias.shape[0] - sizes[layer]
+            start = before * M + sizes[layer]
+            heard[start : start + more] = 0
+    small = prune(silent, m, squares)
+    for name, tensor in tiny_model.weights().items():
+        assert torch.equal(small.weights()[name], tensor), name
+
+
+def test_latents_with_nothing_to_say_go_first(tiny_model, squares):
+    model = copy.deepcopy(tiny_model)
+    with torch.no_grad():
+        for kind in ("weight", "bias"):
+            getattr(model.g_a[6], kind)[[0, 5, 7]] = 0
+    small = prune(model, model.M - 3, squares)
+    with torch.no_grad():
+        y = model.g_a(squares)
+        others = [i for i in range(model.M) if i not in (0, 5, 7)]
+        assert torch.allclose(small.g_a(squares), y[:, others], atol=1e-5)
+        assert torch.allclose(small.g_s(y[:, others]), model.g_s(y), atol=1e-5), "they were zero"
+        assert torch.allclose(small.h_a(y[:, others]), model.h_a(y), atol=1e-5)
+
+
+def test_a_pruned_model_is_a_model_of_its_size(tiny_model, squares):
+    small = resize(tiny_model, 5, squares)
+    again = from_weights(small.weights())
+    assert (again.N, again.M) == (tiny_model.N, 5)
+    bits, x_hat = again.estimate(squares)
+    assert torch.isfinite(bits).all()
+    assert x_hat.shape == squares.shape
+    assert tiny_model.M == 12, "the model that was given stays as it was"
+    assert not tiny_model.g_a[6]._forward_hooks
+
+
+def test_resizing_grows_prunes_or_leaves(tiny_model, squares):
+    assert [resize(tiny_model, M, squares).M for M in (9, 12, 14)] == [9, 12, 14]
+    with pytest.raises(InputError, match="is more than the 12 latents"):
+        prune(tiny_model, 13, squares)
