@@ -263,6 +263,21 @@ def test_a_hostile_georeference_is_refused_and_leaves_nothing(codec, picture, tm
 
 
 @geo
+def test_a_reference_system_that_a_tiff_cannot_hold_is_said_to_be_lost(codec, picture, tmp_path):
+    """GDAL would put it into a file beside the temporary one, which would stay there."""
+    rotated = "+proj=ob_tran +o_proj=longlat +o_lon_p=0 +o_lat_p=39.25 +lon_0=18 +datum=WGS84"
+    notes = {"crs": rasterio.crs.CRS.from_proj4(rotated).to_wkt(), "transform": list(placed())[:6]}
+    data = codec.encode(picture(20, 30), notes)
+    with pytest.warns(UserWarning, match=r"b\.tif has no CRS"):
+        raster.decode_to(codec, data, tmp_path / "b.tif")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["b.tif", "tiny.safetensors"]
+    pixels, _, crs, transform, *_ = look(tmp_path / "b.tif")
+    assert not crs
+    assert transform == placed()
+    assert np.array_equal(pixels, codec.decode(data))
+
+
+@geo
 def test_a_tiff_that_cannot_be_written_whole_is_not_renamed(codec, picture, tmp_path, monkeypatch):
     """GDAL is silent when the disk fills up as it closes the file: the file is read back."""
     data = codec.encode(picture(200, 300))
