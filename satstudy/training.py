@@ -7,12 +7,9 @@ holds; an interrupted run therefore ends with the weights that an uninterrupted 
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
 import math
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -25,7 +22,7 @@ from pytorch_optimizer import SOAP
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from satstudy import training_log, zoo
+from satstudy import interrupts, training_log, zoo
 from satstudy.data.crops import CropSource
 from satstudy.data.images import Pixels
 from satstudy.errors import InputError, SatstudyError
@@ -44,30 +41,6 @@ def _noise(shape: tuple[int, ...], seed: int, step: int, kind: int, process: Pro
     everything = generator.random((share * process.world, *shape[1:]), dtype=np.float32)
     mine = everything[process.rank * share : (process.rank + 1) * share]
     return torch.from_numpy(mine - np.float32(0.5)).to(process.device)
-
-
-@contextlib.contextmanager
-def _between_steps() -> Iterator[list[int]]:
-    """Hold an interrupt back until a step is complete: the list is no longer empty once one came.
-
-    A step that stops half-way leaves weights and their average at different times, and such a state
-    could not be resumed to the same end. A second interrupt stops at once.
-    """
-    came: list[int] = []
-
-    def note(number: int, frame: Any) -> None:
-        if came:
-            raise KeyboardInterrupt
-        came.append(number)
-
-    if threading.current_thread() is not threading.main_thread():
-        yield came
-        return
-    previous = signal.signal(signal.SIGINT, note)
-    try:
-        yield came
-    finally:
-        signal.signal(signal.SIGINT, previous)
 
 
 class Trainer:
@@ -279,7 +252,7 @@ class Trainer:
             disable=not (self.progress and self.process.first),
             mininterval=1.0,
         )
-        with _between_steps() as interrupted:
+        with interrupts.held_back() as interrupted:
             for figures in self.steps():
                 window.append(figures)
                 done = self.step == config.steps

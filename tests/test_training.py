@@ -14,7 +14,7 @@ import torch.multiprocessing
 from satstudy import zoo
 from satstudy.errors import InputError, SatstudyError
 from satstudy.processes import Process
-from satstudy.training import Trainer, _between_steps, _noise
+from satstudy.training import Trainer, _noise
 from satstudy.training_config import TrainingConfig
 from satstudy.training_log import CSV_FIELDS
 
@@ -92,14 +92,6 @@ def test_an_interrupt_at_the_last_step_of_a_part_is_not_lost(images, tmp_path, m
     monkeypatch.setattr(broken, "_train_step", lambda x: (os.kill(os.getpid(), signal.SIGINT), step(x))[1])
     with pytest.raises(KeyboardInterrupt):
         broken.run(until=1)
-
-
-def test_a_second_interrupt_stops_at_once():
-    with _between_steps() as came:
-        os.kill(os.getpid(), signal.SIGINT)
-        assert came
-        with pytest.raises(KeyboardInterrupt):
-            os.kill(os.getpid(), signal.SIGINT)
 
 
 def test_rows_after_the_saved_state_are_forgotten_whole_or_cut(images, tmp_path):
