@@ -75,8 +75,8 @@ def grow(model: Model, M: int, seed: int = 0) -> Model:
     return grown.eval()
 
 
-#: Layer → the layer that hears its outputs, and after how many times M other inputs.
-HEARD = {
+#: Layer → the layer that takes its outputs in, and after how many times M other inputs.
+TAKEN_BY = {
     "g_a.6": ("g_s.0", 0),
     "h_s.0": ("h_s.2", 0),
     "h_s.2": ("h_s.4", 0),
@@ -85,13 +85,16 @@ HEARD = {
     "entropy_parameters.0": ("entropy_parameters.2", 0),
     "entropy_parameters.2": ("entropy_parameters.4", 0),
 }
+#: Layers that take the latents in.
+OF_LATENTS = ("g_s.0", "h_a.0", "context_prediction")
 
 
 @torch.no_grad()
 def prune(model: Model, M: int, x: Tensor) -> Model:
     """A copy of `model` with the `M` latents that matter most on some images, and hidden units likewise.
 
-    What a unit matters is how far its output moves, times the weights it is heard with.
+    What a unit matters is the standard deviation of its activation times the norm of the weights that take it in.
+    What it gives on average, which may be much, goes into the biases of these layers when it is left out.
 
     Parameters
     ----------
@@ -106,42 +109,51 @@ def prune(model: Model, M: int, x: Tensor) -> Model:
     if M > model.M:
         raise InputError(f"M = {M} is more than the {model.M} latents of the weights it starts from: grow them.")
     pruned, weights = build(model.N, M), model.weights()
-    new = dict(pruned.named_parameters())
-    deviations = _deviations(model, x)
-    kept = {}
-    for layer, (hearing, before) in HEARD.items():
-        count = len(deviations[layer])
-        heard = weights[f"{hearing}.weight"]
-        heard = heard if hearing in DECONVOLUTIONS else heard.transpose(0, 1)
-        matters = deviations[layer] * heard[before * model.M :][:count].flatten(1).norm(dim=1)
-        size = pruned.get_submodule(layer).bias.shape[0]
-        kept[layer] = matters.topk(size).indices.sort().values
-    outputs = {**kept, "entropy_parameters.4": torch.cat((kept["g_a.6"], model.M + kept["g_a.6"]))}
-    inputs = {hearing: kept[layer] for layer, (hearing, _) in HEARD.items()}
-    inputs |= dict.fromkeys(("g_s.0", "h_a.0", "context_prediction"), kept["g_a.6"])
-    inputs["entropy_parameters.0"] = torch.cat((kept["h_s.4"], 2 * model.M + kept["context_prediction"]))
+    new, inputs = dict(pruned.named_parameters()), _inputs(model, x)
+    kept: dict[str, Tensor] = {}
+    taken: dict[str, Tensor] = {}
+    for layer, (after, before) in TAKEN_BY.items():
+        place = before * model.M + torch.arange(model.get_submodule(layer).bias.shape[0])
+        norms = _by_input(weights, after)[place].flatten(1).norm(dim=1)
+        matters = inputs[after].std(dim=1)[place] * norms
+        kept[layer] = matters.topk(pruned.get_submodule(layer).bias.shape[0]).indices.sort().values
+        taken[after] = torch.cat([*([taken[after]] if after in taken else []), place[kept[layer]]])
+    taken |= dict.fromkeys(OF_LATENTS, kept["g_a.6"])
+    given = {**kept, "entropy_parameters.4": torch.cat((kept["g_a.6"], model.M + kept["g_a.6"]))}
+    for layer, columns in taken.items():
+        left_out = torch.ones(len(inputs[layer]), dtype=torch.bool).index_fill_(0, columns, False)
+        weight = _by_input(weights, layer)[left_out].flatten(2).sum(dim=2)
+        # Of the taps of a transposed convolution with a stride of 2, each output sees a quarter.
+        lost = inputs[layer].mean(dim=1)[left_out] @ weight / (4 if layer in DECONVOLUTIONS else 1)
+        weights[f"{layer}.bias"] = weights[f"{layer}.bias"] + lost
     for name, source in weights.items():
         layer, _, kind = name.rpartition(".")
-        rows, columns = (1, 0) if layer in DECONVOLUTIONS else (0, 1)
-        if layer in outputs and kind in ("weight", "bias"):
-            source = source.index_select(rows if kind == "weight" else 0, outputs[layer])
-        if layer in inputs and kind == "weight":
-            source = source.index_select(columns, inputs[layer])
+        row, column = (1, 0) if layer in DECONVOLUTIONS else (0, 1)
+        if layer in given and kind in ("weight", "bias"):
+            source = source.index_select(row if kind == "weight" else 0, given[layer])
+        if layer in taken and kind == "weight":
+            source = source.index_select(column, taken[layer])
         new[name].copy_(source)
     return pruned.eval()
 
 
-def _deviations(model: Model, x: Tensor) -> dict[str, Tensor]:
-    """Standard deviation of each output of the layers in `HEARD`, float32 (channels,)."""
+def _by_input(weights: dict[str, Tensor], layer: str) -> Tensor:
+    """Weights of a layer as (in, out, …)."""
+    weight = weights[f"{layer}.weight"]
+    return weight if layer in DECONVOLUTIONS else weight.transpose(0, 1)
+
+
+def _inputs(model: Model, x: Tensor) -> dict[str, Tensor]:
+    """What the layers that pruning changes take in, float32 (channels, values) each."""
     found: dict[str, Tensor] = {}
 
     def note(layer: str) -> None:
-        model.get_submodule(layer).register_forward_hook(
-            lambda _module, _inputs, output: found.__setitem__(layer, output.transpose(0, 1).flatten(1).std(dim=1))
+        model.get_submodule(layer).register_forward_pre_hook(
+            lambda _module, values: found.__setitem__(layer, values[0].transpose(0, 1).flatten(1))
         )
 
     model = copy.deepcopy(model)
-    for layer in HEARD:
+    for layer in {*OF_LATENTS, *(after for after, _ in TAKEN_BY.values())}:
         note(layer)
     model.estimate(x)
     return found

@@ -152,8 +152,9 @@ class StudyWeights(StudyImages):
             )
         if M in (0, model.M):
             return checkpoint, name
-        images = centres(self._training_images(domain)[0][:RESIZED_ON], 256).float() / 255
-        resized = resize(model, M, images, self.profile.seed)
+        images = self._training_images(domain)[0]
+        some = centres(images[:: -(-len(images) // RESIZED_ON)], 256).float() / 255  # they stand class by class
+        resized = resize(model, M, some, self.profile.seed)
         return dataclasses.replace(checkpoint, model=resized, stored={}), f"{name}, M from {model.M} to {M}"
 
     def _steps(self, lam: float) -> int:
