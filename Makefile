@@ -30,7 +30,7 @@ lint: setup  ## ruff, mypy, and notebooks without outputs
 bench: setup  ## measure speed and memory (an otherwise idle machine)
 	@$(PYTHON_BIN)/python -m benchmarks
 
-reference: setup  ## train and measure on real imagery; writes results/reference (hours on a CPU)
+reference: setup  ## train, and measure rate and seams, on real imagery; writes results/reference (hours)
 	@$(SNAKEMAKE) reference --config profile=reference
 
 ship: setup  ## put the weights of the reference study into the package, and what they do into their card

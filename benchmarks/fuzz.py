@@ -32,7 +32,7 @@ def mutate(data: bytes, rng: np.random.Generator) -> bytes:
     if kind == 1:
         return rng.bytes(int(rng.integers(1, 400)))
     if kind == 2:
-        return b"SaT\x01" + rng.bytes(int(rng.integers(1, 200)))
+        return data[:4] + rng.bytes(int(rng.integers(1, 200)))
     if kind == 3:
         return bytes(out) + rng.bytes(int(rng.integers(1, 50)))
     if kind == 4:
@@ -81,7 +81,7 @@ def worker(seed: int, count: int) -> None:
     """Decode `count` hostile files; prints a JSON line of counts at the end."""
     import torch
 
-    from satstudy.codecs import LearnedCodec
+    from satstudy.codecs import LearnedCodec, learned
     from satstudy.data import synthetic
     from satstudy.errors import InputError
 
@@ -92,7 +92,11 @@ def worker(seed: int, count: int) -> None:
         LearnedCodec(shipped(), "seamless", 64),
         LearnedCodec(shipped(), "independent", 128),
     ]
-    files = [codec.encode(image, {"crs": "EPSG:32614"}) for codec in codecs]
+    files = []
+    # One of them has a group, a stream and a checksum for every four tiles, the others one group.
+    for codec, group in zip(codecs, (128, 2048, 2048), strict=True):
+        learned.GROUP_PIXELS = group
+        files.append(codec.encode(image, {"crs": "EPSG:32614"}))
     pixels = [codec.decode(data) for codec, data in zip(codecs, files, strict=True)]
     resource.setrlimit(resource.RLIMIT_AS, (LIMIT, LIMIT))
     rng = np.random.default_rng(seed)

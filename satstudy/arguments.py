@@ -37,7 +37,7 @@ def parser() -> argparse.ArgumentParser:
             type=int,
             default=0,
             metavar="STEPS",
-            help="search for smaller files, each step as long as two decodings; 40 gain most of it (0)",
+            help="latent refinement: fewer bits for the quality; a step takes as long as decoding, 40 gain most (0)",
         )
 
     one = command(commands, "compress", "an image, or a folder of images, to .sat")

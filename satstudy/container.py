@@ -3,7 +3,7 @@
 ::
 
     offset  field
-    0       magic "SaT", then the version (1)
+    0       magic "SaT", then the version (2)
     4       tiling: 0 independent, 1 blend by mean, 2 blend by ramp, 3 seamless; 128 more with validity masks
     5       fingerprint of the weights, 8 bytes
     13      with validity masks alone: the value of pixels without data (1)
@@ -33,7 +33,7 @@ from satstudy.errors import DamagedFile, InputError
 from satstudy.stitching import Grid, Patch, grid
 
 MAGIC = b"SaT"
-VERSION = 1
+VERSION = 2
 TILINGS = ("independent", "blend", "blend-ramp", "seamless")
 #: Bit of the tiling's byte: every stream begins with the validity mask of its group.
 MASKED = 0x80
@@ -269,8 +269,8 @@ def read(data: bytes | memoryview, max_pixels: int = MAX_PIXELS) -> Container:
         raise DamagedFile(f"This file is cut short at byte {len(data)}: {_REMEDY}.")
     if start[3] > VERSION:
         raise InputError(f"This file has version {start[3]} and this program reads up to {VERSION}: update satstudy.")
-    if start[3] == 0:
-        raise DamagedFile(f"This file claims version 0, which never was: {_REMEDY}.")
+    if start[3] < VERSION:
+        raise InputError(f"This file has version {start[3]}, which was never released: compress the image again.")
     tiling = cursor.take(1)[0]
     fingerprint = cursor.take(8)
     fill = cursor.take(1)[0] if tiling & MASKED else None

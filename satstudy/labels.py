@@ -17,6 +17,7 @@ CODEC_NAMES = {
     "learned": "learned",
     "learned-natural": "learned (natural)",
     "learned-refined": "learned, refined",
+    "learned-natural-refined": "learned (natural), refined",
     "learned-independent": "learned, independent",
     "learned-blend": "learned, blend",
     "learned-seamless": "learned, seamless",

@@ -26,10 +26,10 @@ def _cpu_flag(flag: str) -> bool:
 
 
 @contextlib.contextmanager
-def coarse_products(wanted: bool = True) -> Iterator[None]:
+def reduced_precision_matmul(wanted: bool = True) -> Iterator[None]:
     """Within, products of float32 matrices are taken in bfloat16 (CPU) or TF32 (GPU), where that is faster.
 
-    For the rotations of an optimizer, which are half of a step of SOAP and are applied to noisy gradients.
+    For an optimizer such as SOAP: products of noisy gradients and of their preconditioners are half of its step.
     """
     try:
         before = torch.get_float32_matmul_precision() if wanted else ""

@@ -2,7 +2,7 @@
 
 A profile is data, and every setting in it has one meaning, written at the field it fills below. An
 unknown key stops the run with the nearest known one, since a misspelt setting is otherwise a silent
-default.
+default. A number may stand for a list of one.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ class RateDistortion:
     webp: tuple[int, ...] = (5, 20, 40, 60, 75, 85)
     avif: tuple[int, ...] = (25, 40, 50, 60, 70, 80)
     tiling: Literal["independent", "blend", "seamless"] = "blend"
-    #: Steps of the search for better latents, of a curve of its own; none if 0 (`satstudy.refinement`).
+    #: Steps of latent refinement, which gets a curve of its own; none if 0 (`satstudy.refinement`).
     refine: int = 0
     #: A folder of large scenes that are coded as well, with each tiling; none if empty. What stands before the
     #: first `_` of a file's name is its place: scenes of one place are drawn together in the bootstrap.
@@ -228,6 +228,22 @@ def names() -> list[str]:
     return sorted(path.stem for path in paths.PROFILES.glob("*.yaml"))
 
 
+def location(name: str) -> Path:
+    """The YAML file of a profile, named by its name or its path."""
+    return Path(name) if name.endswith((".yaml", ".yml")) else paths.PROFILES / f"{name}.yaml"
+
+
+def chain(name: str) -> list[str]:
+    """The YAML files of a profile and of those that it starts from."""
+    found: list[str] = []
+    while str(location(name)) not in found:
+        found.append(str(location(name)))
+        kind, _, other = load(name).train.init.partition(":")
+        if kind == "profile":
+            name = other
+    return found
+
+
 def load(name: str) -> Profile:
     """A profile by its name, or by the path of its YAML file.
 
@@ -236,7 +252,7 @@ def load(name: str) -> Profile:
     InputError
         No such profile, or one that does not fit.
     """
-    path = Path(name) if name.endswith((".yaml", ".yml")) else paths.PROFILES / f"{name}.yaml"
+    path = location(name)
     if not path.is_file():
         near = difflib.get_close_matches(name, names(), 1)
         hint = f"did you mean {near[0]}? There are" if near else "take one of"

@@ -1,10 +1,15 @@
-"""Latents searched for at encoding time: smaller files from the same weights, read by the same decoder.
+"""Latent refinement at encoding time: better files from the same weights, read by the same decoder.
 
 `g_a` gives good latents in one pass, and not the best ones: what it learned for all images leaves something
 to gain on each. The search here lowers `lam * 255² * MSE + bpp` of one image by gradient steps on its latents
-(Campos et al., *Content adaptive optimization for neural image compression*, CVPR workshops 2019), through
-stochastic Gumbel annealing (Yang, Bamler, Mandt, *Improving inference for neural image compression*, NeurIPS
+(Campos et al., *Content adaptive optimization for neural image compression*, CVPR workshops 2019), after the
+stochastic Gumbel annealing of Yang, Bamler, Mandt (*Improving inference for neural image compression*, NeurIPS
 2020): a latent is a random mixture of the two integers around it, and chance fades as the steps go on.
+
+Two things differ from theirs. The temperature falls in the odds of the two integers alone, not in the mixture, which
+gains more in few steps (λ = 0.013, 40 steps: 4.0 % of the loss against 2.3 %). And hyper-latents are not searched:
+they are what `h_a` makes of the latents, as the coder has them. Pixels that are padding, or that a validity mask
+hides, count like others.
 """
 
 from __future__ import annotations
@@ -17,14 +22,14 @@ from torch import Tensor
 
 from satstudy.errors import InputError
 from satstudy.machine import fast_bf16
-from satstudy.model import Model, round_ste
+from satstudy.model import HYPER_STRIDE, Model, round_ste
 from satstudy.transforms import Transforms
 
 #: Of a gradient step, in quantization steps: more steps are smaller ones. And the share left at the end.
 STEP_SIZE, LAST_STEP_SIZE = 0.2, 0.4
 #: Decay of the two moments: the steps are few, and long memories never warm up.
 BETAS = (0.75, 0.85)
-#: How far chance goes at the first step and at the last: 0 takes the nearer integer.
+#: Of the annealing, at the first step and towards the last: at 0 all chance is gone.
 TEMPERATURE, LAST_TEMPERATURE = 0.5, 0.1
 #: More steps than this gain nothing and may be a slip.
 MAX_STEPS = 10_000
@@ -37,14 +42,20 @@ class RefinedTransforms(Transforms):
     ----------
     model : the trained network
     lam : what a bit is worth, the λ that the network was trained with
-    steps : gradient steps; each costs some two passes through `g_s`
+    steps : gradient steps; each takes about as long as decoding
     device : where the networks run
+
+    Attributes
+    ----------
+    margin : latents around a piece of an image that are searched with it, so that pieces begin where hyper-latents do
 
     Raises
     ------
     InputError
         `steps` below 1 or above `MAX_STEPS`.
     """
+
+    margin = HYPER_STRIDE
 
     def __init__(self, model: Model, lam: float, steps: int, device: torch.device | str = "cpu"):
         super().__init__(model, device)
@@ -59,7 +70,7 @@ class RefinedTransforms(Transforms):
     def analysis(self, pixels: Tensor) -> Tensor:
         """uint8 (b, h, w, 3), h and w multiples of 16, to latents float32 (b, M, h/16, w/16).
 
-        The chance in it is drawn from a fixed seed: an image gives the same latents each time.
+        The noise has a fixed seed and is the same for all images of a batch.
         """
         first = super().analysis(pixels)
         with torch.inference_mode(False):
@@ -133,7 +144,7 @@ def _between(value: Tensor, temperature: float, generator: torch.Generator) -> T
     """A random mixture of the integers below and above; with a gradient that grows halfway between them."""
     below = torch.floor(value.detach())
     rest = (value - below).clamp(1e-4, 1 - 1e-4)
-    chance = torch.rand((2, *value.shape), generator=generator).clamp_(1e-9, 1 - 1e-7)
+    chance = torch.rand((2, 1, *value.shape[1:]), generator=generator).clamp_(1e-9, 1 - 1e-7)
     gumbel = -torch.log(-torch.log(chance)).to(value.device)
     # Of two mixture weights the one above is the logistic function of the difference of their logits.
     odds = (torch.atanh(rest) - torch.atanh(1 - rest)) / temperature

@@ -29,6 +29,9 @@ RESIZED_ON = 32
 class StudyWeights(StudyImages):
     """The images of a study, and weights that are trained on them when they are asked for."""
 
+    #: Profiles that start from this one, on the way to it.
+    _after: tuple[str, ...] = ()
+
     def training_folder(self, lam: float, domain: str = OVERHEAD) -> Path:
         """Where the training of one λ keeps its metrics and weights."""
         return self.folder / "train" / f"{domain}-lam{lam:g}-{self._training_key(lam, domain)}"
@@ -89,9 +92,11 @@ class StudyWeights(StudyImages):
         if kind != "profile":
             return None
         profile = profiles.load(name)
-        if profile.name == self.profile.name:
-            raise InputError(f"The profile {name} starts from itself: name another one in train.init.")
-        return dataclasses.replace(self, profile=profile, folder=paths.BUILD / profile.name)
+        if profile.name in (*self._after, self.profile.name):
+            raise InputError(f"The profile {profile.name} starts from itself: name another one in train.init.")
+        return dataclasses.replace(
+            self, profile=profile, folder=paths.BUILD / profile.name, _after=(*self._after, self.profile.name)
+        )
 
     def _given(self, lam: float) -> Path | None:
         """The weights from outside this study that a training starts from; None for random ones."""

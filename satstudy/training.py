@@ -27,7 +27,7 @@ from satstudy.data.crops import CropSource
 from satstudy.data.images import Pixels
 from satstudy.errors import InputError, SatstudyError
 from satstudy.held_back import centres, estimate
-from satstudy.machine import coarse_products, fast_bf16, settle_for_training
+from satstudy.machine import fast_bf16, reduced_precision_matmul, settle_for_training
 from satstudy.model import HYPER_STRIDE, LATENT_STRIDE, Model, build
 from satstudy.paths import commit
 from satstudy.processes import Process
@@ -177,7 +177,7 @@ class Trainer:
             raise SatstudyError(f"The loss is no longer finite at step {self.step}: lower lr (now {config.lr}).")
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(config, self.step)
-        with coarse_products(self.precision == torch.bfloat16):
+        with reduced_precision_matmul(self.precision == torch.bfloat16):
             self.optimizer.step()
         auxiliary = model.aux_loss()
         auxiliary.backward()

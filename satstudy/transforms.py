@@ -48,6 +48,9 @@ def _prepared(transform: nn.Sequential, device: torch.device) -> nn.Sequential:
 class Transforms:
     """The analysis and synthesis of one model, ready for use on `device`."""
 
+    #: Latents around a piece of an image that its analysis has to see.
+    margin = HALO
+
     def __init__(self, model: Model, device: torch.device | str = "cpu"):
         self.device = torch.device(device)
         with torch.inference_mode():

@@ -86,7 +86,7 @@ def test_only_files_with_masks_pay_for_them():
     """Without a mask the layout is that of the page in the book, byte for byte; with one, a byte more."""
     header = Header(300, 200, "blend", 256, 8, 8, PRINT)
     plain = write(header, [b"stream"])
-    head = b"SaT\1\1" + PRINT + _varint(300) + _varint(200) + bytes([16, 8, 8, 0])
+    head = b"SaT\2\1" + PRINT + _varint(300) + _varint(200) + bytes([16, 8, 8, 0])
     assert plain == head + struct.pack("<I", zlib.crc32(head + b"stream")) + b"stream"
     masked = write(replace(header, fill=7), [b"stream"])
     assert len(masked) == len(plain) + 1
@@ -157,12 +157,13 @@ def test_a_newer_version_asks_for_an_update():
     with pytest.raises(InputError, match="update satstudy") as caught:
         read(bytes(data))
     assert not isinstance(caught.value, DamagedFile)
-    data[3] = 0
-    with pytest.raises(DamagedFile, match="version 0"):
-        read(bytes(data))
+    for early in (0, 1):
+        data[3] = early
+        with pytest.raises(InputError, match=f"version {early}, which was never released"):
+            read(bytes(data))
 
 
-@pytest.mark.parametrize("data", [b"", b"S", b"SaT", b"PNG\1", b"\x89PNG\r\n\x1a\n" + b"x" * 100, b"SaT\1"])
+@pytest.mark.parametrize("data", [b"", b"S", b"SaT", b"PNG\1", b"\x89PNG\r\n\x1a\n" + b"x" * 100, b"SaT\2"])
 def test_foreign_and_empty_files_are_refused(data):
     with pytest.raises(DamagedFile):
         read(data)
@@ -170,7 +171,7 @@ def test_foreign_and_empty_files_are_refused(data):
 
 def forged(values, notes: bytes = b"", index: bytes = b"", tiling: int = 0) -> bytes:
     """A file with any numbers, sides of tiles in units of 16 pixels, and a right checksum."""
-    out = b"SaT\1" + bytes([tiling]) + PRINT + b"".join(map(_varint, values)) + notes + index
+    out = b"SaT\2" + bytes([tiling]) + PRINT + b"".join(map(_varint, values)) + notes + index
     return out + struct.pack("<I", zlib.crc32(out))
 
 
@@ -324,7 +325,7 @@ def test_any_bytes_are_a_canonical_varint_or_refused(data):
 @given(data=st.binary(max_size=200), valid_start=st.booleans())
 @settings(max_examples=300)
 def test_random_bytes_are_refused_with_a_sentence(data, valid_start):
-    data = b"SaT\1" + data if valid_start else data
+    data = b"SaT\2" + data if valid_start else data
     with pytest.raises(InputError):
         read(data)
 

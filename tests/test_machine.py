@@ -15,11 +15,11 @@ def test_the_processor_says_whether_it_multiplies_bfloat16():
         assert not machine.fast_bf16(torch.device("cpu"))
 
 
-def test_products_are_coarse_within_and_as_before_afterwards():
+def test_matmul_is_reduced_within_and_as_before_afterwards():
     before = torch.get_float32_matmul_precision()
-    with machine.coarse_products(False):
+    with machine.reduced_precision_matmul(False):
         assert torch.get_float32_matmul_precision() == before
-    with contextlib.suppress(KeyError), machine.coarse_products():
+    with contextlib.suppress(KeyError), machine.reduced_precision_matmul():
         assert torch.get_float32_matmul_precision() == "medium"
         raise KeyError
     assert torch.get_float32_matmul_precision() == before

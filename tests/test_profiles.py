@@ -155,6 +155,14 @@ def test_yaml_that_is_no_table_is_refused(tmp_path, content):
     assert "flat must be a table of settings" in message(str(path))
 
 
+def test_the_files_behind_a_profile_are_its_own_and_those_it_starts_from(write):
+    both = [str(paths.PROFILES / f"{name}.yaml") for name in ("reference", "reference-start")]
+    assert profiles.chain("reference") == both
+    assert profiles.chain("quick") == [str(paths.PROFILES / "quick.yaml")]
+    own = write(train={"lams": [0.01], "init": "profile:reference"})
+    assert profiles.chain(own) == [own, *profiles.chain("reference")]
+
+
 # --- What is made of it -----------------------------------------------------------------------------------
 
 

@@ -1,6 +1,7 @@
 """Shipping trained weights: float16 that decodes, others removed, and a card whose figures were measured."""
 
 import importlib.util
+import json
 
 import pandas as pd
 import pytest
@@ -46,6 +47,8 @@ def results(study):
     ]  # fmt: skip
     study.results.mkdir(parents=True)
     pd.DataFrame(rows).to_csv(study.results / "rate_distortion.csv", index=False)
+    weights = [study.weights(lam).fingerprint.hex() for lam in study.profile.train.lams]
+    (study.results / "rd.json").write_text(json.dumps({"weights": ", ".join(weights)}))
 
 
 def test_weights_ship_with_a_card_of_what_was_measured(here, script, make_model, monkeypatch, capsys):
@@ -65,7 +68,7 @@ def test_weights_ship_with_a_card_of_what_was_measured(here, script, make_model,
     assert "old" not in text
     for lam, path in zoo.shipped().items():
         half = zoo.load(path)
-        assert f"| {lam:g} | 1,234 | elsewhere | 0.50 | 0.5000 | 30.00 | 0.9000 |" in text
+        assert f"| {lam:g} | 12 | 1,234 | elsewhere | 0.50 | 0.5000 | 30.00 | 0.9000 |" in text
         assert half.fingerprint.hex() in text
         full = zoo.load(study.training_folder(lam) / "weights.safetensors")
         assert half.fingerprint != full.fingerprint, "rounding has moved them"
@@ -91,6 +94,29 @@ def test_without_results_nothing_is_shipped(here, script, make_model, monkeypatc
     before = list(zoo.shipped())
     monkeypatch.setattr(script, "open_study", lambda profile: study)
     monkeypatch.setattr("sys.argv", ["ship.py", "tiny"])
+    for lam in study.profile.train.lams:
+        trained(study, make_model(3), lam)
     with pytest.raises(SystemExit, match="run the study first"):
         script.main()
     assert list(zoo.shipped()) == before
+
+
+@pytest.mark.parametrize("what", ["weights", "card"])
+def test_results_of_other_weights_and_a_card_without_a_place_stop_it_before_the_work(
+    here, script, make_model, monkeypatch, what
+):
+    study = opened(train={"init": "scratch", "N": 8, "M": 12})
+    for seed, lam in enumerate(study.profile.train.lams):
+        trained(study, make_model(seed + 5), lam)
+    results(study)
+    before = {path: path.read_bytes() for path in paths.WEIGHTS.iterdir()}
+    if what == "weights":
+        (study.results / "rd.json").write_text(json.dumps({"weights": "overhead lam=0.01 (0123456789abcdef)"}))
+    else:
+        (paths.WEIGHTS / "README.md").write_text("# Model card")
+        before[paths.WEIGHTS / "README.md"] = b"# Model card"
+    monkeypatch.setattr(script, "open_study", lambda profile: study)
+    monkeypatch.setattr("sys.argv", ["ship.py", "tiny"])
+    with pytest.raises(SystemExit, match="run the study again" if what == "weights" else "no place for the table"):
+        script.main()
+    assert {path: path.read_bytes() for path in paths.WEIGHTS.iterdir()} == before

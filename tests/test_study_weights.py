@@ -201,9 +201,14 @@ def test_a_study_can_start_from_another(here, drawn, monkeypatch):
     # What changes there changes here.
     first = tiny(name="first", train={"lams": [0.004], "steps": 8})
     assert opened(train=train).training_folder(0.001) != before
-    monkeypatch.setattr(profiles, "load", lambda name: tiny(train=train))
-    with pytest.raises(InputError, match="starts from itself"):
-        opened(train=train).weights(0.005)
+
+
+def test_profiles_that_start_from_each_other_are_refused(here, monkeypatch):
+    circle = {name: tiny(name=name, train={"init": f"profile:{other}"}) for name, other in (("aa", "bb"), ("bb", "aa"))}
+    monkeypatch.setattr(profiles, "load", circle.__getitem__)
+    for start in ("aa", "bb"):
+        with pytest.raises(InputError, match="starts from itself: name another one"):
+            opened(train={"init": f"profile:{start}"}).ladder()
 
 
 def test_nothing_shipped_names_the_remedy(here):

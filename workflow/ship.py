@@ -2,13 +2,15 @@
 
 Usage: ship.py [PROFILE]
 
-The card takes what was measured on val-compress from the study's results, so run the study first; it is written
-again in any case. Weights that ship for other λ are removed.
+The card takes what was measured on val-compress from the study's results, so run the study first. Weights of the
+same domain that ship for other λ are removed.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import re
 import sys
 from pathlib import Path
 from typing import NamedTuple
@@ -32,8 +34,8 @@ ROUNDED_ON = 63
 #: In the model card: what stands between these lines is written here.
 FROM, TO = "<!-- measured: workflow/ship.py -->", "<!-- end of measured -->"
 HEAD = """
-| λ | steps | starts from | hours | bpp | PSNR (dB) | MS-SSIM | float16: bpp | float16: PSNR (dB) | fingerprint |
-| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
+| λ | M | steps | starts from | hours | bpp | PSNR (dB) | MS-SSIM | float16: bpp | float16: PSNR (dB) | fingerprint |
+| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
 """
 
 
@@ -66,26 +68,30 @@ def rounding(study: Study, checkpoint: Checkpoint, shipped: Checkpoint) -> Round
     return Rounding(100 * (after[0] / before[0] - 1), after[1] - before[1])
 
 
-def measured(study: Study) -> tuple[pd.DataFrame, int]:
-    """Means of the learned codec by setting, and over how many images."""
-    table = study.results / "rate_distortion.csv"
-    if not table.exists():
-        raise SystemExit(f"{table} is not there: run the study first.")
+def measured(study: Study, checkpoints: list[Checkpoint]) -> tuple[pd.DataFrame, int]:
+    """Means of the learned codec by setting, and over how many images: measured on these weights, no others."""
+    table, facts = study.results / "rate_distortion.csv", study.results / "rd.json"
+    if not (table.exists() and facts.exists()):
+        raise SystemExit(f"{table} and {facts.name} are not there: run the study first.")
+    named = json.loads(facts.read_text(encoding="utf-8"))["weights"]
     frame = rate_distortion.read_frame(table)
     frame = frame[frame["codec"] == "learned"]
-    return frame.groupby("setting")[["bpp", "psnr", "ms_ssim"]].mean(), frame["image"].nunique()
+    means = frame.groupby("setting")[["bpp", "psnr", "ms_ssim"]].mean()
+    for checkpoint in checkpoints:
+        if checkpoint.fingerprint.hex() not in named or f"lam={checkpoint.lam:g}" not in means.index:
+            raise SystemExit(f"{table} was not measured with {checkpoint.path}: run the study again.")
+    return means, frame["image"].nunique()
 
 
-def table(study: Study, made: list[tuple[Checkpoint, Path, Rounding]]) -> str:
+def table(means: pd.DataFrame, images: int, made: list[tuple[Checkpoint, Path, Rounding]]) -> str:
     """The part of the model card that is measured."""
-    means, images = measured(study)
     rows = []
     for checkpoint, target, change in made:
         mean, text = means.loc[f"lam={checkpoint.lam:g}"], checkpoint.metadata
         cells = [
-            f"{checkpoint.lam:g}", f"{int(text['steps']):,}", text["start"], f"{float(text['seconds']) / 3600:.2f}",
-            f"{mean['bpp']:.4f}", f"{mean['psnr']:.2f}", f"{mean['ms_ssim']:.4f}",
-            f"{change.rate:+.3f} %", f"{change.psnr:+.4f}", f"`{zoo.load(target).fingerprint.hex()}`",
+            f"{checkpoint.lam:g}", str(checkpoint.model.M), f"{int(text['steps']):,}", text["start"],
+            f"{float(text['seconds']) / 3600:.2f}", f"{mean['bpp']:.4f}", f"{mean['psnr']:.2f}",
+            f"{mean['ms_ssim']:.4f}", f"{change.rate:+.3f} %", f"{change.psnr:+.4f}", f"`{zoo.load(target).fingerprint.hex()}`",
         ]  # fmt: skip
         rows.append(f"| {' | '.join(cells)} |\n")
     return (
@@ -99,19 +105,20 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
     parser.add_argument("profile", nargs="?", default="reference")
     study = open_study(parser.parse_args().profile)
-    measured(study)  # says that it is missing before the work
+    checkpoints = [study.weights(lam) for lam in sorted(study.profile.train.lams)]
+    means, images = measured(study, checkpoints)
+    readme = paths.WEIGHTS / "README.md"
+    parts = re.fullmatch(f"(.*{FROM}\n).*({TO}.*)", readme.read_text(encoding="utf-8"), re.DOTALL)
+    if parts is None:
+        raise SystemExit(f"{readme} has no place for the table: add the lines {FROM} and {TO}.")
     made = []
-    for lam in tqdm(sorted(study.profile.train.lams), unit="λ"):
-        checkpoint = study.weights(lam)
+    for checkpoint in tqdm(checkpoints, unit="λ"):
         target = ship(checkpoint)
         made.append((checkpoint, target, rounding(study, checkpoint, zoo.load(target))))
-    for path in set(zoo.shipped().values()) - {target for _, target, _ in made}:
+    for path in set(paths.WEIGHTS.glob(f"{OVERHEAD}-lam*.safetensors")) - {target for _, target, _ in made}:
         path.unlink()
-    readme = paths.WEIGHTS / "README.md"
-    before, _, rest = readme.read_text(encoding="utf-8").partition(FROM)
-    _, _, after = rest.partition(TO)
     with paths.atomic(readme) as temporary:
-        temporary.write_text(f"{before}{FROM}\n{table(study, made)}\n{TO}{after}", encoding="utf-8")
+        temporary.write_text(f"{parts[1]}{table(means, images, made)}\n{parts[2]}", encoding="utf-8")
     print(f"{len(made)} files of {sum(path.stat().st_size for _, path, _ in made) / 1e6:.1f} MB")
     return 0
 

@@ -46,8 +46,8 @@ class LearnedCodec:
         an entropy tile
     overlap : pixels, for `blend` alone; even the default of 8 is the paper's
     weighting : of `blend`, `mean` (the paper) or `ramp`
-    refine : steps of the search for better latents (`satstudy.refinement`), none by default; encoding takes some
-        two decodings a step, and decoding what it takes without
+    refine : steps of latent refinement (`satstudy.refinement`), none by default; each takes about as long as decoding,
+        which stays as it is
     device : where the networks run
     carrier : torch.float32 or torch.float64 for the exact part; the files are the same
     progress : show a bar with the time left
@@ -93,7 +93,7 @@ class LearnedCodec:
 
     @property
     def name(self) -> str:
-        """`learned`; `learned-natural` for weights trained on natural images; `-refined` where latents are searched."""
+        """`learned`; `learned-natural` for weights trained on natural images; `-refined` with latent refinement."""
         name = "learned-natural" if self.checkpoint.metadata.get("domain") == NATURAL else "learned"
         return f"{name}-refined" if self.refine else name
 

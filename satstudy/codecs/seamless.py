@@ -25,7 +25,7 @@ TRANSFORM_TILE = 512
 
 def analyse(transforms: Transforms, source: Source, tile: Patch) -> Tensor:
     """The latents of one tile as an analysis of the whole image has them: float32 (M, rows, columns)."""
-    halo = HALO * LATENT_STRIDE
+    halo = transforms.margin * LATENT_STRIDE
     rows = []
     for a, b in intervals(tile.height, TRANSFORM_TILE, 0):
         top, bottom = max(0, tile.top + a - halo), min(source.height, tile.top + b + halo)
