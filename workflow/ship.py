@@ -91,7 +91,8 @@ def table(means: pd.DataFrame, images: int, made: list[tuple[Checkpoint, Path, R
         cells = [
             f"{checkpoint.lam:g}", str(checkpoint.model.M), f"{int(text['steps']):,}", text["start"],
             f"{float(text['seconds']) / 3600:.2f}", f"{mean['bpp']:.4f}", f"{mean['psnr']:.2f}",
-            f"{mean['ms_ssim']:.4f}", f"{change.rate:+.3f} %", f"{change.psnr:+.4f}", f"`{zoo.load(target).fingerprint.hex()}`",
+            f"{mean['ms_ssim']:.4f}", f"{change.rate:+.3f} %", f"{change.psnr:+.4f}",
+            f"`{zoo.load(target).fingerprint.hex()}`",
         ]  # fmt: skip
         rows.append(f"| {' | '.join(cells)} |\n")
     return (
