@@ -3,7 +3,7 @@
 Floating-point networks do not give the same numbers twice: another thread count, batch size or library
 changes the last bit. Here every number is an integer (Ballé, Johnston, Minnen, *Integer networks for data
 compression with latent-variable models*, ICLR 2019): weights on a grid of 2⁻¹⁰, activations on a grid of
-2⁻⁶, within ±128. Sums of their products are exact in float64, whose 53 bits hold them in any order, and in
+2⁻⁶, within ±1024. Sums of their products are exact in float64, whose 53 bits hold them in any order, and in
 float32 where a bound on them says so, so that any matrix product may be used to take them.
 """
 
@@ -23,7 +23,7 @@ from satstudy.errors import InputError
 
 WEIGHT_BITS = 10  #: fraction bits of weights
 ACTIVATION_BITS = 6  #: fraction bits of activations and means
-LIMIT = 1 << 13  #: activations stay within ±LIMIT units of 2^-ACTIVATION_BITS
+LIMIT = 1 << 16  #: activations stay within ±LIMIT units of 2^-ACTIVATION_BITS
 #: Sums stay within this, far above ±LIMIT·2^WEIGHT_BITS, so that two of them fit 32 bits.
 SATURATION = (1 << 30) - 1 - (1 << WEIGHT_BITS)
 #: Slope of the leaky rectifier, 0.01 in CompressAI: 82 / 2¹³.

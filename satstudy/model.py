@@ -26,6 +26,8 @@ from satstudy.errors import InputError
 #: Pixels of the image per latent, and latents per hyper-latent, along one side.
 LATENT_STRIDE = 16
 HYPER_STRIDE = 4
+#: Likelihood of a latent that its distribution does not foresee, one step from the mean.
+ESCAPE = 2.0**-17
 
 
 class TrainingOutput(NamedTuple):
@@ -91,7 +93,10 @@ class Model(JointAutoregressiveHierarchicalPriors):
             parameters = self.entropy_parameters(torch.cat((self.h_s(z_hat), context), dim=1))
         scales, means = parameters.float().chunk(2, 1)
         conditional = self.gaussian_conditional
-        likelihood_y = conditional.likelihood_lower_bound(conditional._likelihood(y_noisy, scales, means))
+        likelihood_y = conditional._likelihood(y_noisy, scales, means)
+        # Far from its mean a normal distribution is zero in float32, and a bound on it has no gradient: what is worst
+        # predicted would never be learned from. In a file such a latent is an escape, whose bits grow with distance.
+        likelihood_y = likelihood_y + ESCAPE / (1 + (y_noisy - means).square())
         y_hat = round_ste(y - means.detach()) + means.detach()
         with torch.autocast(x.device.type, dtype=precision, enabled=precision != torch.float32):
             x_hat = self.g_s(y_hat)
