@@ -24,7 +24,7 @@ from satstudy.errors import InputError
 WEIGHT_BITS = 10  #: fraction bits of weights
 ACTIVATION_BITS = 6  #: fraction bits of activations and means
 LIMIT = 1 << 16  #: activations stay within ±LIMIT units of 2^-ACTIVATION_BITS
-#: Sums stay within this, far above ±LIMIT·2^WEIGHT_BITS, so that two of them fit 32 bits.
+#: Sums stay within this, 16 times ±LIMIT·2^WEIGHT_BITS, so that two of them fit 32 bits.
 SATURATION = (1 << 30) - 1 - (1 << WEIGHT_BITS)
 #: Slope of the leaky rectifier, 0.01 in CompressAI: 82 / 2¹³.
 LEAK, LEAK_BITS = 82, 13

@@ -75,7 +75,7 @@ class RefinedTransforms(Transforms):
         first = super().analysis(pixels)
         with torch.inference_mode(False):
             first = first.clone()
-            x = pixels.to(self.device).permute(0, 3, 1, 2).float().mul_(1 / 255)
+            x = self.scaled(pixels)
             with torch.enable_grad():
                 found = self._search(x, first)
             with torch.no_grad():

@@ -59,9 +59,12 @@ class Transforms:
     def analysis(self, pixels: Tensor) -> Tensor:
         """uint8 (b, h, w, 3), h and w multiples of 16, to latents float32 (b, M, h/16, w/16)."""
         with torch.inference_mode(), torch.autocast(self.device.type, enabled=False):
-            # A permuted (b, h, w, 3) tensor is channels-last without a copy.
-            x = pixels.to(self.device).permute(0, 3, 1, 2).float().mul_(1 / 255)
-            return self.g_a(x)  # type: ignore[no-any-return]
+            return self.g_a(self.scaled(pixels))  # type: ignore[no-any-return]
+
+    def scaled(self, pixels: Tensor) -> Tensor:
+        """uint8 (b, h, w, 3) to what `g_a` takes in, float32 (b, 3, h, w) in [0, 1]."""
+        # A permuted (b, h, w, 3) tensor is channels-last without a copy.
+        return pixels.to(self.device).permute(0, 3, 1, 2).float().mul_(1 / 255)
 
     def synthesis(self, y_hat: Tensor) -> Tensor:
         """Latents float32 (b, M, rows, columns) to pixels float32 (b, 16·rows, 16·columns, 3) in [0, 255]."""

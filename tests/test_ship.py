@@ -1,10 +1,10 @@
 """Shipping trained weights: float16 that decodes, others removed, and a card whose figures were measured."""
 
-import importlib.util
 import json
 
 import pandas as pd
 import pytest
+from scripts import script
 from small_study import opened, place, ship
 
 from satstudy import paths, rate_distortion, zoo
@@ -15,19 +15,24 @@ CARD = (
 
 
 @pytest.fixture
-def script():
-    path = paths.PACKAGE.parent / "workflow" / "ship.py"
-    spec = importlib.util.spec_from_file_location("ship", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture
 def here(tmp_path, tiny_model):
     with place(tmp_path, tiny_model):
         (paths.WEIGHTS / "README.md").write_text(CARD, encoding="utf-8")
         yield tmp_path
+
+
+@pytest.fixture
+def study(here):
+    return opened(train={"init": "scratch", "N": 8, "M": 12})
+
+
+@pytest.fixture
+def shipping(study, monkeypatch):
+    """The script, about to ship the weights of `study`."""
+    module = script("ship")
+    monkeypatch.setattr(module, "open_study", lambda profile: study)
+    monkeypatch.setattr("sys.argv", ["ship.py", "tiny"])
+    return module
 
 
 def trained(study, model, lam):
@@ -51,15 +56,12 @@ def results(study):
     (study.results / "rd.json").write_text(json.dumps({"weights": ", ".join(weights)}))
 
 
-def test_weights_ship_with_a_card_of_what_was_measured(here, script, make_model, monkeypatch, capsys):
-    study = opened(train={"init": "scratch", "N": 8, "M": 12})
+def test_weights_ship_with_a_card_of_what_was_measured(study, shipping, make_model, capsys):
     for seed, lam in enumerate(study.profile.train.lams):
         trained(study, make_model(seed + 5), lam)
     results(study)
     other = ship(paths.WEIGHTS, make_model(1), 0.3)
-    monkeypatch.setattr(script, "open_study", lambda profile: study)
-    monkeypatch.setattr("sys.argv", ["ship.py", "tiny"])
-    assert script.main() == 0
+    assert shipping.main() == 0
     assert list(zoo.shipped()) == [0.005, 0.01], "and no longer λ = 0.3"
     assert not other.exists()
     text = (paths.WEIGHTS / "README.md").read_text(encoding="utf-8")
@@ -74,38 +76,31 @@ def test_weights_ship_with_a_card_of_what_was_measured(here, script, make_model,
         assert half.fingerprint != full.fingerprint, "rounding has moved them"
     assert "the 2 images of val-compress" in text
     # Once more gives the same card.
-    assert script.main() == 0
+    assert shipping.main() == 0
     assert (paths.WEIGHTS / "README.md").read_text(encoding="utf-8") == text
     assert "2 files of 0." in capsys.readouterr().out
 
 
-def test_rounding_is_measured_on_files(here, script, make_model):
-    study = opened(train={"init": "scratch", "N": 8, "M": 12})
+def test_rounding_is_measured_on_files(here, study, shipping, make_model):
     trained(study, make_model(3), 0.01)
     checkpoint = study.weights(0.01)
-    assert script.rounding(study, checkpoint, checkpoint) == (0.0, 0.0)
+    assert shipping.rounding(study, checkpoint, checkpoint) == (0.0, 0.0)
     other = zoo.load(ship(here, make_model(4), 0.01))
-    change = script.rounding(study, checkpoint, other)
+    change = shipping.rounding(study, checkpoint, other)
     assert abs(change.rate) > 1 or abs(change.psnr) > 0.1
 
 
-def test_without_results_nothing_is_shipped(here, script, make_model, monkeypatch):
-    study = opened(train={"init": "scratch", "N": 8, "M": 12})
+def test_without_results_nothing_is_shipped(study, shipping, make_model):
     before = list(zoo.shipped())
-    monkeypatch.setattr(script, "open_study", lambda profile: study)
-    monkeypatch.setattr("sys.argv", ["ship.py", "tiny"])
     for lam in study.profile.train.lams:
         trained(study, make_model(3), lam)
     with pytest.raises(SystemExit, match="run the study first"):
-        script.main()
+        shipping.main()
     assert list(zoo.shipped()) == before
 
 
 @pytest.mark.parametrize("what", ["weights", "card"])
-def test_results_of_other_weights_and_a_card_without_a_place_stop_it_before_the_work(
-    here, script, make_model, monkeypatch, what
-):
-    study = opened(train={"init": "scratch", "N": 8, "M": 12})
+def test_results_of_other_weights_and_a_card_without_a_place_stop_it_before_the_work(study, shipping, make_model, what):
     for seed, lam in enumerate(study.profile.train.lams):
         trained(study, make_model(seed + 5), lam)
     results(study)
@@ -115,8 +110,6 @@ def test_results_of_other_weights_and_a_card_without_a_place_stop_it_before_the_
     else:
         (paths.WEIGHTS / "README.md").write_text("# Model card")
         before[paths.WEIGHTS / "README.md"] = b"# Model card"
-    monkeypatch.setattr(script, "open_study", lambda profile: study)
-    monkeypatch.setattr("sys.argv", ["ship.py", "tiny"])
     with pytest.raises(SystemExit, match="run the study again" if what == "weights" else "no place for the table"):
-        script.main()
+        shipping.main()
     assert {path: path.read_bytes() for path in paths.WEIGHTS.iterdir()} == before

@@ -1,7 +1,6 @@
 """The scripts around the notebooks: what stands in the book, what a failure leaves, and which Python is taken."""
 
 import copy
-import importlib.util
 import os
 import re
 import shutil
@@ -11,19 +10,9 @@ import sys
 import nbformat
 import pytest
 import yaml
+from scripts import ROOT, script
 
 from satstudy import paths
-
-ROOT = paths.PACKAGE.parent
-
-
-def script(name: str):
-    """A script of `workflow/` as a module."""
-    spec = importlib.util.spec_from_file_location(name, ROOT / "workflow" / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
 
 build_book, run_notebook = script("build_book"), script("run_notebook")
 TOC = yaml.safe_load((ROOT / "book" / "_toc.yml").read_text(encoding="utf-8"))
