@@ -19,8 +19,8 @@ from satstudy.seam_measures import check_layout, luminance, psnr_near_away, seam
 from satstudy.stitching import Grid, grid, seams
 
 __all__ = [
-    "COLUMNS", "TILINGS", "SeamCrop", "checked", "measure", "measured_layout", "psnr_near_away", "seam_measure",
-    "seam_profile", "seam_ratio", "worst_seam",
+    "COLUMNS", "TILINGS", "SeamCrop", "checked", "measure", "measured_layout", "more_bits", "psnr_near_away",
+    "seam_measure", "seam_profile", "seam_ratio", "worst_seam",
 ]  # fmt: skip
 
 #: Columns of the seam frame, one row an image, λ and tiling.
@@ -138,12 +138,37 @@ def checked(frame: pd.DataFrame) -> pd.DataFrame:
     return frame
 
 
-def worst_seam(original: Pixels, decoded: Pixels, layout: Grid, size: int = 64) -> SeamCrop:
+def more_bits(part: pd.DataFrame, base: pd.DataFrame) -> metrics.Interval:
+    """Bits of one tiling against another's in %, paired by image: the mean in the logarithm, and its interval.
+
+    Parameters
+    ----------
+    part, base : rows of the seam frame, the same images and λ once each
+
+    Returns
+    -------
+    metrics.Interval
+        nan where `base` lacks an image
+    """
+    sizes, others = (table.set_index(["image", "lam"])["bytes"] for table in (part, base))
+    logs = (sizes / others.reindex(sizes.index)).map(np.log)
+    if logs.empty or logs.isna().any():
+        return metrics.Interval(np.nan, np.nan, np.nan)
+    found = metrics.bootstrap_interval(logs.to_numpy(), clusters=logs.index.get_level_values("image").tolist())
+    return metrics.Interval(*(float(100 * np.expm1(value)) for value in found))
+
+
+def worst_seam(original: Pixels, decoded: Pixels, layout: Grid, size: int = 64, beside: Grid | None = None) -> SeamCrop:
     """The crop in which a seam shows most, by a rule and not by hand.
 
     Of all pieces of a seam that are `size` pixels long, the one across which the mean gradient grew most from
     the original to the decoded image; of equals, the first from the top, horizontal before vertical. The crop
-    is centred on it as far as the image allows.
+    is centred on it as far as the image allows. It shows the worst of `decoded`: at another place that image may
+    look as good as any.
+
+    Parameters
+    ----------
+    beside : another layout that the crop is to show a seam of, along the first; if no place shows both, any will do
 
     Raises
     ------
@@ -157,19 +182,23 @@ def worst_seam(original: Pixels, decoded: Pixels, layout: Grid, size: int = 64) 
             f"A crop of {size}×{size} does not fit into {height}×{width}: take a size of 2 or more that does."
         )
     best: tuple[float, SeamCrop] | None = None
-    for orientation, places in zip(("horizontal", "vertical"), seams(layout), strict=True):
+    others = ((), ()) if beside is None else seams(beside)
+    for axis, (orientation, places) in enumerate(zip(("horizontal", "vertical"), seams(layout), strict=True)):
         for s in places:
-            beside = (slice(s - 1, s + 1),) if orientation == "horizontal" else (slice(None), slice(s - 1, s + 1))
-            axis = 0 if orientation == "horizontal" else 1
-            steps = [np.abs(np.diff(luminance(im[beside]), axis=axis)).ravel() for im in (decoded, original)]
+            start = min(max(s - size // 2, 0), decoded.shape[axis] - size)
+            if beside is not None and not any(start < other < start + size for other in others[axis]):
+                continue
+            lines = (slice(s - 1, s + 1),) if orientation == "horizontal" else (slice(None), slice(s - 1, s + 1))
+            steps = [np.abs(np.diff(luminance(im[lines]), axis=axis)).ravel() for im in (decoded, original)]
             grown = np.concatenate([[0.0], np.cumsum(steps[0] - steps[1], dtype=np.float64)])
             # Rounded, so that equal pieces are equal whatever the sums before them.
             means = np.round((grown[size:] - grown[:-size]) / size, 6)
             along = int(means.argmax())
-            across = min(max(s - size // 2, 0), decoded.shape[axis] - size)
-            top, left = (across, along) if orientation == "horizontal" else (along, across)
+            top, left = (start, along) if orientation == "horizontal" else (along, start)
             if best is None or means[along] > best[0]:
                 best = float(means[along]), SeamCrop(top, left, size, orientation)  # type: ignore[arg-type]
+    if best is None and beside is not None:
+        return worst_seam(original, decoded, layout, size)
     if best is None:
         raise InputError(f"A layout of one patch of {layout.patch} pixels has no seam: take a larger image.")
     return best[1]

@@ -13,6 +13,8 @@ from satstudy.errors import InputError
 from satstudy.intervals import Floats
 
 KEY = ["image", "codec", "setting"]
+#: An image whose curves have less than this in common, in dB, says little about two codecs.
+MIN_SHARED = 1.0
 
 
 def image_set(frame: pd.DataFrame) -> list[str]:
@@ -89,19 +91,11 @@ def interpolated_curves(frame: pd.DataFrame, codecs: Sequence[str] | None = None
     return pd.concat(tables, ignore_index=True)
 
 
-def _per_image(ref_rate: Floats, ref_psnr: Floats, rate: Floats, quality: Floats, **options: Any) -> metrics.Interval:
-    """Geometric mean over images of each image's own BD-rate in %; nan where one has no common PSNR.
-
-    The mean curves favour a codec steered by rate (JPEG 2000) over one steered by quality: the latter spends
-    bits on the hard images, where they raise the mean PSNR least. Within an image both are steered alike.
-    """
-    try:
-        points = zip(ref_rate, ref_psnr, rate, quality, strict=True)
-        logs = [np.log1p(metrics.bd_rate(*image) / 100) for image in points]
-    except InputError:
-        return metrics.Interval(np.nan, np.nan, np.nan)
-    found = metrics.bootstrap_interval(logs, **options)
-    return metrics.Interval(*(float(100 * np.expm1(value)) for value in found))
+def _shared(ref_psnr: Floats, psnr: Floats) -> Floats:
+    """dB of PSNR that both curves of each image reach: (images,); negative where they are apart."""
+    low = np.maximum(ref_psnr.min(axis=1), psnr.min(axis=1))
+    high = np.minimum(ref_psnr.max(axis=1), psnr.max(axis=1))
+    return np.asarray(high - low)
 
 
 def bd_rates(
@@ -113,7 +107,15 @@ def bd_rates(
     n: int = 2000,
     level: float = 0.95,
 ) -> pd.DataFrame:
-    """BD-rate of every other codec's mean curve against `reference`, with bootstrap intervals over images.
+    """BD-rate of every other codec against `reference`, with bootstrap intervals over images.
+
+    That of an image is of its own two curves; what is given is the mean over images in the logarithm of the rate. The
+    BD-rate of the mean curves, which papers often give, stands beside it. It depends on how bits are dealt out
+    among images: a codec of fixed λ or quality spends more on busy images, where bits raise the mean PSNR least, and
+    so seems worse than it is against one of fixed rate (see `steered`).
+
+    Images of which any codec shares less than `MIN_SHARED` with the reference are left out for all. A codec that does
+    so on most images is given no number.
 
     Parameters
     ----------
@@ -123,27 +125,81 @@ def bd_rates(
     Returns
     -------
     DataFrame
-        codec, reference, bd_rate, low, high (in %, negative is better), psnr_low, psnr_high (the range compared,
-        dB), per_image, per_image_low, per_image_high (see `_per_image`), images, note (why there is no number,
-        where there is none)
+        codec, reference, bd_rate, low, high (in %, negative is better), compared (how many images this is the mean
+        of), of_means, of_means_low, of_means_high (of the mean curves of all images, in %), psnr_low, psnr_high (the
+        range of these, dB), images, note (why there is no number, where there is none)
     """
-    images = image_set(frame)
+    images, clusters = image_set(frame), _clusters(frame, objects)
+    options: dict[str, Any] = {"seed": seed, "n": n, "level": level}
     ref_rate, ref_psnr = _points(frame, reference)
-    options: dict[str, Any] = {"clusters": _clusters(frame, objects), "seed": seed, "n": n, "level": level}
+    points = {codec: _points(frame, codec) for codec in sorted(set(frame["codec"]) - {reference})}
+    enough = {codec: _shared(ref_psnr, psnr) >= MIN_SHARED for codec, (_, psnr) in points.items()}
+    most = {codec: mask for codec, mask in enough.items() if 2 * mask.sum() >= len(images)}
+    kept = np.flatnonzero(np.logical_and.reduce([*most.values(), np.ones(len(images), bool)]))
+    some = None if clusters is None else [clusters[i] for i in kept]
     rows = []
-    for codec in sorted(set(frame["codec"]) - {reference}):
-        rate, quality = _points(frame, codec)
-        found, span, note = metrics.Interval(np.nan, np.nan, np.nan), (np.nan, np.nan), ""
+    for codec, (rate, quality) in points.items():
+        found = of_means = metrics.Interval(np.nan, np.nan, np.nan)
+        span, note = (np.nan, np.nan), ""
         try:
             span = metrics.overlap(ref_psnr.mean(axis=0), quality.mean(axis=0))
-            found = metrics.bd_rate_interval(ref_rate, ref_psnr, rate, quality, **options)
+            of_means = metrics.bd_rate_interval(ref_rate, ref_psnr, rate, quality, clusters=clusters, **options)
         except InputError as error:
             note = str(error)
-        single = _per_image(ref_rate, ref_psnr, rate, quality, **options)
-        rows.append((codec, reference, *found, *span, *single, len(images), note))
-    names = ["codec", "reference", "bd_rate", "low", "high", "psnr_low", "psnr_high"]
-    names += ["per_image", "per_image_low", "per_image_high", "images", "note"]
-    return pd.DataFrame(rows, columns=names)
+        counted = len(kept) if codec in most else 0
+        if counted:
+            logs = [np.log1p(metrics.bd_rate(ref_rate[i], ref_psnr[i], rate[i], quality[i]) / 100) for i in kept]
+            means = metrics.bootstrap_interval(logs, clusters=some, **options)
+            found = metrics.Interval(*(float(100 * np.expm1(value)) for value in means))
+        else:
+            few = f"{enough[codec].sum()} of {len(images)} images share {MIN_SHARED:g} dB or more: add settings."
+            note = note or few
+        rows.append((codec, reference, *found, counted, *of_means, *span, len(images), note))
+    names = ["codec", "reference", "bd_rate", "low", "high", "compared", "of_means", "of_means_low", "of_means_high"]
+    return pd.DataFrame(rows, columns=[*names, "psnr_low", "psnr_high", "images", "note"])
+
+
+def against(frame: pd.DataFrame, **options: Any) -> pd.DataFrame:
+    """`bd_rates` against JPEG 2000 and JPEG, and of the learned codec against its twin, where these were measured."""
+    codecs = set(frame["codec"])
+    if not codecs & {"jpeg2000", "jpeg"}:
+        raise InputError(
+            "The table has neither JPEG 2000 nor JPEG to compare with: give rd.jpeg2000 or rd.jpeg settings."
+        )
+    tables = [bd_rates(frame, reference, **options) for reference in ("jpeg2000", "jpeg") if reference in codecs]
+    pair = ["learned", "learned-natural"]
+    if codecs.issuperset(pair):
+        tables.append(bd_rates(frame[frame["codec"].isin(pair)], "learned-natural", **options))
+    return pd.concat(tables, ignore_index=True)
+
+
+def of_reference(table: pd.DataFrame, reference: str) -> pd.DataFrame:
+    """The rows of a BD-rate table that compare with `reference`; InputError if there are none."""
+    found = table[table["reference"] == reference]
+    if found.empty:
+        known = ", ".join(sorted(set(table["reference"]))) or "nothing"
+        raise InputError(f"The BD-rate table compares with {known}, not with {reference}: name one of these.")
+    return found.reset_index(drop=True)
+
+
+def steered(frame: pd.DataFrame, codec: str, lams: Sequence[float]) -> pd.DataFrame:
+    """What `codec` would be if λ chose its setting for each image: a control for comparisons of mean curves.
+
+    Nothing is coded: of the settings that were measured, each image takes that of the least
+    `lam · 255² · MSE + bpp`. Against itself a codec should have a BD-rate of 0.
+
+    Returns
+    -------
+    DataFrame
+        rows of the frame; `codec` is "<codec>-steered" and `setting` the λ
+    """
+    part = frame[frame["codec"] == codec].reset_index(drop=True)
+    mse = 255**2 * 10 ** (-part["psnr"] / 10)
+    tables = []
+    for lam in lams:
+        best = (lam * mse + part["bpp"]).groupby(part["image"]).idxmin()
+        tables.append(part.loc[best].assign(codec=f"{codec}-steered", setting=f"lam={lam:g}"))
+    return pd.concat(tables, ignore_index=True)
 
 
 class RateSaved(NamedTuple):

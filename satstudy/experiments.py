@@ -12,14 +12,15 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from satstudy import blending, paths, profiles, rate_distortion, stitching
+from satstudy import blending, comparison, paths, profiles, rate_distortion, stitching
 from satstudy.classification import ClassifierConfig, cross_validate
 from satstudy.classifier_data import CodedSet, Condition, code_condition, conditions_frame, whole_tile
 from satstudy.codecs import JPEG, Codec
 from satstudy.codecs.learned import LearnedCodec, Tiling
+from satstudy.coding import closest
 from satstudy.data import splits
 from satstudy.data.fmow import crop_object
-from satstudy.data.images import Pixels, find_images, image_size, read_image
+from satstudy.data.images import Pixels, find_images, halved, image_size, read_image
 from satstudy.digests import digest
 from satstudy.errors import InputError
 from satstudy.labels import codec_name
@@ -68,18 +69,35 @@ def scenes_frame(study: Study, lams: Sequence[float]) -> pd.DataFrame:
     chosen: list[rate_distortion.Source] = []
     found = find_images([root])
     for path in found:
-        image: Path | Pixels = path
+        image = _scene(path)
         if settings.scenes_crop:
-            image = centre(read_image(path), settings.scenes_crop)
+            image = centre(image, settings.scenes_crop)
         chosen.append((path.relative_to(root).as_posix(), image, path.stem.partition("_")[0]))
     stats = [(path.name, path.stat().st_size) for path in found]
-    folder = study.folder / f"rd-scenes-{digest(settings.scenes, settings.scenes_crop, stats)}"
+    folder = study.folder / f"rd-scenes-{digest(settings.scenes, settings.scenes_crop, 'JPEG halved', stats)}"
     parts = [_evaluate(study, chosen, study.classical(), folder / "classical.csv")]
     for tiling in blending.TILINGS:
         for lam in lams:
             codec = study.learned(lam, tiling=tiling)  # type: ignore[arg-type]
             parts.append(_evaluate_learned(study, chosen, codec, folder).assign(codec=f"{codec.name}-{tiling}"))
     return pd.concat(parts, ignore_index=True)
+
+
+def _scene(path: Path) -> Pixels:
+    """A large scene; halved if it is stored as JPEG.
+
+    The blocks of a JPEG would favour JPEG, and meet the seams of patches, which are as often multiples of 8.
+    """
+    image = read_image(path)
+    return halved(image) if path.suffix.lower() in (".jpg", ".jpeg") else image
+
+
+def scenes_comparison(scenes: pd.DataFrame, **options: Any) -> pd.DataFrame:
+    """BD-rates by place: of every codec against JPEG 2000, and of the tilings against blending."""
+    learned = scenes[scenes["codec"].str.startswith("learned")]
+    tables = [comparison.by_category(scenes, "jpeg2000", **options)]
+    tables.append(comparison.by_category(learned, "learned-blend", **options))
+    return pd.concat(tables, ignore_index=True)
 
 
 def of_tiling(scenes: pd.DataFrame, tiling: str) -> pd.DataFrame:
@@ -188,6 +206,7 @@ def seam_profiles(
 def seam_images(study: Study) -> list[tuple[str, Pixels]]:
     """The largest images of the profile's folder for it, or of val-compress, as many as it asks for."""
     wanted = study.profile.blending
+    read = _scene if wanted.root else read_image
     if wanted.root:
         root = _folder(study, wanted.root, "blending.root")
         images = find_images([root])
@@ -196,15 +215,19 @@ def seam_images(study: Study) -> list[tuple[str, Pixels]]:
         root, images = study.root, study.images("val-compress")
         sizes = {record.path: record.height * record.width for record in study.records("val-compress")}
     largest = sorted(images, key=lambda path: (-sizes[path], path.as_posix()))[: wanted.images]
-    return [(path.relative_to(root).as_posix(), read_image(path)) for path in largest]
+    return [(path.relative_to(root).as_posix(), read(path)) for path in largest]
 
 
 def seam_crops(
     name: str, image: Pixels, plain: Blended, blended: Blended, seamless: Blended, lam: float
 ) -> tuple[dict[str, Pixels], dict[str, Any]]:
-    """What `figures.kept_seam` draws: the crop in which a seam of the independent patches shows most."""
+    """What `figures.kept_seam` draws: the crop in which a seam of the independent patches shows most.
+
+    Of the places where the blended image has a seam as well, so that the figure shows both.
+    """
     height, width = image.shape[:2]
-    where = blending.worst_seam(image, plain.decoded, stitching.grid(height, width, patch=256, overlap=0))
+    apart, over = (stitching.grid(height, width, patch=256, overlap=o) for o in (0, blended.overlap))
+    where = blending.worst_seam(image, plain.decoded, apart, beside=over)
     cut = (slice(where.top, where.top + where.size), slice(where.left, where.left + where.size))
     whole: dict[str, Pixels] = {"original": image, **{way.tiling: way.decoded for way in (plain, blended, seamless)}}
     place: dict[str, Any] = {
@@ -306,7 +329,8 @@ def example_codings(
 def rate_crops(study: Study, count: int = 4, side: int = 160) -> tuple[dict[str, Pixels], dict[str, Any]]:
     """What `figures.kept_crops` draws: the most detailed crop of an image of middling detail, at `count` rates.
 
-    Of the first image of each category, the one whose variance is the median: a rule, not a choice.
+    The learned codec over its ladder, and JPEG at the qualities whose files are nearest to these in size. Of the first
+    image of each category, the one whose variance is the median: a rule, not a choice.
     """
     firsts = splits.subset(study.manifest, "val-compress").drop_duplicates("category")["path"]
     ranked = sorted((float(read_image(study.root / name).mean(axis=2).var()), name) for name in firsts)
@@ -317,12 +341,17 @@ def rate_crops(study: Study, count: int = 4, side: int = 160) -> tuple[dict[str,
     lams = sorted(study.profile.train.lams)
     # From the lowest rate up, over the whole ladder.
     some = [lams[round(i)] for i in np.linspace(0, len(lams) - 1, min(count, len(lams)))]
-    codecs: list[Codec] = [study.learned(lam) for lam in some]
-    codecs += [JPEG(quality) for quality in study.profile.rd.jpeg[:count]]
-    coded = example_codings(image, codecs, top, left, side)
+    coded = example_codings(image, [study.learned(lam) for lam in some], top, left, side)
+    like = [_jpeg_of_size(image, rate * image[..., 0].size / 8) for _, _, rate, _ in coded]
+    coded += example_codings(image, like, top, left, side)
     crops = {"original": image[top : top + side, left : left + side]}
     crops |= {f"{label} {i}": crop for i, (label, crop, *_) in enumerate(coded)}
     return crops, {"image": path.name, "coded": [(label, *rest) for label, _, *rest in coded]}
+
+
+def _jpeg_of_size(image: Pixels, size: float) -> JPEG:
+    """JPEG at the quality whose file is nearest to `size` bytes."""
+    return JPEG(1 + closest(lambda index: len(JPEG(1 + index).encode(image)), 100, size))
 
 
 def checkpoints(study: Study, lams: Sequence[float], domains: Sequence[str] = (OVERHEAD,)) -> list[Checkpoint]:
@@ -352,6 +381,7 @@ __all__ = [
     "of_tiling",
     "rate_crops",
     "rate_distortion_frame",
+    "scenes_comparison",
     "scenes_frame",
     "seam_crops",
     "seam_frame",

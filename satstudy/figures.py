@@ -175,16 +175,16 @@ def rate_distortion(
 
 
 @styled
-def bd_rate_bars(table: pd.DataFrame) -> Figure:
-    """BD-rate of each codec against a reference, with interval whiskers.
+def bd_rate_bars(table: pd.DataFrame, reference: str = "jpeg2000") -> Figure:
+    """BD-rate of each codec against a reference, the mean over images, with interval whiskers.
 
     Parameters
     ----------
-    table : of `rate_distortion.bd_rates`
+    table : of `comparison.bd_rates` or `comparison.against`
     """
     require(table, ("codec", "reference", "bd_rate", "low", "high"), "The BD-rate table", "run `bd_rates` first")
     # Codecs without a number last.
-    table = table.sort_values("bd_rate", ignore_index=True)
+    table = comparison.of_reference(table, reference).sort_values("bd_rate", ignore_index=True)
     figure, axes = plt.subplots(figsize=(WIDTH, 1.0 + 0.42 * len(table)))
     for i, (codec, value) in enumerate(zip(table["codec"], table["bd_rate"], strict=True)):
         if np.isfinite(value):
@@ -196,7 +196,8 @@ def bd_rate_bars(table: pd.DataFrame) -> Figure:
 
 
 def _bd_label(table: pd.DataFrame) -> str:
-    return f"BD-rate against {codec_name(table['reference'].iloc[0])} in % (negative: fewer bits at equal PSNR)"
+    reference = codec_name(table["reference"].iloc[0])
+    return f"mean BD-rate of images against {reference} in % (negative: fewer bits at equal PSNR)"
 
 
 @styled

@@ -47,9 +47,9 @@ def seam_profile(frame: pd.DataFrame, value: Literal["gradient", "error"] = "gra
 
 
 SEAM_VALUES = {
-    "lost": "PSNR lost within 8 px of a seam, in dB\n(against seamless at the same pixels)",
-    "gap": "PSNR away from seams less PSNR\nwithin 8 px of one, in dB",
-    "psnr_near": "PSNR within 8 px of a seam in dB",
+    "lost": "PSNR lost in overlaps and within 8 px of seams,\nin dB (against seamless at the same pixels)",
+    "gap": "PSNR away from seams less PSNR in overlaps\nand within 8 px of seams, in dB",
+    "psnr_near": "PSNR in overlaps and within 8 px of seams in dB",
     "psnr": "PSNR in dB",
     "ratio": "gradient at seams, decoded / original",
 }

@@ -7,30 +7,40 @@ from typing import Any
 
 import pandas as pd
 
-from satstudy.labels import codec_name
+from satstudy.blending import more_bits
+from satstudy.comparison import of_reference
+from satstudy.labels import codec_name, interval
 
 
-def of_codec(bd: pd.DataFrame, codec: str) -> str:
+def of_codec(bd: pd.DataFrame, codec: str, value: str = "bd_rate") -> str:
     """BD-rate of one codec with its interval, or why there is none."""
     rows = bd[bd["codec"] == codec]
     if rows.empty:
         return "was not measured"
     row = rows.iloc[0]
-    if pd.isna(row["bd_rate"]):
-        return f"has no range of PSNR in common with {codec_name(str(row['reference']))}"
-    return f"{row['bd_rate']:+.1f} % [{row['low']:+.1f}, {row['high']:+.1f}]"
+    if pd.isna(row[value]):
+        return f"has too little PSNR in common with {codec_name(str(row['reference']))}"
+    low, high = ("low", "high") if value == "bd_rate" else (f"{value}_low", f"{value}_high")
+    number, _, bounds = interval(row[value], row[low], row[high]).partition(" ")
+    return f"{'' if number[0] == '−' else '+'}{number} % {bounds}".rstrip()
 
 
-def rate(bd: pd.DataFrame) -> str:
+#: Codecs in the order in which they are named.
+ORDER = ("learned", "learned-refined", "learned-natural", "avif", "webp", "jpeg", "jpeg2000")
+
+
+def rate(bd: pd.DataFrame, reference: str = "jpeg2000") -> str:
     """How many bits each codec needs against the reference."""
     if bd.empty:
         return "**Rate.** No codec was compared with the reference."
-    reference = codec_name(str(bd["reference"].iloc[0]))
-    order = ["learned", "learned-refined", "learned-natural", "avif", "webp", "jpeg", "jpeg2000"]
-    parts = [f"{codec_name(c)} {of_codec(bd, c)}" for c in order if c in set(bd["codec"])]
+    bd = of_reference(bd, reference)
+    known = [codec for codec in ORDER if codec in set(bd["codec"])]
+    parts = [f"{codec_name(codec)} {of_codec(bd, codec)}" for codec in known]
+    others = [f"{codec_name(codec)} {of_codec(bd, codec, 'of_means')}" for codec in known]
     return (
-        f"**Rate.** BD-rate against {reference} (negative: fewer bits at equal PSNR): {'; '.join(parts)}. "
-        f"95 % intervals over {int(bd['images'].iloc[0])} images."
+        f"**Rate.** BD-rate against {codec_name(reference)} (negative: fewer bits at equal PSNR), mean over "
+        f"{int(bd['compared'].max())} images with 95 % intervals: {'; '.join(parts)}. Of the mean curves: "
+        f"{'; '.join(others)}."
     )
 
 
@@ -42,11 +52,15 @@ def blending(seams: pd.DataFrame, overlap: int = 8) -> str:
         return "**Seams.** Blending and `seamless` were not both measured."
     nearest = min(set(blends["overlap"]), key=lambda other: abs(other - overlap))
     blend = blends[blends["overlap"] == nearest]
-    saved = 100 * (1 - float(seamless["bpp"].mean()) / float(blend["bpp"].mean()))
+    more = more_bits(seamless, blend)
     gained = float(seamless["psnr"].mean()) - float(blend["psnr"].mean())
+    count, lams = seamless["image"].nunique(), ", ".join(f"{lam:g}" for lam in sorted(set(seamless["lam"])))
+    fewer = more.value <= 0
+    number, _, bounds = interval(*((-more.value, -more.high, -more.low) if fewer else more)).partition(" ")
     return (
-        f"**Seams.** `seamless` takes {abs(saved):.1f} % {'fewer' if saved >= 0 else 'more'} bits than blending with "
-        f"an overlap of {nearest} pixels, at {gained:+.2f} dB."
+        f"**Seams.** `seamless` takes {number} % {'fewer' if fewer else 'more'} bits{bounds and f' {bounds}'} than "
+        f"blending with an overlap of {nearest} pixels, at {gained:+.2f} dB ({count} image{'s' if count > 1 else ''}, "
+        f"λ = {lams})."
     )
 
 

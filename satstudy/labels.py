@@ -18,6 +18,7 @@ CODEC_NAMES = {
     "learned-natural": "learned (natural)",
     "learned-refined": "learned, refined",
     "learned-natural-refined": "learned (natural), refined",
+    "jpeg2000-steered": "JPEG 2000, setting chosen by λ",
     "learned-independent": "learned, independent",
     "learned-blend": "learned, blend",
     "learned-seamless": "learned, seamless",

@@ -13,9 +13,10 @@ from typing import Any
 import pandas as pd
 from IPython.display import Markdown, display
 
-from satstudy import paths, pictures
+from satstudy import figures, paths, pictures, tables
 from satstudy.data.images import Pixels
 from satstudy.errors import InputError
+from satstudy.experiments import of_tiling
 from satstudy.study import Study, open_study
 from satstudy.zoo import Checkpoint
 
@@ -23,7 +24,7 @@ from satstudy.zoo import Checkpoint
 _CHECKED = "_parameters_checked"
 #: The notebook that writes a table.
 _WRITERS = {
-    "rate_distortion": "rd", "bd_rate": "rd", "bd_rate_jpeg": "rd", "bd_rate_category": "rd",
+    "rate_distortion": "rd", "bd_rate": "rd", "bd_rate_category": "rd",
     "rate_distortion_scenes": "rd", "bd_rate_scenes": "rd", "seams": "blending", "seam": "blending",
     "crops": "rd", "conditions": "accuracy", "leakage": "accuracy",
 }  # fmt: skip
@@ -80,9 +81,34 @@ def show(text: str) -> None:
     display(Markdown(text))  # type: ignore[no-untyped-call]
 
 
+def show_scenes(scenes: pd.DataFrame, places: pd.DataFrame) -> None:
+    """For each place the curves of its scenes, and how codecs and tilings compare.
+
+    Parameters
+    ----------
+    scenes : of `experiments.scenes_frame`
+    places : of `experiments.scenes_comparison`
+    """
+    for place, part in scenes.groupby("category"):
+        count, (height, width) = part["image"].nunique(), part[["height", "width"]].iloc[0]
+        show(f"**{place}**: {count} scene{'s' if count > 1 else ''}, the first of {height}×{width} pixels.")
+        here = places[places["category"] == place]
+        figure = figures.rate_distortion(of_tiling(part, "seamless"), log=True)
+        for thing in (figure, *(tables.bd_table(here, reference) for reference in ("jpeg2000", "learned-blend"))):
+            display(thing)  # type: ignore[no-untyped-call]
+
+
 def provenance(study: Study, checkpoints: Sequence[Checkpoint] = (), kept: Mapping[str, Any] | None = None) -> None:
-    """The foot of a page: which profile, commit and weights made it, or the results that were `kept`."""
-    facts = kept or study.provenance(checkpoints)
+    """The foot of a page: which profile, commit and weights made it, or the results that were `kept`.
+
+    Raises
+    ------
+    InputError
+        Nothing is known of what was kept.
+    """
+    if kept is not None and not kept:
+        raise InputError(f"What made the results in {study.results} is not kept with them: measure them again.")
+    facts = study.provenance(checkpoints) if kept is None else kept
     show(
         f"*Made by profile* `{facts['profile']}` *at commit* `{facts['commit']}` *from* {facts['data']}; "
         f"*weights (fingerprint):* {facts['weights']}."

@@ -145,16 +145,19 @@ def whiskers(axes: Axes, table: pd.DataFrame, value: str, digits: int = 0, plain
     Parameters
     ----------
     table : columns `value`, low, high; a row whose value is nan says that there is no number
-    plain : whiskers alone, for bars; else points whose colour and marker tell the sign
+    plain : whiskers alone, for bars; else points whose colour and marker tell the sign, grey diamonds where the
+        interval contains 0
     """
     axes.axvline(0, color=BLACK, linewidth=1, zorder=1)
     for i, (v, low, high) in enumerate(zip(table[value], table["low"], table["high"], strict=True)):
-        text = "no PSNR in common" if math.isnan(v) else interval(v, low, high, digits)
+        text = "too little PSNR in common" if math.isnan(v) else interval(v, low, high, digits)
         axes.annotate(text, (1, i), (4, 0), ("axes fraction", "data"), "offset points", va="center", fontsize=8)
         if math.isnan(v):
             continue
         error = None if math.isnan(low) else [[max(0.0, v - low)], [max(0.0, high - v)]]
-        marker, colour = ("none", BLACK) if plain else ("o", BLUE) if v < 0 else ("s", VERMILION)
+        marker, colour = ("o", BLUE) if v < 0 else ("s", VERMILION)
+        if plain or low <= 0 <= high:
+            marker, colour = ("none", BLACK) if plain else ("D", GREY)
         axes.errorbar(v, i, xerr=error, fmt=marker, color=colour, capsize=3, zorder=3)
     axes.set_ylim(len(table) - 0.4, -0.6)
     axes.margins(x=0.08)

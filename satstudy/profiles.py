@@ -109,7 +109,7 @@ class RateDistortion:
     #: Steps of latent refinement, which gets a curve of its own; none if 0 (`satstudy.refinement`).
     refine: int = 0
     #: A folder of large scenes that are coded as well, with each tiling; none if empty. What stands before the
-    #: first `_` of a file's name is its place: scenes of one place are drawn together in the bootstrap.
+    #: first `_` of a file's name is its place, and places are compared each on its own. A JPEG is halved.
     scenes: str = ""
     #: Side of the central crop of a scene, 0 for all of it.
     scenes_crop: int = 0

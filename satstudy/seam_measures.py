@@ -6,6 +6,7 @@ absolute difference of luminance (ITU-R BT.601, in levels of 0–255) of the two
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -95,15 +96,16 @@ def seam_ratio(decoded: Pixels, original: Pixels, layout: Grid) -> float:
     return seam_measure(decoded, layout) / own if own > 0 else math.nan
 
 
-def _near(places: list[int], length: int, distance: int) -> NDArray[np.bool_]:
-    near = np.zeros(length, bool)
-    for s in places:
-        near[max(0, s - distance) : s + distance] = True
+def _near(parts: tuple[tuple[int, int], ...], distance: int) -> NDArray[np.bool_]:
+    """Pixels of an axis in an overlap or at most `distance` from it; without overlap, from where two patches meet."""
+    near = np.zeros(parts[-1][1], bool)
+    for (_, end), (start, _) in itertools.pairwise(parts):
+        near[max(0, start - distance) : end + distance] = True
     return near
 
 
 def psnr_near_away(decoded: Pixels, original: Pixels, layout: Grid, distance: int = 8) -> tuple[float, float]:
-    """PSNR in dB of the pixels within `distance` of a seam, and of all others.
+    """PSNR in dB of the pixels in an overlap or within `distance` of a seam, and of all others.
 
     Returns
     -------
@@ -117,7 +119,7 @@ def psnr_near_away(decoded: Pixels, original: Pixels, layout: Grid, distance: in
     check_layout(decoded, layout, original)
     if distance < 1:
         raise InputError(f"distance = {distance}: take 1 pixel or more.")
-    rows, columns = (_near(p, n, distance) for p, n in zip(seams(layout), decoded.shape[:2], strict=True))
+    rows, columns = (_near(parts, distance) for parts in (layout.rows, layout.columns))
     sums, counts = [0, 0], [0, 0]
     for top in range(0, len(decoded), BLOCK):
         block = slice(top, top + BLOCK)

@@ -12,7 +12,7 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 import pandas as pd
 
 from satstudy import comparison, metrics
-from satstudy.blending import checked
+from satstudy.blending import checked, more_bits
 from satstudy.data import manifests
 from satstudy.errors import InputError
 from satstudy.labels import codec_name, condition_labels, db, interval, matrix_cells, rate, require
@@ -115,21 +115,22 @@ def rd_table(
     return pd.DataFrame(rows)
 
 
-def bd_table(table: pd.DataFrame) -> pd.DataFrame:
+def bd_table(table: pd.DataFrame, reference: str = "jpeg2000") -> pd.DataFrame:
     """BD-rates of `comparison.bd_rates` or `comparison.by_category`, with what they were computed over."""
-    columns = ("codec", "reference", "bd_rate", "low", "high", "psnr_low", "psnr_high", "images")
+    columns = ("codec", "reference", "bd_rate", "low", "high", "compared", "of_means", "psnr_low", "psnr_high")
     require(table, columns, "The BD-rate table", "run `bd_rates` first")
     rows = []
-    for row in table.to_dict("records"):
-        against = f"BD-rate against {codec_name(row['reference'])} in %"
+    for row in comparison.of_reference(table, reference).to_dict("records"):
+        against = f"BD-rate against {codec_name(reference)} in %"
         span = "–" if math.isnan(row["psnr_low"]) else f"{row['psnr_low']:.1f}–{row['psnr_high']:.1f}"
         rows.append(
             {
                 **({"category": row["category"].replace("_", " ")} if "category" in row else {}),
                 "codec": codec_name(row["codec"]),
-                against: interval(row["bd_rate"], row["low"], row["high"]),
-                "PSNR compared, in dB": span,
-                "images": str(row["images"]),
+                f"{against}, mean over images": interval(row["bd_rate"], row["low"], row["high"]),
+                "images": f"{row['compared']} of {row['images']}",
+                "of the mean curves": interval(row["of_means"], row["of_means_low"], row["of_means_high"]),
+                "PSNR of these, in dB": span,
             }
         )
     return pd.DataFrame(rows)
@@ -138,39 +139,41 @@ def bd_table(table: pd.DataFrame) -> pd.DataFrame:
 # --- Seams ----------------------------------------------------------------------------------------------
 
 TILINGS = {"independent": "side by side", "blend": "overlap", "seamless": "seamless"}
+SEAM_MEANS = {
+    "psnr": "PSNR in dB", "psnr_near": "near seams", "psnr_away": "away from them",
+    "lost": "lost near seams against seamless", "seam": "seam measure", "ratio": "seam ratio",
+}  # fmt: skip
 
 
 def seams_table(frame: pd.DataFrame) -> pd.DataFrame:
     """Means over images of each λ and tiling: what it costs against patches side by side, and what is left of seams.
 
-    Bits are those of all images together, against patches of the same size side by side. What is lost near
-    seams is PSNR in dB against seamless at the same pixels; the seam ratio is the gradient at the seams of the
-    decoded image over that of the original, 1 where no seam shows. Both leave out images of one patch.
+    Bits are against patches of the same size side by side, paired by image. *Near* is in overlaps and within 8 px of
+    seams. What is lost there is PSNR in dB against seamless at the same pixels. The seam measure is the gradient
+    across the seams over that elsewhere, the seam ratio this measure of the decoded image over that of the original,
+    1 where no seam shows. Images of one patch count only where there is no word of seams.
 
     Parameters
     ----------
     frame : the seam frame, as `blending.checked` takes it
     """
     frame = checked(frame)
-    alone = frame[frame["tiling"] == "independent"].groupby(["lam", "patch"])["bytes"].sum().to_dict()
-    order = ["lam", "rank", "patch", "overlap", "weighting"]
     rows = []
-    for _, part in frame.assign(rank=frame["tiling"].map(list(TILINGS).index)).groupby(order):
-        lam, patch, tiling, weighting, overlap = (
-            part[c].iloc[0] for c in ("lam", "patch", "tiling", "weighting", "overlap")
-        )
-        more = 100 * (part["bytes"].sum() / alone.get((lam, patch), math.nan) - 1)
+    for key, part in frame.assign(rank=frame["tiling"].map(list(TILINGS).index)).groupby(
+        ["lam", "rank", "patch", "overlap", "weighting"]
+    ):
+        lam, _, patch, overlap, weighting = key
+        tiling = part["tiling"].iloc[0]
+        alone = frame[(frame["tiling"] == "independent") & (frame["lam"] == lam) & (frame["patch"] == patch)]
+        means = {name: f"{part[name].mean():.2f}".replace("nan", "–").replace("-", "−") for name in SEAM_MEANS}
         rows.append(
             {
                 "λ": f"{lam:g}",
                 "tiling": f"overlap {overlap} px, {weighting}" if tiling == "blend" else TILINGS[tiling],
                 "patch in px": "–" if tiling == "seamless" else str(patch),
                 "bpp": f"{part['bpp'].mean():.3f}",
-                "bits against side by side in %": interval(more, math.nan, math.nan),
-                "PSNR in dB": interval(part["psnr"].mean(), math.nan, math.nan, 2),
-                "near seams": interval(part["psnr_near"].mean(), math.nan, math.nan, 2),
-                "lost there against seamless": interval(part["lost"].mean(), math.nan, math.nan, 2),
-                "seam ratio": interval(part["ratio"].mean(), math.nan, math.nan, 2),
+                "bits against side by side in %": interval(*more_bits(part, alone)),
+                **{heading: means[name] for name, heading in SEAM_MEANS.items()},
             }
         )
     return pd.DataFrame(rows)

@@ -142,12 +142,13 @@ def test_errors_at_seams_lower_the_psnr_near_them_and_not_away():
 def test_near_and_away_together_are_the_whole(layout, distance, seed):
     a, b = noise(layout.height, layout.width, seed), noise(layout.height, layout.width, seed + 1)
     near, away = psnr_near_away(a, b, layout, distance)
-    rows, columns = seams(layout)
     y, x = np.mgrid[: layout.height, : layout.width] + 0.5
     mask = np.zeros((layout.height, layout.width), bool)
-    for places, at in ((rows, y), (columns, x)):
+    for places, at in zip(seams(layout), (y, x), strict=True):
         for s in places:
             mask |= np.abs(at - s) < distance
+    for parts, at in ((layout.rows, y), (layout.columns, x)):
+        mask |= sum(((a < at) & (at < b)).astype(int) for a, b in parts) > 1  # in an overlap
     errors = [255**2 / 10 ** (p / 10) for p in (near, away)]
     mixed = np.nansum([errors[0] * mask.mean(), errors[1] * (~mask).mean()])
     assert mixed == pytest.approx(255**2 / 10 ** (metrics.psnr(a, b) / 10))
@@ -217,6 +218,27 @@ def test_the_crop_lies_in_the_image_and_holds_a_seam(layout, size, seed):
 def test_equal_pieces_give_the_first():
     layout, flat = grid(64, 64, 32, 0), np.full((64, 64, 3), 9, np.uint8)
     assert worst_seam(flat, flat, layout, size=20) == (22, 0, 20, "horizontal")
+
+
+def test_the_crop_shows_a_seam_of_another_layout_as_well():
+    apart, over = grid(200, 200, 40, 0), grid(200, 200, 40, 4)
+    original = noise(200, 200)
+    decoded = original.copy()
+    decoded[158:160] += 80  # the worst is the seam at row 160; the overlaps begin at 36, 72, 108, 144
+    decoded[38:40] += 40
+    assert worst_seam(original, decoded, apart, size=16)[0] == 152
+    assert worst_seam(original, decoded, apart, size=16, beside=over)[0] == 32
+    assert worst_seam(original, decoded, apart, size=16, beside=grid(200, 200, 200, 0))[0] == 152, "none shows both"
+
+
+def test_bits_are_compared_image_by_image():
+    part = pd.DataFrame({"image": ["a", "b"], "lam": 0.01, "bytes": [110, 8000]})
+    base = pd.DataFrame({"image": ["b", "a"], "lam": 0.01, "bytes": [10_000, 100]})
+    found = blending.more_bits(part, base)
+    assert found.value == pytest.approx(100 * (math.sqrt(1.1 * 0.8) - 1))
+    assert (found.low, found.high) == pytest.approx((-20, 10))
+    assert math.isnan(blending.more_bits(part, base[:1]).value)
+    assert math.isnan(blending.more_bits(part[:0], base).value)
 
 
 def test_sizes_that_do_not_fit_are_refused():

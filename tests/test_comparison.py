@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from satstudy import rate_distortion
+from satstudy import comparison, rate_distortion
 from satstudy.errors import InputError
 
 RATES, PSNRS = np.array([0.1, 0.2, 0.4, 0.8, 1.6]), np.array([24.0, 27.0, 30.5, 34.0, 38.0])
@@ -57,11 +57,12 @@ def test_bd_rates_find_the_factor_within_their_interval():
     for row, truth in zip(table.itertuples(), (100, -30), strict=True):
         assert row.low < truth < row.high
         assert row.low < row.bd_rate < row.high
-        assert row.per_image_low < row.per_image < row.per_image_high
-        assert (row.psnr_low, row.psnr_high, row.note) == (24, 38, "")
+        assert row.of_means_low < row.of_means < row.of_means_high
+        assert row.of_means == pytest.approx(truth, abs=5)
+        assert (row.compared, row.psnr_low, row.psnr_high, row.note) == (12, 24, 38, "")
 
 
-def test_per_image_bd_rates_do_not_depend_on_how_rate_is_dealt_out_to_images():
+def test_bd_rates_do_not_depend_on_how_rate_is_dealt_out_to_images():
     """Two curves equal within every image, one sampled at equal rates and one at equal PSNR."""
     rows = []
     for k, content in enumerate(np.geomspace(0.1, 10, 8)):
@@ -72,8 +73,60 @@ def test_per_image_bd_rates_do_not_depend_on_how_rate_is_dealt_out_to_images():
                 psnr = 30 + 6 * math.log2(bpp / content)
                 rows.append((f"{k}", codec, f"s={s}", bpp, psnr, 0.9, 0.1, 0.1, 1, 8, 8, ""))
     table = rate_distortion.bd_rates(pd.DataFrame(rows, columns=rate_distortion.COLUMNS), "rate", n=50)
-    assert table["bd_rate"][0] > 50
-    assert (table["per_image"][0], table["per_image_low"][0], table["per_image_high"][0]) == pytest.approx((0, 0, 0))
+    assert table["of_means"][0] > 50
+    assert (table["bd_rate"][0], table["low"][0], table["high"][0]) == pytest.approx((0, 0, 0))
+
+
+def test_a_codec_steered_by_lam_is_still_itself_but_not_in_its_mean_curve():
+    """The control of the reference page, where the truth is known: 0."""
+    rows = []
+    for k, content in enumerate(np.geomspace(0.2, 5, 9)):
+        for s, rate in enumerate(np.geomspace(0.01, 10, 60)):
+            mse = 400 * content * 2.0 ** (-3 * (rate / content) ** 0.5)
+            psnr = 10 * math.log10(255**2 / mse)
+            rows.append((f"{k}", "jpeg2000", f"s={s}", rate, psnr, 0.9, 0.1, 0.1, 1, 8, 8, ""))
+    frame = pd.DataFrame(rows, columns=rate_distortion.COLUMNS)
+    lams = [0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064]
+    control = comparison.steered(frame, "jpeg2000", lams)
+    assert control.groupby("setting")["image"].nunique().eq(9).all()
+    one = frame[frame["image"] == "4"]
+    cost = 0.004 * 255**2 * 10 ** (-one["psnr"] / 10) + one["bpp"]
+    chosen = control[(control["image"] == "4") & (control["setting"] == "lam=0.004")]
+    assert chosen["bpp"].item() == one.loc[cost.idxmin(), "bpp"]
+    (row,) = comparison.bd_rates(pd.concat([frame, control], ignore_index=True), n=50).itertuples()
+    assert row.codec == "jpeg2000-steered"
+    assert row.bd_rate == pytest.approx(0, abs=0.5)
+    assert row.of_means > 3
+
+
+def test_images_with_too_little_in_common_are_left_out_for_all_codecs():
+    frame = frame_of({"jpeg2000": 1.0, "jpeg": 2.0, "learned": 0.7}, spread=0)
+    odd = (frame["codec"] == "jpeg") & (frame["image"] == "03")
+    frame.loc[odd, "psnr"] += 13.5
+    table = rate_distortion.bd_rates(frame, n=50).set_index("codec")
+    assert table["compared"].tolist() == [11, 11]
+    assert table["bd_rate"].tolist() == pytest.approx([100, -30])
+    # A codec that most images are lost by is left out itself.
+    frame.loc[(frame["codec"] == "jpeg") & (frame["image"] > "02"), "psnr"] += 13.5
+    table = rate_distortion.bd_rates(frame, n=50).set_index("codec")
+    assert math.isnan(table.loc["jpeg", "bd_rate"])
+    assert table.loc["jpeg", "note"] == "3 of 12 images share 1 dB or more: add settings."
+    assert table["compared"].to_dict() == {"jpeg": 0, "learned": 12}
+
+
+def test_all_that_a_study_compares_with_stands_in_one_table():
+    frame = frame_of({"jpeg2000": 1.0, "jpeg": 2.0, "learned": 0.7, "learned-natural": 0.8})
+    table = comparison.against(frame, n=50)
+    pairs = [(c, "jpeg2000") for c in ("jpeg", "learned", "learned-natural")]
+    pairs += [(c, "jpeg") for c in ("jpeg2000", "learned", "learned-natural")] + [("learned", "learned-natural")]
+    assert list(zip(table["codec"], table["reference"], strict=True)) == pairs
+    assert comparison.of_reference(table, "learned-natural")["bd_rate"][0] == pytest.approx(-12.5, abs=3)
+    with pytest.raises(InputError, match="compares with jpeg, jpeg2000, learned-natural, not with webp"):
+        comparison.of_reference(table, "webp")
+    assert set(comparison.against(frame[frame["codec"] != "jpeg"], n=50)["reference"]) == {
+        "jpeg2000",
+        "learned-natural",
+    }
 
 
 def test_a_codec_that_shares_no_psnr_gets_a_note_instead_of_a_number():

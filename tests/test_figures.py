@@ -214,12 +214,12 @@ def test_bd_rate_bars_have_whiskers_numbers_and_codecs_without_a_number():
     table.loc[table["codec"] == "webp", ["bd_rate", "low", "high"]] = math.nan
     figure = agg(figures.bd_rate_bars(table))
     (axes,) = figure.axes
-    assert "BD-rate against JPEG 2000 in %" in axes.get_xlabel()
+    assert "BD-rate of images against JPEG 2000 in %" in axes.get_xlabel()
     assert len(axes.patches) == 4
     assert len(axes.containers) >= 4
     names = [label.get_text() for label in axes.get_yticklabels()]
     assert names[-1] == "WebP"
-    assert "no PSNR in common" in words(figure)
+    assert "too little PSNR in common" in words(figure)
     assert not outside(figure)
     with pytest.raises(InputError, match="lacks the columns low"):
         figures.bd_rate_bars(table.drop(columns="low"))
@@ -228,7 +228,7 @@ def test_bd_rate_bars_have_whiskers_numbers_and_codecs_without_a_number():
 def test_categories_are_sorted_by_what_learned_coding_saves():
     figure = agg(figures.rate_by_category(rd_frame(), n=20))
     (axes,) = figure.axes
-    assert axes.get_xlabel().startswith("learned: BD-rate against JPEG 2000 in %")
+    assert axes.get_xlabel().startswith("learned: mean BD-rate of images against JPEG 2000 in %")
     assert sorted(label.get_text() for label in axes.get_yticklabels()) == ["a (2)", "b (2)"]
     table = comparison.by_category(rd_frame(), n=20)
     assert isinstance(figures.rate_by_category(table, "avif"), Figure)

@@ -11,35 +11,45 @@ BD = pd.DataFrame(
         "bd_rate": [-20.04, -12.5, float("nan")],
         "low": [-22.0, -13.0, float("nan")],
         "high": [-18.0, -12.0, float("nan")],
-        "images": [20, 20, 20],
+        "compared": [20, 20, 0],
+        "of_means": [-19.0, 2.5, float("nan")],
+        "of_means_low": [float("nan"), 1.0, float("nan")],
+        "of_means_high": [float("nan"), 4.0, float("nan")],
     }
 )
 
 
 def seams(*overlaps: int) -> pd.DataFrame:
-    rows = [("blend", "mean", o, 1.0 + o / 100, 30.0) for o in overlaps]
-    rows.append(("seamless", "none", 0, 0.9, 30.25))
-    return pd.DataFrame(rows, columns=["tiling", "weighting", "overlap", "bpp", "psnr"])
+    rows = [(i, "blend", "mean", o, k * (100 + o), 30.0) for o in overlaps for i, k in (("a", 1), ("b", 20))]
+    rows += [("a", "seamless", "none", 0, 90, 30.25), ("b", "seamless", "none", 0, 1800, 30.25)]
+    return pd.DataFrame(rows, columns=["image", "tiling", "weighting", "overlap", "bytes", "psnr"]).assign(lam=0.01)
 
 
 def test_rates_name_codec_interval_and_images():
     text = findings.rate(BD)
-    assert "learned -12.5 % [-13.0, -12.0]" in text
-    assert "AVIF -20.0 % [-22.0, -18.0]" in text
-    assert "WebP has no range of PSNR in common with JPEG 2000" in text
-    assert "20 images" in text
+    first, second = text.split("Of the mean curves")
+    assert "learned −12.5 % [−13.0, −12.0]" in first
+    assert "AVIF −20.0 % [−22.0, −18.0]" in first
+    assert "WebP has too little PSNR in common with JPEG 2000" in first
+    assert "20 images" in first
     assert text.index("learned") < text.index("AVIF")
+    assert "learned +2.5 % [1.0, 4.0]" in second
+    assert "AVIF −19.0 %;" in second, "no bounds where there are none"
     assert findings.of_codec(BD, "jpeg") == "was not measured"
     assert "No codec" in findings.rate(BD.iloc[:0])
 
 
 def test_blending_takes_the_overlap_nearest_to_the_papers():
     text = findings.blending(seams(2, 8, 32))
-    assert "16.7 % fewer bits than blending with an overlap of 8 pixels, at +0.25 dB" in text
+    assert "16.7 % fewer bits [16.7, 16.7] than blending with an overlap of 8 pixels, at +0.25 dB" in text
+    assert "(2 images, λ = 0.01)" in text
     assert "overlap of 2 pixels" in findings.blending(seams(2))
     assert "not both measured" in findings.blending(seams())
-    worse = seams(8).assign(bpp=[1.0, 1.1])
-    assert "10.0 % more bits" in findings.blending(worse)
+    worse = seams(8).assign(bytes=[100, 100, 110, 90])
+    assert "−0.5 % fewer" not in findings.blending(worse)
+    assert "0.5 % fewer bits [−10.0, 10.0]" in findings.blending(worse)
+    alone = seams(8).assign(bytes=[100, 100, 110, 110])
+    assert "10.0 % more bits than blending" in findings.blending(alone[alone["image"] == "a"])
 
 
 def test_classifiers_compare_the_diagonal_with_the_rest():

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from satstudy.data import images
-from satstudy.data.images import find_images, image_size, read_image, write_image
+from satstudy.data.images import find_images, halved, image_size, read_image, write_image
 from satstudy.errors import InputError
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)
@@ -199,3 +199,15 @@ def test_finding_nothing_is_an_error(tmp_path):
         find_images([tmp_path])
     with pytest.raises(InputError, match="no file or folder"):
         find_images([Path("nowhere")])
+
+
+def test_half_an_image_is_its_means():
+    image = np.zeros((5, 4, 3), np.uint8)
+    image[:2, :2, 0] = [[0, 1], [2, 3]]  # a mean of 1.5
+    image[2:4, 2:, 1] = 255
+    image[4] = 77  # an odd row
+    half = halved(image)
+    assert (half.shape, half.dtype) == ((2, 2, 3), np.uint8)
+    assert half[..., 0].tolist() == [[2, 0], [0, 0]]
+    assert half[..., 1].tolist() == [[0, 0], [0, 255]]
+    assert not half[..., 2].any()

@@ -143,6 +143,10 @@ def test_the_foot_of_a_page_names_profile_commit_data_and_weights(study, shown):
     for fact in ("tiny", paths.commit(), "synthetic scenes", "overhead lam=0.01 ("):
         assert fact in text
     assert LearnedCodec(checkpoint).fingerprint.hex() in text
+    notebook.provenance(study, kept={"profile": "p", "commit": "c", "data": "d", "weights": "w"})
+    assert "Made by profile* `p` *at commit* `c` *from* d" in shown[1]
+    with pytest.raises(InputError, match="is not kept with them"):
+        notebook.provenance(study, kept={})
 
 
 # --- Results ----------------------------------------------------------------------------------------------
@@ -177,7 +181,7 @@ def test_facts_come_back(study):
     [
         ("rate_distortion", "rd"),
         ("bd_rate", "rd"),
-        ("bd_rate_jpeg", "rd"),
+        ("bd_rate_scenes", "rd"),
         ("rate_distortion-own", "rd"),
         ("seams", "blending"),
         ("accuracy", "accuracy"),

@@ -82,12 +82,20 @@ def test_rd_table_of_small_images_has_no_ms_ssim():
 
 def test_bd_table_writes_signs_and_missing_numbers():
     frame = pd.DataFrame(
-        [("learned", "jpeg2000", -12.34, -20, -1, 22, 30, 5), ("avif", "jpeg2000", *[math.nan] * 5, 5)],
-        columns=["codec", "reference", "bd_rate", "low", "high", "psnr_low", "psnr_high", "images"],
-    )
+        [
+            ("learned", "jpeg2000", -12.34, -20, -1, 4, -3.25, math.nan, math.nan, 22, 30, 5),
+            ("avif", "jpeg2000", *[math.nan] * 3, 0, *[math.nan] * 5, 5),
+            ("avif", "jpeg", *[-30.0] * 3, 5, *[-31.0] * 3, 20, 30, 5),
+        ],
+        columns=["codec", "reference", "bd_rate", "low", "high", "compared", "of_means", "of_means_low",
+                 "of_means_high", "psnr_low", "psnr_high", "images"],
+    )  # fmt: skip
     table = tables.bd_table(frame)
     assert list(table.iloc[:, 1]) == ["−12.3 [−20.0, −1.0]", "–"]
-    assert list(table["PSNR compared, in dB"]) == ["22.0–30.0", "–"]
+    assert list(table["images"]) == ["4 of 5", "0 of 5"]
+    assert list(table["of the mean curves"]) == ["−3.2", "–"]
+    assert list(table["PSNR of these, in dB"]) == ["22.0–30.0", "–"]
+    assert list(tables.bd_table(frame, "jpeg").iloc[:, 1]) == ["−30.0 [−30.0, −30.0]"]
     assert "category" in tables.bd_table(frame.assign(category="crop_field"))
     with pytest.raises(InputError, match="bd_rates"):
         tables.bd_table(frame.head(0))
@@ -132,16 +140,17 @@ def test_table_2_says_what_is_missing():
 def test_seams_table_gives_bits_against_patches_side_by_side():
     tilings = [("seamless", "none", 0, 950), ("blend", "ramp", 8, 1060), ("independent", "none", 0, 1000)]
     rows = [
-        (f"i{i}", 0.013, tiling, weighting, 256, overlap, size * (i + 1), 0.5, 30.0, 29.5, 30.1, 1.2, 1.0, 29.7)
+        (f"i{i}", 0.013, tiling, weighting, 256, overlap, size * (i + 1) ** 5, 0.5, 30.0, 29.5, 30.1, 1.2, 1.0, 29.7)
         for i in range(2)
         for tiling, weighting, overlap, size in tilings
     ]
     frame = pd.DataFrame(rows, columns=SEAM_COLUMNS)
     table = tables.seams_table(frame)
     assert list(table["tiling"]) == ["side by side", "overlap 8 px, ramp", "seamless"]
-    assert list(table["bits against side by side in %"]) == ["0.0", "6.0", "−5.0"]
-    assert set(table["seam ratio"]) == {"1.20"}
-    assert set(table["lost there against seamless"]) == {"0.20"}
+    assert list(table["bits against side by side in %"]) == ["0.0 [0.0, 0.0]", "6.0 [6.0, 6.0]", "−5.0 [−5.0, −5.0]"]
+    assert set(table["seam ratio"]) == set(table["seam measure"]) == {"1.20"}
+    assert set(table["lost near seams against seamless"]) == {"0.20"}
+    assert set(table["away from them"]) == {"30.10"}
     # `none` read from a CSV as missing, and no independent patches to compare with
     alone = tables.seams_table(frame[frame["tiling"] == "seamless"].assign(weighting=None))
     assert list(alone["bits against side by side in %"]) == ["–"]

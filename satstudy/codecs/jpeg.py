@@ -1,4 +1,4 @@
-"""JPEG at its best: optimal Huffman tables, and progressive or sequential, whichever is smaller."""
+"""JPEG with optimal Huffman tables, progressive or sequential, whichever is smaller."""
 
 from __future__ import annotations
 
