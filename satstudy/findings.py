@@ -53,7 +53,7 @@ def blending(seams: pd.DataFrame, overlap: int = 8) -> str:
     nearest = min(set(blends["overlap"]), key=lambda other: abs(other - overlap))
     blend = blends[blends["overlap"] == nearest]
     more = more_bits(seamless, blend)
-    gained = float(seamless["psnr"].mean()) - float(blend["psnr"].mean())
+    gained = round(float(seamless["psnr"].mean()) - float(blend["psnr"].mean()), 2) + 0.0  # no "−0.00"
     count, lams = seamless["image"].nunique(), ", ".join(f"{lam:g}" for lam in sorted(set(seamless["lam"])))
     fewer = more.value <= 0
     number, _, bounds = interval(*((-more.value, -more.high, -more.low) if fewer else more)).partition(" ")

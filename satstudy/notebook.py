@@ -91,7 +91,7 @@ def show_scenes(scenes: pd.DataFrame, places: pd.DataFrame) -> None:
     """
     for place, part in scenes.groupby("category"):
         count, (height, width) = part["image"].nunique(), part[["height", "width"]].iloc[0]
-        show(f"**{place}**: {count} scene{'s' if count > 1 else ''}, the first of {height}×{width} pixels.")
+        show(f"**{place}**: {f'{count} scenes, the first' if count > 1 else 'one scene'} of {height}×{width} pixels.")
         here = places[places["category"] == place]
         figure = figures.rate_distortion(of_tiling(part, "seamless"), log=True)
         for thing in (figure, *(tables.bd_table(here, reference) for reference in ("jpeg2000", "learned-blend"))):
