@@ -102,14 +102,18 @@ def main(seconds: float = 240.0) -> None:
 
 def _compiled(start: Model, training: Any, validation: Any, folder: Path) -> float | str:
     """Steps a second once all is compiled, which takes a minute; the losses are those of SOAP as it is."""
-    config = dataclasses.replace(CONFIG, steps=TRIAL, **OURS["SOAP"])
-    trainer = Trainer(config, training, validation, folder / "compiled", init=start, progress=False)
+    trainer = _trainer(TRIAL, start, training, validation, folder / "compiled", **OURS["SOAP"])
     for name in COMPILED:
         trainer.model.get_submodule(name).compile()
     try:
         return _rate(trainer)
     except Exception as error:  # no compiler on this machine
         return f"not available ({type(error).__name__})"
+
+
+def _trainer(steps: int, start: Model, training: Any, validation: Any, folder: Path, **changes: Any) -> Trainer:
+    config = dataclasses.replace(CONFIG, steps=steps, **changes)
+    return Trainer(config, training, validation, folder, init=start, progress=False)
 
 
 def _rate(trainer: Trainer) -> float:
@@ -124,8 +128,7 @@ def _run(
     """(steps a second, validation loss, bpp, PSNR) after `seconds` of one way to train."""
 
     def judge(steps: int, **changes: Any) -> Trainer:
-        config = dataclasses.replace(CONFIG, steps=steps, **changes)
-        return Trainer(config, training, validation, folder / name, init=start, progress=False)
+        return _trainer(steps, start, training, validation, folder / name, **changes)
 
     if name == EXAMPLE:
         judged = judge(1)

@@ -14,6 +14,7 @@ import pandas as pd
 from satstudy import metrics
 from satstudy.data.images import Pixels
 from satstudy.errors import InputError
+from satstudy.intervals import change_interval
 from satstudy.labels import require
 from satstudy.seam_measures import check_layout, luminance, psnr_near_away, seam_measure, seam_profile, seam_ratio
 from satstudy.stitching import Grid, grid, seams
@@ -154,8 +155,7 @@ def more_bits(part: pd.DataFrame, base: pd.DataFrame) -> metrics.Interval:
     logs = (sizes / others.reindex(sizes.index)).map(np.log)
     if logs.empty or logs.isna().any():
         return metrics.Interval(np.nan, np.nan, np.nan)
-    found = metrics.bootstrap_interval(logs.to_numpy(), clusters=logs.index.get_level_values("image").tolist())
-    return metrics.Interval(*(float(100 * np.expm1(value)) for value in found))
+    return change_interval(logs.to_numpy(), clusters=logs.index.get_level_values("image").tolist())
 
 
 def worst_seam(original: Pixels, decoded: Pixels, layout: Grid, size: int = 64, beside: Grid | None = None) -> SeamCrop:

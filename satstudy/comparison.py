@@ -10,7 +10,7 @@ import pandas as pd
 
 from satstudy import metrics
 from satstudy.errors import InputError
-from satstudy.intervals import Floats
+from satstudy.intervals import Floats, change_interval
 
 KEY = ["image", "codec", "setting"]
 #: An image whose curves have less than this in common, in dB, says little about two codecs.
@@ -149,8 +149,7 @@ def bd_rates(
         counted = len(kept) if codec in most else 0
         if counted:
             logs = [np.log1p(metrics.bd_rate(ref_rate[i], ref_psnr[i], rate[i], quality[i]) / 100) for i in kept]
-            means = metrics.bootstrap_interval(logs, clusters=some, **options)
-            found = metrics.Interval(*(float(100 * np.expm1(value)) for value in means))
+            found = change_interval(logs, clusters=some, **options)
         else:
             few = f"{enough[codec].sum()} of {len(images)} images share {MIN_SHARED:g} dB or more: add settings."
             note = note or few

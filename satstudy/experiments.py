@@ -69,9 +69,11 @@ def scenes_frame(study: Study, lams: Sequence[float]) -> pd.DataFrame:
     chosen: list[rate_distortion.Source] = []
     found = find_images([root])
     for path in found:
-        image = _scene(path)
+        image: Path | Pixels = path  # read when its turn comes, if it is coded as it is stored
         if settings.scenes_crop:
-            image = centre(image, settings.scenes_crop)
+            image = centre(_scene(path), settings.scenes_crop)
+        elif _is_jpeg(path):
+            image = _scene(path)
         chosen.append((path.relative_to(root).as_posix(), image, path.stem.partition("_")[0]))
     stats = [(path.name, path.stat().st_size) for path in found]
     folder = study.folder / f"rd-scenes-{digest(settings.scenes, settings.scenes_crop, 'JPEG halved', stats)}"
@@ -89,7 +91,11 @@ def _scene(path: Path) -> Pixels:
     The blocks of a JPEG would favour JPEG, and meet the seams of patches, which are as often multiples of 8.
     """
     image = read_image(path)
-    return halved(image) if path.suffix.lower() in (".jpg", ".jpeg") else image
+    return halved(image) if _is_jpeg(path) else image
+
+
+def _is_jpeg(path: Path) -> bool:
+    return path.suffix.lower() in (".jpg", ".jpeg")
 
 
 def scenes_comparison(scenes: pd.DataFrame, **options: Any) -> pd.DataFrame:
@@ -206,12 +212,13 @@ def seam_profiles(
 def seam_images(study: Study) -> list[tuple[str, Pixels]]:
     """The largest images of the profile's folder for it, or of val-compress, as many as it asks for."""
     wanted = study.profile.blending
-    read = _scene if wanted.root else read_image
     if wanted.root:
+        read = _scene
         root = _folder(study, wanted.root, "blending.root")
         images = find_images([root])
         sizes = {path: math.prod(image_size(path)) for path in images}
     else:
+        read = read_image
         root, images = study.root, study.images("val-compress")
         sizes = {record.path: record.height * record.width for record in study.records("val-compress")}
     largest = sorted(images, key=lambda path: (-sizes[path], path.as_posix()))[: wanted.images]

@@ -80,6 +80,11 @@ def bootstrap_interval(
     return Interval(value, float(low), float(high))
 
 
+def change_interval(logs: ArrayLike, **options: Any) -> Interval:
+    """A mean of logarithms of ratios, as a change in %: `bootstrap_interval` of it, with the same options."""
+    return Interval(*(float(100 * np.expm1(value)) for value in bootstrap_interval(logs, **options)))
+
+
 def difference_interval(a: ArrayLike, b: ArrayLike, **options: Any) -> Interval:
     """Mean of `a − b`, paired by image, with `bootstrap_interval`'s options."""
     return bootstrap_interval(np.asarray(a, dtype=np.float64) - np.asarray(b, dtype=np.float64), **options)

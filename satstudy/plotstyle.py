@@ -155,9 +155,12 @@ def whiskers(axes: Axes, table: pd.DataFrame, value: str, digits: int = 0, plain
         if math.isnan(v):
             continue
         error = None if math.isnan(low) else [[max(0.0, v - low)], [max(0.0, high - v)]]
-        marker, colour = ("o", BLUE) if v < 0 else ("s", VERMILION)
-        if plain or low <= 0 <= high:
-            marker, colour = ("none", BLACK) if plain else ("D", GREY)
+        if plain:
+            marker, colour = "none", BLACK
+        elif low <= 0 <= high:
+            marker, colour = "D", GREY
+        else:
+            marker, colour = ("o", BLUE) if v < 0 else ("s", VERMILION)
         axes.errorbar(v, i, xerr=error, fmt=marker, color=colour, capsize=3, zorder=3)
     axes.set_ylim(len(table) - 0.4, -0.6)
     axes.margins(x=0.08)

@@ -117,7 +117,10 @@ def rd_table(
 
 def bd_table(table: pd.DataFrame, reference: str = "jpeg2000") -> pd.DataFrame:
     """BD-rates of `comparison.bd_rates` or `comparison.by_category`, with what they were computed over."""
-    columns = ("codec", "reference", "bd_rate", "low", "high", "compared", "of_means", "psnr_low", "psnr_high")
+    columns = (
+        "codec", "reference", "bd_rate", "low", "high", "compared", "images", "of_means", "of_means_low",
+        "of_means_high", "psnr_low", "psnr_high",
+    )  # fmt: skip
     require(table, columns, "The BD-rate table", "run `bd_rates` first")
     rows = []
     for row in comparison.of_reference(table, reference).to_dict("records"):
@@ -165,7 +168,6 @@ def seams_table(frame: pd.DataFrame) -> pd.DataFrame:
         lam, _, patch, overlap, weighting = key
         tiling = part["tiling"].iloc[0]
         alone = frame[(frame["tiling"] == "independent") & (frame["lam"] == lam) & (frame["patch"] == patch)]
-        means = {name: f"{part[name].mean():.2f}".replace("nan", "–").replace("-", "−") for name in SEAM_MEANS}
         rows.append(
             {
                 "λ": f"{lam:g}",
@@ -173,7 +175,7 @@ def seams_table(frame: pd.DataFrame) -> pd.DataFrame:
                 "patch in px": "–" if tiling == "seamless" else str(patch),
                 "bpp": f"{part['bpp'].mean():.3f}",
                 "bits against side by side in %": interval(*more_bits(part, alone)),
-                **{heading: means[name] for name, heading in SEAM_MEANS.items()},
+                **{h: interval(part[name].mean(), math.nan, math.nan, 2) for name, h in SEAM_MEANS.items()},
             }
         )
     return pd.DataFrame(rows)
