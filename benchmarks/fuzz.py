@@ -51,14 +51,15 @@ def mutate(data: bytes, rng: np.random.Generator) -> bytes:
 def _resealed(data: bytes) -> bytes:
     """The same bytes with the checksums of index and header corrected, as far as they can be found."""
     from satstudy import container
+    from satstudy.header import TILE_UNIT, Header
 
     cursor = container._Cursor(memoryview(data))
     try:
         cursor.take(13)
         height, width, tile, overlap, group, notes = (cursor.varint() for _ in range(6))
         cursor.take(notes)
-        tile = max(1, tile) * container.TILE_UNIT
-        header = container.Header(height, width, "seamless", tile, min(overlap, 15), max(1, group), b"")
+        tile = max(1, tile) * TILE_UNIT
+        header = Header(height, width, "seamless", tile, min(overlap, 15), max(1, group), b"")
         out, entries = bytearray(data), []
         count = int(np.prod(header.shape()))
         for _ in range(min(1000, count) if count > 1 else 0):

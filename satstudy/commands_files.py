@@ -100,6 +100,7 @@ def compress(arguments: argparse.Namespace) -> int:
 def decompress(arguments: argparse.Namespace) -> int:
     """.sat files to images."""
     from satstudy import coding, container
+    from satstudy.header import MAX_SIDE
 
     pairs = coding.pairs(arguments.image, arguments.out, f".{arguments.format}")
     limit = arguments.max_pixels or container.MAX_PIXELS
@@ -107,24 +108,24 @@ def decompress(arguments: argparse.Namespace) -> int:
         raise InputError(f"--max-pixels {limit} must be 1 or more.")
     if len(pairs) == 1:  # what is wrong with it is told before PyTorch is imported
         with coding.about(pairs[0].source):
-            container.read(coding.mapped(pairs[0].source), container.MAX_SIDE**2 if arguments.window else limit)
+            container.read(coding.mapped(pairs[0].source), MAX_SIDE**2 if arguments.window else limit)
 
-    from satstudy import raster
+    from satstudy import raster_output
     from satstudy.codecs.windows import Window
 
     for pair in pairs:
-        raster.check_output(pair.target)
+        raster_output.check_output(pair.target)
     window = Window(*arguments.window) if arguments.window else None
     codecs: dict[bytes, LearnedCodec] = {}
 
     def work(path: Path, out: Path) -> str:
         data = coding.mapped(path)
-        header = container.read(data, container.MAX_SIDE**2 if window else limit).header
+        header = container.read(data, MAX_SIDE**2 if window else limit).header
         key = b"" if arguments.weights else header.fingerprint
         if key not in codecs:
             checkpoint = coding.weights(path=arguments.weights) if arguments.weights else coding.matching(key)
             codecs[key] = _codec(checkpoint, arguments, len(pairs) > 1)
-        raster.decode_to(codecs[key], data, out, window, limit)
+        raster_output.decode_to(codecs[key], data, out, window, limit)
         return f"{window.width if window else header.width}×{window.height if window else header.height} pixels"
 
     return _each(pairs, arguments, work)
@@ -133,11 +134,12 @@ def decompress(arguments: argparse.Namespace) -> int:
 def info(arguments: argparse.Namespace) -> int:
     """What a .sat file says about itself; status 2 if part of it is damaged."""
     from satstudy import coding, container
+    from satstudy.header import MAX_SIDE
 
     path = Path(arguments.file)
     with coding.about(path):
         data = coding.mapped(path)
-        file = container.read(data, container.MAX_SIDE**2)
+        file = container.read(data, MAX_SIDE**2)
     header = file.header
     overhead = file.spans[0][0]
     tiles = math.prod(header.tiles())

@@ -18,7 +18,8 @@ from matplotlib.figure import Figure
 from satstudy import comparison, metrics
 from satstudy.errors import InputError
 from satstudy.figures_accuracy import accuracy_difference, accuracy_heatmap, confusion_heatmap
-from satstudy.figures_images import crops_grid, kept_crops, kept_seam, patch_grid, seam_comparison
+from satstudy.figures_close_ups import kept_seam, seam_comparison
+from satstudy.figures_images import crops_grid, kept_crops, patch_grid
 from satstudy.figures_seams import overlap_ablation, seam_profile
 from satstudy.intervals import Floats
 from satstudy.labels import codec_name, db, require

@@ -194,3 +194,12 @@ def synthetic_note(figure: Figure) -> Figure:
         figure.text(0.995, 0.005, "synthetic scenes", ha="right", va="bottom", fontsize=8, style="italic", color=GREY)
         figure.draw_without_rendering()
     return figure
+
+
+def bare(axes: Axes) -> None:
+    """No ticks, spines or grid: for axes that show an image."""
+    axes.set_xticks([])
+    axes.set_yticks([])
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    axes.grid(False)

@@ -12,6 +12,7 @@ from satstudy import __version__, container, zoo
 from satstudy.codecs.learned import LearnedCodec
 from satstudy.data.images import read_image
 from satstudy.errors import SatstudyError
+from satstudy.header import Header
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -101,7 +102,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 def test_what_is_wrong_is_said_in_one_sentence(run, work, shelf, line, words):
     good = LearnedCodec(zoo.load(shelf / "overhead-lam0.02.safetensors")).encode(read_image("a.png"))
     file = container.read(good)
-    foreign = container.Header(*good_sizes(file.header), bytes(8))
+    foreign = Header(*good_sizes(file.header), bytes(8))
     middle = sum(file.spans[0]) // 2
     for name, data in {
         "good.sat": good,

@@ -8,36 +8,22 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from some_headers import PRINT, SMALL, headers
 
 from satstudy import container
-from satstudy.container import TILINGS, Header, _Cursor, _varint, read, write
+from satstudy.container import _Cursor, _varint, read, write
 from satstudy.errors import DamagedFile, InputError
+from satstudy.header import Header
 
-PRINT = bytes(range(8))
 ONE = Header(120, 200, "independent", 64, 0, 4, PRINT, {"a": 1})
-SMALL = Header(300, 200, "blend", 64, 8, 2, PRINT, {"crs": "EPSG:32633", "origin": [1.5, -2]})
 
 
 def streams_for(header: Header, seed: int = 0) -> list[bytes]:
     rng = np.random.default_rng(seed)
     count = header.shape()[0] * header.shape()[1]
     return [rng.integers(0, 256, size, dtype=np.uint8).tobytes() for size in rng.integers(0, 300, count)]
-
-
-@st.composite
-def headers(draw):
-    tiling = draw(st.sampled_from(TILINGS))
-    tile = 16 * draw(st.integers(4, 256 if tiling == "seamless" else 64))
-    overlap = draw(st.integers(0, tile // 2)) if tiling.startswith("blend") else 0
-    group = draw(st.integers(1, min(64, container.MAX_TILE // tile)))
-    height, width = draw(st.integers(1, 3000)), draw(st.integers(1, 3000))
-    notes = draw(st.dictionaries(st.text(max_size=8), st.none() | st.integers() | st.text(max_size=20), max_size=4))
-    fingerprint, fill = draw(st.binary(min_size=8, max_size=8)), draw(st.none() | st.integers(0, 255))
-    header = Header(height, width, tiling, tile, overlap, group, fingerprint, notes, fill)
-    assume(header.in_range())
-    return header
 
 
 @given(header=headers(), seed=st.integers(0, 99))
@@ -49,37 +35,6 @@ def test_what_is_written_is_read(header, seed):
     assert file.header == header
     assert [file.stream(i) for i in range(len(streams))] == streams
     assert read(memoryview(data)).header == header
-
-
-@given(header=headers())
-@settings(deadline=None)
-def test_groups_hold_every_tile_once_and_in_the_order_of_the_streams(header):
-    layout = header.layout()
-    groups = list(header.groups())
-    down, across = header.shape()
-    assert len(groups) == down * across
-    assert all(groups)
-    tiles = [tile for group in groups for tile in group]
-    assert len(tiles) == len(set(tiles)) == len(layout)
-    for i in range(down):
-        for j in range(across):
-            assert groups[header.group_index(i, j)] == header.group_tiles(i, j)
-            assert all((r // header.group, c // header.group) == (i, j) for r, c in header.group_tiles(i, j))
-    assert tiles[-1] == (len(layout.rows) - 1, len(layout.columns) - 1)
-    assert header.tiles() == (len(layout.rows), len(layout.columns))
-
-
-@given(header=headers())
-@settings(deadline=None)
-def test_the_area_of_a_group_is_that_of_its_tiles(header):
-    layout = header.layout()
-    down, across = header.shape()
-    for i in range(down):
-        for j in range(across):
-            patches = [layout[at] for at in header.group_tiles(i, j)]
-            area = header.group_area(i, j)
-            assert (area.top, area.left) == patches[0][::2]
-            assert (area.bottom, area.right) == patches[-1][1::2]
 
 
 def test_only_files_with_masks_pay_for_them():
@@ -340,17 +295,6 @@ def test_the_overhead_is_below_one_percent_at_low_rates(tiling, tile, overlap, g
     streams = [bytes(int(coded) // count)] * count
     overhead = len(write(header, streams)) - sum(map(len, streams))
     assert overhead <= 0.01 * coded
-
-
-def test_many_small_groups_and_large_patches_are_out_of_range():
-    """A reader would work for hours, or take gigabytes, for a small file."""
-    small = replace(SMALL, tiling="blend", tile=16, overlap=8, group=1)
-    assert replace(small, height=64, width=64).in_range()
-    assert not replace(small, height=2048, width=2048).in_range()
-    assert replace(small, height=2048, width=2048, group=64).in_range()
-    assert replace(small, height=1, width=container.MAX_SIDE, group=64).in_range(), "thin, but honest"
-    assert not replace(small, tile=2048, overlap=0).in_range()
-    assert replace(SMALL, tiling="seamless", overlap=0, tile=4096, group=1).in_range()
 
 
 def test_notes_are_checked_before_anything_is_coded():

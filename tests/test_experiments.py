@@ -306,7 +306,7 @@ def test_classifiers_are_trained_and_validated_on_each_condition(opened, monkeyp
 
 
 def test_a_condition_that_is_none_stops_before_anything_is_trained(opened, monkeypatch):
-    monkeypatch.setattr(experiments, "cross_validate", lambda *a, **k: pytest.fail("trained"))
+    monkeypatch.setattr(experiments.classifiers, "cross_validate", lambda *a, **k: pytest.fail("trained"))
     with pytest.raises(InputError, match="'jpg 5' is no condition"):
         accuracy_predictions(opened(accuracy={"validate_on": ["jpg 5"]}))
 

@@ -15,6 +15,7 @@ from satstudy.codecs.learned import LearnedCodec
 from satstudy.codecs.sources import ArraySource
 from satstudy.codecs.windows import Window
 from satstudy.errors import DamagedFile, InputError, WrongWeights
+from satstudy.header import MAX_SIDE
 from satstudy.model import latent_shape
 from satstudy.probability import hyper_tables
 from satstudy.transforms import pad_to_stride
@@ -221,7 +222,7 @@ def test_what_is_no_rgb_image_of_8_bits_is_refused(tiny_checkpoint, image):
 
 def test_sides_that_the_format_does_not_hold_are_refused_before_any_work(tiny_checkpoint):
     class Endless:
-        height, width = 1, container.MAX_SIDE + 1
+        height, width = 1, MAX_SIDE + 1
 
     with pytest.raises(InputError, match="cut it"):
         LearnedCodec(tiny_checkpoint).encode(Endless())

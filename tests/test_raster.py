@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from satstudy import raster
+from satstudy import raster, raster_output
 from satstudy.codecs.learned import LearnedCodec
 from satstudy.codecs.sources import ArraySource
 from satstudy.codecs.windows import Window
@@ -42,9 +42,9 @@ def without_rasterio(monkeypatch):
         return found(name, *rest, **options)
 
     monkeypatch.setattr(builtins, "__import__", missing)
-    raster._say_once.cache_clear()
+    raster.say_once.cache_clear()
     yield
-    raster._say_once.cache_clear()
+    raster.say_once.cache_clear()
 
 
 def write_tiff(path, bands, mask=None, **options):
@@ -77,7 +77,7 @@ def look(path):
 def through(codec, source, out, window=None):
     with raster.open_source(source) as image:
         data = codec.encode(image, image.notes)
-    raster.decode_to(codec, data, out, window)
+    raster_output.decode_to(codec, data, out, window)
     return data
 
 
@@ -96,7 +96,7 @@ def test_the_georeference_comes_back_whole_and_of_a_window(codec, picture, tmp_p
     assert profile["tiled"]
     assert profile["compress"] == "deflate"
     part = Window(33, 21, 40, 50)
-    raster.decode_to(codec, data, tmp_path / "w.tif", part)
+    raster_output.decode_to(codec, data, tmp_path / "w.tif", part)
     pixels, _, crs, transform, *_ = look(tmp_path / "w.tif")
     assert crs == before[2]
     assert transform.almost_equals(before[3] @ rasterio.Affine.translation(33, 21), 1e-6)
@@ -119,9 +119,9 @@ def test_nodata_comes_back_exactly(codec, picture, tmp_path, nodata, bands):
     assert np.array_equal(found, mask)
     assert (pixels[~mask] == nodata).all()
     part = Window(40, 3, 30, 80)
-    raster.decode_to(codec, data, tmp_path / "w.tif", part)
+    raster_output.decode_to(codec, data, tmp_path / "w.tif", part)
     assert np.array_equal(look(tmp_path / "w.tif")[1], mask[3:83, 40:70])
-    raster.decode_to(codec, data, tmp_path / "b.png")
+    raster_output.decode_to(codec, data, tmp_path / "b.png")
     assert np.array_equal((read_image(tmp_path / "b.png") != nodata).any(axis=2), mask)
 
 
@@ -257,9 +257,9 @@ def test_other_formats_under_the_name_are_not_followed(tmp_path, picture):
 def test_a_hostile_georeference_is_refused_and_leaves_nothing(codec, picture, tmp_path, notes):
     data = codec.encode(picture(20, 20), notes)
     with pytest.raises(InputError, match="georeference"):
-        raster.decode_to(codec, data, tmp_path / "b.tif")
+        raster_output.decode_to(codec, data, tmp_path / "b.tif")
     assert list(tmp_path.glob("*b*")) == list(tmp_path.glob(".*")) == []
-    raster.decode_to(codec, data, tmp_path / "b.png")
+    raster_output.decode_to(codec, data, tmp_path / "b.png")
 
 
 @geo
@@ -269,7 +269,7 @@ def test_a_reference_system_that_a_tiff_cannot_hold_is_said_to_be_lost(codec, pi
     notes = {"crs": rasterio.crs.CRS.from_proj4(rotated).to_wkt(), "transform": list(placed())[:6]}
     data = codec.encode(picture(20, 30), notes)
     with pytest.warns(UserWarning, match=r"b\.tif has no CRS"):
-        raster.decode_to(codec, data, tmp_path / "b.tif")
+        raster_output.decode_to(codec, data, tmp_path / "b.tif")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["b.tif", "tiny.safetensors"]
     pixels, _, crs, transform, *_ = look(tmp_path / "b.tif")
     assert not crs
@@ -291,7 +291,7 @@ def test_a_tiff_that_cannot_be_written_whole_is_not_renamed(codec, picture, tmp_
 
     monkeypatch.setattr(rasterio, "open", cut)
     with pytest.raises(SatstudyError, match="cannot be written") as caught:
-        raster.decode_to(codec, data, tmp_path / "b.tif")
+        raster_output.decode_to(codec, data, tmp_path / "b.tif")
     assert not isinstance(caught.value, InputError)
     assert [path.name for path in tmp_path.iterdir()] == ["tiny.safetensors"]
 
@@ -311,7 +311,7 @@ def test_other_formats_are_read_whole(picture, tmp_path):
 @pytest.mark.parametrize("name", ["a.jpg", "a", "a.sat", "a.png.gz"])
 def test_an_ending_that_is_not_lossless_is_refused_before_the_work(checkpoint, tmp_path, name):
     with pytest.raises(InputError, match=r"name the output \.png"):
-        raster.decode_to(LearnedCodec(checkpoint), b"not even looked at", tmp_path / name)
+        raster_output.decode_to(LearnedCodec(checkpoint), b"not even looked at", tmp_path / name)
 
 
 @pytest.mark.usefixtures("without_rasterio")
@@ -328,6 +328,6 @@ def test_without_rasterio_pixels_are_kept_and_the_loss_is_said_once(codec, pictu
     assert capsys.readouterr().err.count("lose their georeference and nodata: pip install") == 1
     data = codec.encode(image, {"crs": UTM})
     for name in ("b.tif", "c.tif"):
-        raster.decode_to(codec, data, tmp_path / name)
+        raster_output.decode_to(codec, data, tmp_path / name)
         assert np.array_equal(read_image(tmp_path / name), codec.decode(data))
     assert capsys.readouterr().err.count("without its georeference") == 1

@@ -15,10 +15,11 @@ from satstudy.codecs import patches, seamless
 from satstudy.codecs.latents import FileLatents
 from satstudy.codecs.sources import ArraySource, MaskedSource, Source, masked
 from satstudy.codecs.windows import Window, check_window, touched
-from satstudy.container import MAX_PIXELS, Container, Header
+from satstudy.container import MAX_PIXELS, Container
 from satstudy.data.images import Pixels
 from satstudy.entropy import EntropyCoder
 from satstudy.errors import InputError, WrongWeights
+from satstudy.header import MAX_PATCH, MAX_SIDE, MAX_TILE, Header
 from satstudy.model import LATENT_STRIDE
 from satstudy.refinement import RefinedTransforms
 from satstudy.stitching import Grid, Weighting, assemble, blend
@@ -72,7 +73,7 @@ class LearnedCodec:
             raise InputError(f"weighting = {weighting!r}: take mean or ramp.")
         if patch is None:
             patch = SEAMLESS_TILE if tiling == "seamless" else 256
-        largest = container.MAX_TILE if tiling == "seamless" else container.MAX_PATCH
+        largest = MAX_TILE if tiling == "seamless" else MAX_PATCH
         if not 16 <= patch <= largest or patch % LATENT_STRIDE:
             raise InputError(f"patch = {patch} must be a multiple of 16 between 16 and {largest} for {tiling}.")
         if tiling == "seamless" and patch < 64:
@@ -143,7 +144,7 @@ class LearnedCodec:
         container.packed_notes(header.notes)  # too long ones are said before the work
         if not header.in_range():
             raise InputError(
-                f"An image of {source.height}×{source.width} pixels is above the limit of {container.MAX_SIDE} a side: "
+                f"An image of {source.height}×{source.width} pixels is above the limit of {MAX_SIDE} a side: "
                 "cut it into scenes."
             )
         streams = []
@@ -198,7 +199,7 @@ class LearnedCodec:
         DamagedFile, WrongWeights, InputError
             As `open`; also a window that leaves the image.
         """
-        file = self.open(data, container.MAX_SIDE**2 if window else max_pixels)
+        file = self.open(data, MAX_SIDE**2 if window else max_pixels)
         window = check_window(window, file.header, max_pixels)
         bands = ((top - window.y, band) for top, band in self.bands(file, window))
         return assemble(window.height, window.width, bands)
@@ -212,7 +213,7 @@ class LearnedCodec:
         band : uint8 (rows, width of the window, 3)
         """
         header = file.header
-        window = check_window(window, header, container.MAX_SIDE**2)
+        window = check_window(window, header, MAX_SIDE**2)
         layout = header.layout()
         rows, columns = touched(layout.rows, window.y, window.height), touched(layout.columns, window.x, window.width)
         latents = FileLatents(self.entropy, file)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from satstudy.container import Header
 from satstudy.errors import InputError
+from satstudy.header import Header
 from satstudy.stitching import Interval
 
 
