@@ -104,7 +104,7 @@ def _compiled(start: Model, training: Any, validation: Any, folder: Path) -> flo
     """Steps a second once all is compiled, which takes a minute; the losses are those of SOAP as it is."""
     trainer = _trainer(TRIAL, start, training, validation, folder / "compiled", **OURS["SOAP"])
     for name in COMPILED:
-        trainer.model.get_submodule(name).compile()
+        trainer.learner.model.get_submodule(name).compile()
     try:
         return _rate(trainer)
     except Exception as error:  # no compiler on this machine
@@ -137,7 +137,7 @@ def _run(
         while time.perf_counter() - began < seconds:
             next(example)
         spent = time.perf_counter() - began
-        for parameter, trained in zip(judged.average.values(), example.model.parameters(), strict=True):
+        for parameter, trained in zip(judged.learner.average.values(), example.model.parameters(), strict=True):
             parameter.copy_(trained.detach())
         return example.step / spent, *judged.validate()
     # The schedule has to know how many steps there will be: the first ones tell.

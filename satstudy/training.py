@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -18,29 +17,19 @@ from typing import Any
 import numpy as np
 import torch
 import torch.distributed as dist
-from pytorch_optimizer import SOAP
-from torch import Tensor
 from tqdm.auto import tqdm
 
 from satstudy import interrupts, training_log, zoo
 from satstudy.data.crops import CropSource
 from satstudy.data.images import Pixels
-from satstudy.errors import InputError, SatstudyError
+from satstudy.errors import InputError
 from satstudy.held_back import centres, estimate
-from satstudy.machine import fast_bf16, reduced_precision_matmul, settle_for_training
-from satstudy.model import HYPER_STRIDE, LATENT_STRIDE, Model, build
+from satstudy.learner import Learner
+from satstudy.machine import settle_for_training
+from satstudy.model import Model, build
 from satstudy.paths import commit
 from satstudy.processes import Process
 from satstudy.training_config import TrainingConfig, learning_rate
-
-
-def _noise(shape: tuple[int, ...], seed: int, step: int, kind: int, process: Process) -> Tensor:
-    """Uniform in [−0.5, 0.5) for this process's share of the global batch."""
-    share = shape[0]
-    generator = np.random.default_rng([seed, step, kind, 1 << 20])
-    everything = generator.random((share * process.world, *shape[1:]), dtype=np.float32)
-    mine = everything[process.rank * share : (process.rank + 1) * share]
-    return torch.from_numpy(mine - np.float32(0.5)).to(process.device)
 
 
 class Trainer:
@@ -78,26 +67,10 @@ class Trainer:
         if init is not None:
             model = build(init.N, init.M)
             torch.nn.Module.load_state_dict(model, init.weights(), strict=False)
-        self.model: Model = model.to(self.process.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.average = {name: p.detach().clone() for name, p in self.model.named_parameters()}
+        self.learner = Learner(config, model, self.process)
         self.source = CropSource(images, config.crop, config.seed)
         self.validation = centres(validation, 2 * config.crop) if validation else None
         self.step, self.seconds = 0, 0.0
-        main = self.model.main_parameters()
-        if config.optimizer == "soap":
-            self.optimizer: torch.optim.Optimizer = SOAP(
-                main,
-                lr=config.lr,
-                weight_decay=0.0,
-                precondition_frequency=config.precondition_frequency,
-                max_precondition_dim=config.max_precondition_dim,
-            )
-        else:
-            self.optimizer = torch.optim.Adam(main, lr=config.lr)
-        self.auxiliary = torch.optim.Adam([self.model.entropy_bottleneck.quantiles], lr=config.aux_lr)
-        wants = config.precision
-        bf16 = wants == "bf16" or (wants == "auto" and fast_bf16(self.process.device))
-        self.precision = torch.bfloat16 if bf16 else torch.float32
 
     # --- State ------------------------------------------------------------------------------------------
 
@@ -116,10 +89,7 @@ class Trainer:
             "config": self._identity,
             "step": self.step,
             "seconds": self.seconds,
-            "model": self.model.weights(),
-            "average": self.average,
-            "optimizer": self.optimizer.state_dict(),
-            "auxiliary": self.auxiliary.state_dict(),
+            **self.learner.state(),
         }
         zoo.save_state(self.folder / "state.safetensors", state)
 
@@ -135,75 +105,20 @@ class Trainer:
         if not path.exists():
             return False
         state = zoo.load_state(path)
-        shapes = [{name: t.shape for name, t in m.items()} for m in (state["model"], self.model.weights())]
-        if state["config"] != self._identity or shapes[0] != shapes[1]:
+        if state["config"] != self._identity or not self.learner.fits(state):
             raise InputError(
                 f"{self.folder} holds a run with another configuration: choose another folder, or remove it."
             )
-        torch.nn.Module.load_state_dict(self.model, state["model"], strict=False)
-        for name, tensor in state["average"].items():
-            self.average[name].copy_(tensor)
-        for optimizer, saved in ((self.optimizer, state["optimizer"]), (self.auxiliary, state["auxiliary"])):
-            optimizer.load_state_dict(saved)
-            self._restore_lists(optimizer, saved)
+        self.learner.restore(state)
         self.step, self.seconds = state["step"], state["seconds"]
         return True
 
-    def _restore_lists(self, optimizer: torch.optim.Optimizer, saved: dict[str, Any]) -> None:
-        # torch's load_state_dict casts tensors, also those in lists, but leaves their device on CPU inside
-        # SOAP's nested lists; put every tensor where its parameter is.
-        for state in optimizer.state.values():
-            for key, value in state.items():
-                if isinstance(value, list):
-                    state[key] = [v.to(self.process.device) if isinstance(v, Tensor) else v for v in value]
-
     # --- Steps ------------------------------------------------------------------------------------------
-
-    def _train_step(self, x: Tensor) -> tuple[float, float, float]:
-        config, model = self.config, self.model
-        b, _, h, w = x.shape
-        rows, columns = h // LATENT_STRIDE, w // LATENT_STRIDE
-        noise_y = _noise((b, model.M, rows, columns), config.seed, self.step, 0, self.process)
-        shape_z = (b, model.N, rows // HYPER_STRIDE, columns // HYPER_STRIDE)
-        noise_z = _noise(shape_z, config.seed, self.step, 1, self.process)
-        for optimizer in (self.optimizer, self.auxiliary):
-            optimizer.zero_grad(set_to_none=True)
-        loss = model.loss(model.training_pass(x, noise_y, noise_z, self.precision), x, config.lam)
-        loss.total.backward()  # type: ignore[no-untyped-call]
-        main = model.main_parameters()
-        self.process.average([p.grad for p in main if p.grad is not None])
-        norm = torch.nn.utils.clip_grad_norm_(main, config.clip)
-        if not torch.isfinite(norm):
-            raise SatstudyError(f"The loss is no longer finite at step {self.step}: lower lr (now {config.lr}).")
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(config, self.step)
-        with reduced_precision_matmul(self.precision == torch.bfloat16):
-            self.optimizer.step()
-        auxiliary = model.aux_loss()
-        auxiliary.backward()
-        self.auxiliary.step()
-        # The average starts as a plain mean, so that it forgets the first steps soon.
-        decay = min(config.ema, (1 + self.step) / (10 + self.step))
-        with torch.no_grad():
-            averages, current = list(self.average.values()), list(model.parameters())
-            torch._foreach_lerp_(averages, current, 1 - decay)
-        figures = torch.stack([loss.total.detach(), loss.bpp.detach(), loss.mse.detach()])
-        self.process.average([figures])
-        total, bpp, mse = figures.tolist()
-        return total, bpp, -10 * math.log10(mse)
-
-    def averaged(self) -> Model:
-        """A copy in evaluation mode with the averaged weights; quantiles set by bisection."""
-        model = build(self.model.N, self.model.M)
-        torch.nn.Module.load_state_dict(model, {k: v.cpu() for k, v in self.average.items()}, strict=False)
-        # Bisection is exact where the auxiliary loss has not converged yet.
-        model.entropy_bottleneck._update_quantiles()
-        return model.eval()
 
     def validate(self) -> tuple[float, float, float]:
         """(loss, bpp, PSNR in dB) of the averaged weights on the held-back images: an estimate, not a rate."""
         assert self.validation is not None
-        model = self.averaged().to(self.process.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        model = self.learner.averaged().to(self.process.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         return estimate(model, self.validation, self.config.lam)
 
     # --- The run ----------------------------------------------------------------------------------------
@@ -222,7 +137,7 @@ class Trainer:
             if self.step + 1 < config.steps:
                 waiting = self.source.prefetch(self.step + 1, config.batch, process.rank, process.world)
             x = x.to(process.device, non_blocking=True)
-            figures = self._train_step(x)
+            figures = self.learner.learn(x, self.step)
             self.step += 1
             self.seconds += time.perf_counter() - started
             yield figures
@@ -282,7 +197,7 @@ class Trainer:
                     return None
         bar.close()
         if self.process.first:
-            zoo.save(finished, self.averaged(), self.describe())
+            zoo.save(finished, self.learner.averaged(), self.describe())
         return finished
 
     def _row(self, split: str, loss: float, bpp: float, psnr: float) -> dict[str, Any]:
@@ -302,13 +217,13 @@ class Trainer:
         return {
             **self.metadata,
             "arch": "JointAutoregressiveHierarchicalPriors",
-            "N": str(self.model.N),
-            "M": str(self.model.M),
+            "N": str(self.learner.model.N),
+            "M": str(self.learner.model.M),
             "lam": repr(config.lam),
             "steps": str(self.step),
             "seed": str(config.seed),
             "config": self._identity,
-            "precision": str(self.precision).removeprefix("torch."),
+            "precision": str(self.learner.precision).removeprefix("torch."),
             "seconds": f"{self.seconds:.0f}",
             "commit": commit(),
             "torch": torch.__version__,

@@ -14,7 +14,7 @@ import torch.multiprocessing
 from satstudy import zoo
 from satstudy.errors import InputError, SatstudyError
 from satstudy.processes import Process
-from satstudy.training import Trainer, _noise
+from satstudy.training import Trainer
 from satstudy.training_config import TrainingConfig
 from satstudy.training_log import CSV_FIELDS
 
@@ -55,8 +55,10 @@ def test_a_run_that_was_stopped_twice_ends_with_the_same_weights(images, tmp_pat
     resumed = trainer(config, images, tmp_path / "cut", N=24, M=36)
     path = resumed.run()
     assert path == tmp_path / "cut" / "weights.safetensors"
-    assert same_weights(whole.model, resumed.model)
-    assert all(torch.equal(whole.average[name], resumed.average[name]) for name in whole.average)
+    assert same_weights(whole.learner.model, resumed.learner.model)
+    assert all(
+        torch.equal(whole.learner.average[name], resumed.learner.average[name]) for name in whole.learner.average
+    )
     assert same_weights(*(zoo.load(tmp_path / name / "weights.safetensors").model for name in ("whole", "cut")))
     keys = [(row["step"], row["split"]) for row in rows(tmp_path / "cut")]
     assert len(keys) == len(set(keys))
@@ -69,27 +71,27 @@ def test_an_interrupt_stops_between_steps_and_the_run_goes_on(images, tmp_path, 
     whole = trainer(TINY, images, tmp_path / "whole")
     whole.run()
     broken = trainer(TINY, images, tmp_path / "broken")
-    step = broken._train_step
+    learn = broken.learner.learn
 
-    def interrupted(x):
-        if broken.step == 2:
+    def interrupted(x, step):
+        if step == 2:
             os.kill(os.getpid(), signal.SIGINT)
-        return step(x)
+        return learn(x, step)
 
-    monkeypatch.setattr(broken, "_train_step", interrupted)
+    monkeypatch.setattr(broken.learner, "learn", interrupted)
     handler = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt, match="step 3"):
         broken.run()
     assert signal.getsignal(signal.SIGINT) is handler
     resumed = trainer(TINY, images, tmp_path / "broken")
     resumed.run()
-    assert same_weights(whole.model, resumed.model)
+    assert same_weights(whole.learner.model, resumed.learner.model)
 
 
 def test_an_interrupt_at_the_last_step_of_a_part_is_not_lost(images, tmp_path, monkeypatch):
     broken = trainer(TINY, images, tmp_path)
-    step = broken._train_step
-    monkeypatch.setattr(broken, "_train_step", lambda x: (os.kill(os.getpid(), signal.SIGINT), step(x))[1])
+    learn = broken.learner.learn
+    monkeypatch.setattr(broken.learner, "learn", lambda *a: (os.kill(os.getpid(), signal.SIGINT), learn(*a))[1])
     with pytest.raises(KeyboardInterrupt):
         broken.run(until=1)
 
@@ -136,44 +138,19 @@ def test_a_short_run_lowers_the_loss(images, tmp_path):
 
 def test_a_run_starts_from_given_weights(images, tmp_path, tiny_model):
     started = trainer(TINY, images, tmp_path, init=tiny_model, N=64, M=96)
-    assert same_weights(started.model, tiny_model)
-    assert started.model is not tiny_model
+    assert same_weights(started.learner.model, tiny_model)
+    assert started.learner.model is not tiny_model
     before = {name: p.clone() for name, p in tiny_model.weights().items()}
-    started._train_step(started.source.batch(0, 2))
+    started.learner.learn(started.source.batch(0, 2), 0)
     assert all(torch.equal(before[name], p) for name, p in tiny_model.weights().items())
-
-
-def test_the_average_follows_the_weights(images, tmp_path):
-    """Lerps by 1 − min(ema, (1 + s) / (10 + s)), by hand."""
-    config = dataclasses.replace(TINY, optimizer="adam", ema=0.3)
-    run = trainer(config, images, tmp_path)
-    name = "g_a.0.weight"
-    expected = run.average[name].clone()
-    for step, _ in zip(range(4), run.steps(), strict=False):
-        decay = min(0.3, (1 + step) / (10 + step))
-        expected = decay * expected + (1 - decay) * run.model.weights()[name]
-        assert torch.allclose(run.average[name], expected, atol=1e-7)
-    averaged = run.averaged()
-    assert not averaged.training
-    assert torch.equal(averaged.g_a[0].weight, run.average[name])
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(images, tmp_path):
     run = trainer(TINY, images, tmp_path)
     with torch.no_grad():
-        run.model.g_s[6].bias.fill_(float("nan"))
+        run.learner.model.g_s[6].bias.fill_(float("nan"))
     with pytest.raises(SatstudyError, match="step 0"):
         run.run()
-
-
-def test_noise_is_shared_out_and_differs_by_step_and_kind():
-    processes = [Process(rank, 2, torch.device("cpu")) for rank in range(2)]
-    alone = _noise((4, 3, 2, 2), 0, 5, 0, Process(0, 1, torch.device("cpu")))
-    assert torch.equal(torch.cat([_noise((2, 3, 2, 2), 0, 5, 0, p) for p in processes]), alone)
-    assert float(alone.min()) >= -0.5
-    assert float(alone.max()) < 0.5
-    for seed, step, kind in ((1, 5, 0), (0, 6, 0), (0, 5, 1)):
-        assert not torch.equal(_noise((4, 3, 2, 2), seed, step, kind, processes[0])[:2], alone[:2])
 
 
 def share(rank, port, folder, images, config):
@@ -182,8 +159,8 @@ def share(rank, port, folder, images, config):
     torch.set_num_threads(1)
     run = trainer(config, images, folder)
     if rank == 1:  # only one of them hears of an interrupt
-        step = run._train_step
-        run._train_step = lambda x: (run.step == 1 and os.kill(os.getpid(), signal.SIGINT), step(x))[1]
+        learn = run.learner.learn
+        run.learner.learn = lambda x, step: (step == 1 and os.kill(os.getpid(), signal.SIGINT), learn(x, step))[1]
     try:
         run.run()
         raise AssertionError("not interrupted")
