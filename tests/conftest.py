@@ -144,3 +144,17 @@ def run(work, capsys):
     from small_command import called
 
     return lambda line: called(line, work, capsys)
+
+
+@pytest.fixture
+def quiet_figures(monkeypatch):
+    """No figure is shown or left open, and no style leaks."""
+    import matplotlib as mpl
+    from matplotlib import pyplot as plt
+
+    plt.switch_backend("Agg")
+    monkeypatch.setattr(plt, "show", lambda *a, **k: pytest.fail("a figure was shown"))
+    before = dict(mpl.rcParams)
+    yield
+    assert not plt.get_fignums(), "a figure was left open"
+    assert dict(mpl.rcParams) == before, "the style leaked"
