@@ -29,7 +29,7 @@ def rd(arguments: argparse.Namespace) -> int:
         raise InputError(f"{csv} is to become a table: name it .csv.")
     coding.check_target(csv, images[0])
 
-    from satstudy import codecs, comparison, rate_distortion, zoo
+    from satstudy import codecs, curves, rate_distortion, zoo
 
     chosen: list[Codec] = []
     for name in dict.fromkeys(arguments.codec or ["jpeg2000", "learned"]):
@@ -40,7 +40,7 @@ def rd(arguments: argparse.Namespace) -> int:
         else:
             chosen += codecs.ladder(name)
     frame = rate_distortion.evaluate(images, chosen, csv, progress=watched(arguments), resume=not arguments.fresh)
-    table = comparison.mean_curves(frame)
+    table = curves.mean_curves(frame)
     print(table.to_string(index=False, float_format=lambda x: f"{x:.4g}"))
     return 0
 

@@ -9,45 +9,12 @@ import numpy as np
 import pandas as pd
 
 from satstudy import metrics
+from satstudy.curves import image_set, points
 from satstudy.errors import InputError
 from satstudy.intervals import Floats, change_interval
 
-KEY = ["image", "codec", "setting"]
 #: An image whose curves have less than this in common, in dB, says little about two codecs.
 MIN_SHARED = 1.0
-
-
-def image_set(frame: pd.DataFrame) -> list[str]:
-    """The images of the frame, sorted; InputError unless every codec and setting has each exactly once."""
-    if frame.empty:
-        raise InputError("The rate-distortion table has no rows: run `evaluate` first.")
-    if frame.duplicated(KEY).any():
-        row = frame[frame.duplicated(KEY)].iloc[0]
-        raise InputError(f"{row['image']} stands twice under {row['codec']} {row['setting']}: keep one of the rows.")
-    everything = set(frame["image"])
-    for (codec, setting), part in frame.groupby(["codec", "setting"]):
-        missing = sorted(everything - set(part["image"]))
-        if missing:
-            shown = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
-            raise InputError(
-                f"{codec} {setting} lacks {shown}: codecs are compared on equal images only, resume the run."
-            )
-    return sorted(everything)
-
-
-def _points(frame: pd.DataFrame, codec: str) -> tuple[Floats, Floats]:
-    """bpp and psnr of one codec as (images, settings), images sorted by name, settings by rate."""
-    part = frame[frame["codec"] == codec]
-    if part.empty:
-        raise InputError(f"The table has no codec {codec!r}: it has {', '.join(sorted(set(frame['codec'])))}.")
-    lossless = part.loc[~np.isfinite(part["psnr"]), "image"]
-    if len(lossless):
-        raise InputError(
-            f"{codec} codes {lossless.iloc[0]} without loss, so its PSNR has no mean: leave that image out."
-        )
-    rate, quality = (part.pivot(index="image", columns="setting", values=column) for column in ("bpp", "psnr"))
-    order = rate.mean().sort_values().index
-    return rate[order].to_numpy(np.float64), quality[order].to_numpy(np.float64)
 
 
 def _clusters(frame: pd.DataFrame, objects: Mapping[str, Hashable] | None) -> list[Hashable] | None:
@@ -58,37 +25,6 @@ def _clusters(frame: pd.DataFrame, objects: Mapping[str, Hashable] | None) -> li
     if missing:
         raise InputError(f"No object is given for {missing[0]}: map every image of the table to its object.")
     return [objects[name] for name in names]
-
-
-def mean_curves(frame: pd.DataFrame) -> pd.DataFrame:
-    """Means over images of each setting: codec, setting, bpp, psnr, ms_ssim, images; by codec and rising bpp.
-
-    `ms_ssim` is nan where any image is too small for it: a mean over other images would be another set.
-    """
-    images = image_set(frame)
-    for codec in set(frame["codec"]):
-        _points(frame, codec)
-    columns = ["bpp", "psnr", "ms_ssim"]
-    groups = frame.groupby(["codec", "setting"])[columns]
-    means = groups.mean().where(groups.count() == len(images)).reset_index()
-    return means.assign(images=len(images)).sort_values(["codec", "bpp"], ignore_index=True)
-
-
-def interpolated_curves(frame: pd.DataFrame, codecs: Sequence[str] | None = None, count: int = 50) -> pd.DataFrame:
-    """Mean PSNR at equal rates (`metrics.interpolated_means`): codec, bpp, psnr; a codec over its own range.
-
-    Raises InputError naming the codec whose images share no rate, as codecs steered by quality may where the
-    images differ much: leave it out by `codecs`, or evaluate more of its settings.
-    """
-    image_set(frame)
-    tables = []
-    for codec in sorted(set(frame["codec"])) if codecs is None else codecs:
-        try:
-            rates, means = metrics.interpolated_means(*_points(frame, codec), count)
-        except InputError as error:
-            raise InputError(f"{codec}: {error}") from None
-        tables.append(pd.DataFrame({"codec": codec, "bpp": rates, "psnr": means}))
-    return pd.concat(tables, ignore_index=True)
 
 
 def _shared(ref_psnr: Floats, psnr: Floats) -> Floats:
@@ -131,14 +67,14 @@ def bd_rates(
     """
     images, clusters = image_set(frame), _clusters(frame, objects)
     options: dict[str, Any] = {"seed": seed, "n": n, "level": level}
-    ref_rate, ref_psnr = _points(frame, reference)
-    points = {codec: _points(frame, codec) for codec in sorted(set(frame["codec"]) - {reference})}
-    enough = {codec: _shared(ref_psnr, psnr) >= MIN_SHARED for codec, (_, psnr) in points.items()}
+    ref_rate, ref_psnr = points(frame, reference)
+    measured = {codec: points(frame, codec) for codec in sorted(set(frame["codec"]) - {reference})}
+    enough = {codec: _shared(ref_psnr, psnr) >= MIN_SHARED for codec, (_, psnr) in measured.items()}
     most = {codec: mask for codec, mask in enough.items() if 2 * mask.sum() >= len(images)}
     kept = np.flatnonzero(np.logical_and.reduce([*most.values(), np.ones(len(images), bool)]))
     some = None if clusters is None else [clusters[i] for i in kept]
     rows = []
-    for codec, (rate, quality) in points.items():
+    for codec, (rate, quality) in measured.items():
         found = of_means = metrics.Interval(np.nan, np.nan, np.nan)
         span, note = (np.nan, np.nan), ""
         try:
@@ -234,8 +170,8 @@ def rate_saved_at_psnr(
         A codec that is not in the frame, or a PSNR that one of the two does not reach.
     """
     pair = frame[frame["codec"].isin([codec_a, codec_b])]
-    rate_a, psnr_a = _points(frame, codec_a)
-    rate_b, psnr_b = _points(frame, codec_b)
+    rate_a, psnr_a = points(frame, codec_a)
+    rate_b, psnr_b = points(frame, codec_b)
     image_set(pair)
     low, high = metrics.overlap(psnr_a.mean(axis=0), psnr_b.mean(axis=0))
     target = (low + high) / 2 if psnr is None else psnr

@@ -15,7 +15,7 @@ import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
-from satstudy import comparison, metrics
+from satstudy import comparison, curves, metrics
 from satstudy.errors import InputError
 from satstudy.figures_accuracy import accuracy_difference, accuracy_heatmap, confusion_heatmap
 from satstudy.figures_close_ups import kept_seam, seam_comparison
@@ -151,7 +151,7 @@ def rate_distortion(
         raise InputError(f"metric = {metric!r}: take psnr or ms_ssim.")
     columns = ("image", "codec", "setting", "bpp", "psnr", "ms_ssim")
     require(frame, columns, "The rate-distortion table", "run `evaluate` first")
-    means = comparison.mean_curves(frame)
+    means = curves.mean_curves(frame)
     if not np.isfinite(means[metric]).all():
         raise InputError("Some images are too small for MS-SSIM (161 px a side): leave them out, or plot psnr.")
     clusters = None if objects is None else [objects[name] for name in sorted(set(frame["image"]))]

@@ -1,6 +1,6 @@
 """The rate-distortion experiment: code every image with every setting, and keep each line as it is measured.
 
-The comparison of codecs (`bd_rates`, `mean_curves`, …) is in `comparison` and is exported here too.
+The comparison of codecs (`bd_rates`, `mean_curves`, …) is in `comparison` and `curves`, and is exported here too.
 """
 
 from __future__ import annotations
@@ -18,16 +18,8 @@ from tqdm.auto import tqdm
 
 from satstudy import metrics
 from satstudy.codecs.base import Codec
-from satstudy.comparison import (
-    KEY,
-    RateSaved,
-    bd_rates,
-    by_category,
-    image_set,
-    interpolated_curves,
-    mean_curves,
-    rate_saved_at_psnr,
-)
+from satstudy.comparison import RateSaved, bd_rates, by_category, rate_saved_at_psnr
+from satstudy.curves import KEY, image_set, interpolated_curves, mean_curves
 from satstudy.data.images import Pixels, read_image
 from satstudy.errors import InputError, SatstudyError
 from satstudy.paths import atomic

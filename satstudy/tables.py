@@ -11,7 +11,7 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 
 import pandas as pd
 
-from satstudy import comparison, metrics
+from satstudy import comparison, curves, metrics
 from satstudy.blending import checked, more_bits
 from satstudy.data import manifests
 from satstudy.errors import InputError
@@ -91,7 +91,7 @@ def rd_table(
     """
     columns = ("image", "codec", "setting", "bpp", "psnr", "ms_ssim")
     require(frame, columns, "The rate-distortion table", "run `evaluate` first")
-    means = comparison.mean_curves(frame)
+    means = curves.mean_curves(frame)
     clusters = None if objects is None else [objects[name] for name in sorted(set(frame["image"]))]
     rows = []
     for curve in means.to_dict("records"):

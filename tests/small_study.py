@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from satstudy import paths, profiles, study_weights, zoo
+from satstudy import paths, settings, study_weights, zoo
 from satstudy.model import build
 from satstudy.probability import hyper_tables
 from satstudy.profiles import Profile
@@ -43,7 +43,7 @@ def tiny(**changes: Any) -> Profile:
     content = {**CONTENT}
     for name, change in changes.items():
         content[name] = {**content[name], **change} if isinstance(change, dict) else change
-    return profiles.build(Profile, content, content["name"])
+    return settings.build(Profile, content, content["name"])
 
 
 @contextmanager

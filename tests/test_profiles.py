@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 import yaml
 
-from satstudy import paths, profiles
+from satstudy import paths, profiles, settings
 from satstudy.classification import ClassifierConfig
 from satstudy.errors import InputError
 
@@ -71,8 +71,8 @@ def test_what_a_shipped_profile_asks_of_its_notebooks_is_there(name):
             assert float(value) in profile.train.lams, f"{condition} would train one more λ"
         assert kind != "learned-natural" or profile.data.natural
     assert profile.blending.lam in profile.train.lams
-    settings = {key: value for key, value in profile.accuracy.classifier.items() if key != "size"}
-    config = profiles.build(ClassifierConfig, settings, name)
+    classifier = {key: value for key, value in profile.accuracy.classifier.items() if key != "size"}
+    config = settings.build(ClassifierConfig, classifier, name)
     assert config.crop <= profile.accuracy.classifier.get("size", 128)
 
 
@@ -193,10 +193,3 @@ def test_what_is_left_out_takes_its_default(write):
     assert profile.train == profiles.Train(lams=(0.01,))
     assert dataclasses.asdict(profile)["splits"] == dataclasses.asdict(profiles.Splits())
     assert profile.rd.tiling == "blend", "the paper's figures blend"
-
-
-def test_optional_settings_may_be_null():
-    config = profiles.build(ClassifierConfig, {"lr": None, "weight_decay": 0, "arch_options": {"k_r": 8}}, "here")
-    assert (config.lr, config.weight_decay, config.arch_options) == (None, 0.0, {"k_r": 8})
-    with pytest.raises(InputError, match=r"here\.lr is 'x' and must be float"):
-        profiles.build(ClassifierConfig, {"lr": "x"}, "here")

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from satstudy import profiles
 from satstudy.classification import ClassifierConfig, cross_validate
 from satstudy.classifier_data import CodedSet, Condition, code_condition, conditions_frame, whole_tile
 from satstudy.data.fmow import crop_object
+from satstudy.settings import build
 from satstudy.study import Study
 
 
@@ -27,8 +27,8 @@ def classifier_config(study: Study) -> tuple[ClassifierConfig, int]:
     """The classifier of the profile, and the side of the crops it is given."""
     settings = dict(study.profile.accuracy.classifier)
     where = f"{study.profile.name}.accuracy.classifier"
-    size: int = profiles.build(int, settings.pop("size", 128), f"{where}.size")
-    config: ClassifierConfig = profiles.build(ClassifierConfig, settings, where)
+    size: int = build(int, settings.pop("size", 128), f"{where}.size")
+    config: ClassifierConfig = build(ClassifierConfig, settings, where)
     return config, size
 
 
