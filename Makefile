@@ -33,7 +33,7 @@ bench: setup  ## measure speed and memory (an otherwise idle machine)
 reference: setup  ## train, and measure rate and seams, on real imagery; writes results/reference (hours)
 	@$(SNAKEMAKE) reference --config profile=reference
 
-ship: setup  ## put the weights of the reference study into the package, and what they do into their card
+ship: setup  ## put the weights of the reference study into the package, and what they do into card and README
 	@$(PYTHON_BIN)/python workflow/ship.py
 
 unlock: setup  ## let a run go on that was killed while it wrote

@@ -6,8 +6,9 @@ import pandas as pd
 import pytest
 from scripts import script
 from small_study import opened, place, ship
+from test_findings import BD, seams
 
-from satstudy import paths, rate_distortion, zoo
+from satstudy import findings, paths, rate_distortion, zoo
 
 CARD = (
     "# Model card\n\nBy hand.\n\n<!-- measured: workflow/ship.py -->\nold\n<!-- end of measured -->\n\nAlso by hand.\n"
@@ -17,7 +18,8 @@ CARD = (
 @pytest.fixture
 def here(tmp_path, tiny_model):
     with place(tmp_path, tiny_model):
-        (paths.WEIGHTS / "README.md").write_text(CARD, encoding="utf-8")
+        for folder in (paths.WEIGHTS, paths.ROOT):
+            (folder / "README.md").write_text(CARD, encoding="utf-8")
         yield tmp_path
 
 
@@ -52,6 +54,8 @@ def results(study):
     ]  # fmt: skip
     study.results.mkdir(parents=True)
     pd.DataFrame(rows).to_csv(study.results / "rate_distortion.csv", index=False)
+    pd.concat([BD, BD.assign(reference="jpeg")]).to_csv(study.results / "bd_rate.csv", index=False)
+    seams(8).to_csv(study.results / "seams.csv", index=False)
     weights = [study.weights(lam).fingerprint.hex() for lam in study.profile.train.lams]
     (study.results / "rd.json").write_text(json.dumps({"weights": ", ".join(weights)}))
 
@@ -75,6 +79,11 @@ def test_weights_ship_with_a_card_of_what_was_measured(study, shipping, make_mod
         full = zoo.load(study.training_folder(lam) / "weights.safetensors")
         assert half.fingerprint != full.fingerprint, "rounding has moved them"
     assert "the 2 images of val-compress" in text
+    said = (paths.ROOT / "README.md").read_text(encoding="utf-8")
+    assert said.startswith("# Model card\n\nBy hand.\n")
+    assert "2 images that were not trained on" in said
+    lines = (findings.rate(BD), findings.rate(BD.assign(reference="jpeg"), "jpeg"), findings.blending(seams(8)))
+    assert all(f"\n- {line}\n" in said for line in lines)
     # Once more gives the same card.
     assert shipping.main() == 0
     assert (paths.WEIGHTS / "README.md").read_text(encoding="utf-8") == text
@@ -99,7 +108,7 @@ def test_without_results_nothing_is_shipped(study, shipping, make_model):
     assert list(zoo.shipped()) == before
 
 
-@pytest.mark.parametrize("what", ["weights", "card"])
+@pytest.mark.parametrize("what", ["weights", "card", "seams"])
 def test_results_of_other_weights_and_a_card_without_a_place_stop_it_before_the_work(study, shipping, make_model, what):
     for seed, lam in enumerate(study.profile.train.lams):
         trained(study, make_model(seed + 5), lam)
@@ -107,9 +116,12 @@ def test_results_of_other_weights_and_a_card_without_a_place_stop_it_before_the_
     before = {path: path.read_bytes() for path in paths.WEIGHTS.iterdir()}
     if what == "weights":
         (study.results / "rd.json").write_text(json.dumps({"weights": "overhead lam=0.01 (0123456789abcdef)"}))
+    elif what == "seams":
+        (study.results / "seams.csv").unlink()
     else:
         (paths.WEIGHTS / "README.md").write_text("# Model card")
         before[paths.WEIGHTS / "README.md"] = b"# Model card"
-    with pytest.raises(SystemExit, match="run the study again" if what == "weights" else "no place for the table"):
+    says = {"weights": "run the study again", "card": "no place for the table", "seams": "run notebooks/blending.ipynb"}
+    with pytest.raises(SystemExit, match=says[what]):
         shipping.main()
     assert {path: path.read_bytes() for path in paths.WEIGHTS.iterdir()} == before

@@ -2,8 +2,8 @@
 
 Usage: ship.py [PROFILE]
 
-The card takes what was measured on val-compress from the study's results, so run the study first. Weights of the
-same domain that ship for other λ are removed.
+The card and the README take what was measured on val-compress from the study's results, so run the study first.
+Weights of the same domain that ship for other λ are removed.
 """
 
 from __future__ import annotations
@@ -20,18 +20,20 @@ import pandas as pd
 import torch
 from tqdm.auto import tqdm
 
-from satstudy import metrics, paths, probability, rate_distortion, zoo
+from satstudy import findings, metrics, paths, probability, rate_distortion, zoo
 from satstudy.codecs import LearnedCodec
 from satstudy.data import splits
 from satstudy.data.images import read_image
+from satstudy.errors import InputError
 from satstudy.model import from_weights
+from satstudy.notebook import load_table
 from satstudy.study import Study, open_study, spread
 from satstudy.zoo import OVERHEAD, Checkpoint
 
 #: Images on which the cost of rounding to float16 is measured.
 ROUNDED_ON = 63
 
-#: In the model card: what stands between these lines is written here.
+#: In the model card and the README: what stands between these lines is written here.
 FROM, TO = "<!-- measured: workflow/ship.py -->", "<!-- end of measured -->"
 HEAD = """
 | λ | M | steps | starts from | hours | bpp | PSNR (dB) | MS-SSIM | float16: bpp | float16: PSNR (dB) | fingerprint |
@@ -102,24 +104,50 @@ def table(means: pd.DataFrame, images: int, made: list[tuple[Checkpoint, Path, R
     )
 
 
+def headline(study: Study, images: int) -> str:
+    """What the README says of the study's results."""
+    try:
+        bd, seams = (load_table(study, name) for name in ("bd_rate", "seams"))
+    except InputError as error:
+        raise SystemExit(str(error)) from None
+    lines = [findings.rate(bd), findings.rate(bd, "jpeg"), findings.blending(seams)]
+    listed = "".join(f"- {line}\n" for line in lines)
+    return f"\n{study.profile.data.label}, {images:,} images that were not trained on, real files:\n\n{listed}"
+
+
+def around(path: Path) -> tuple[str, str]:
+    """The text of a file before and after what is written here."""
+    found = re.fullmatch(f"(.*{FROM}\n).*({TO}.*)", path.read_text(encoding="utf-8"), re.DOTALL)
+    if found is None:
+        raise SystemExit(f"{path} has no place for the table: add the lines {FROM} and {TO}.")
+    return found[1], found[2]
+
+
+def fill(path: Path, text: str) -> None:
+    """Put text into its place."""
+    before, after = around(path)
+    with paths.atomic(path) as temporary:
+        temporary.write_text(f"{before}{text}\n{after}", encoding="utf-8")
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
     parser.add_argument("profile", nargs="?", default="reference")
     study = open_study(parser.parse_args().profile)
     checkpoints = [study.weights(lam) for lam in sorted(study.profile.train.lams)]
     means, images = measured(study, checkpoints)
-    readme = paths.WEIGHTS / "README.md"
-    parts = re.fullmatch(f"(.*{FROM}\n).*({TO}.*)", readme.read_text(encoding="utf-8"), re.DOTALL)
-    if parts is None:
-        raise SystemExit(f"{readme} has no place for the table: add the lines {FROM} and {TO}.")
+    card, readme = paths.WEIGHTS / "README.md", paths.ROOT / "README.md"
+    for path in (card, readme):
+        around(path)
+    said = headline(study, images)
     made = []
     for checkpoint in tqdm(checkpoints, unit="λ"):
         target = ship(checkpoint)
         made.append((checkpoint, target, rounding(study, checkpoint, zoo.load(target))))
     for path in set(paths.WEIGHTS.glob(f"{OVERHEAD}-lam*.safetensors")) - {target for _, target, _ in made}:
         path.unlink()
-    with paths.atomic(readme) as temporary:
-        temporary.write_text(f"{parts[1]}{table(means, images, made)}\n{parts[2]}", encoding="utf-8")
+    fill(card, table(means, images, made))
+    fill(readme, said)
     print(f"{len(made)} files of {sum(path.stat().st_size for _, path, _ in made) / 1e6:.1f} MB")
     return 0
 
