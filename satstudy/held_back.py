@@ -25,13 +25,13 @@ def centres(images: Sequence[Path | Pixels], side: int) -> Tensor:
     return torch.from_numpy(np.stack(pieces)).permute(0, 3, 1, 2)
 
 
-def estimate(model: Model, squares: Tensor, lam: float) -> tuple[float, float, float]:
-    """(loss, bpp, PSNR in dB), means over images, by the model's likelihoods: to watch a training, no result."""
+def estimate(model: Model, squares: Tensor, lam: float, context_passes: int = 0) -> tuple[float, float, float]:
+    """(loss, bpp, PSNR in dB), means over images, by `Model.estimate`: to watch a training, no result."""
     device = next(model.parameters()).device
     bits, psnr, mse = [], [], []
     for x in squares.split(8):
         x = x.to(device).float() / 255
-        b, x_hat = model.estimate(x)
+        b, x_hat = model.estimate(x, context_passes)
         error = ((x_hat - x) ** 2).flatten(1).mean(1).clamp_min(1e-10)
         bits.append(b / (x.shape[2] * x.shape[3]))
         mse.append(error)

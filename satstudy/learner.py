@@ -75,7 +75,8 @@ class Learner:
         for optimizer in (self.optimizer, self.auxiliary):
             optimizer.zero_grad(set_to_none=True)
         noise_y, noise_z = self._noise(x, step)
-        loss = model.loss(model.training_pass(x, noise_y, noise_z, self.precision), x, config.lam)
+        output = model.training_pass(x, noise_y, noise_z, self.precision, config.context_passes)
+        loss = model.loss(output, x, config.lam)
         loss.total.backward()  # type: ignore[no-untyped-call]
         main = model.main_parameters()
         self.process.average([p.grad for p in main if p.grad is not None])

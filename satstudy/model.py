@@ -66,7 +66,9 @@ class Model(JointAutoregressiveHierarchicalPriors):
         CompressAI's for low and middle rates, 64 and 96 are what a CPU trains in hours.
     """
 
-    def training_pass(self, x: Tensor, noise_y: Tensor, noise_z: Tensor, precision: torch.dtype) -> TrainingOutput:
+    def training_pass(
+        self, x: Tensor, noise_y: Tensor, noise_z: Tensor, precision: torch.dtype, context_passes: int = 0
+    ) -> TrainingOutput:
         """Rate by additive noise, distortion through straight-through rounding.
 
         The rate needs a differentiable likelihood, which uniform noise gives (Ballé et al. 2017); the
@@ -79,6 +81,8 @@ class Model(JointAutoregressiveHierarchicalPriors):
         x : float32 (b, 3, h, w) in [0, 1], h and w multiples of 64
         noise_y, noise_z : float32, uniform in [−0.5, 0.5), of the shapes of y and z
         precision : torch.float32 or torch.bfloat16, for the convolutions; likelihoods are float32 always
+        context_passes : the context model sees the latents as a decoder has them (`decoded`), after so many passes;
+            with 0 it sees them with their noise
         """
         with torch.autocast(x.device.type, dtype=precision, enabled=precision != torch.float32):
             y = self.g_a(x)
@@ -89,9 +93,11 @@ class Model(JointAutoregressiveHierarchicalPriors):
         likelihood_z = self.likelihood_z(z + noise_z)
         y_noisy = y + noise_y
         with torch.autocast(x.device.type, dtype=precision, enabled=precision != torch.float32):
-            context = self.context_prediction(y_noisy)
-            parameters = self.entropy_parameters(torch.cat((self.h_s(z_hat), context), dim=1))
-        scales, means = parameters.float().chunk(2, 1)
+            hyper = self.h_s(z_hat)
+            seen = y_noisy
+            if context_passes:
+                seen = y + (self.decoded(y, hyper, context_passes) - y).detach()
+            scales, means = self._distributions(hyper, seen)
         conditional = self.gaussian_conditional
         likelihood_y = conditional._likelihood(y_noisy, scales, means)
         # Far from its mean a normal distribution is zero in float32, and a bound on it has no gradient: what is worst
@@ -101,6 +107,30 @@ class Model(JointAutoregressiveHierarchicalPriors):
         with torch.autocast(x.device.type, dtype=precision, enabled=precision != torch.float32):
             x_hat = self.g_s(y_hat)
         return TrainingOutput(x_hat.float(), -torch.log2(likelihood_y).sum(), -torch.log2(likelihood_z).sum())
+
+    def _distributions(self, hyper: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
+        """Scales and means, float32, where the context model sees `context`."""
+        parameters = self.entropy_parameters(torch.cat((hyper, self.context_prediction(context)), dim=1))
+        scales, means = parameters.float().chunk(2, 1)
+        return scales, means
+
+    @torch.no_grad()
+    def decoded(self, y: Tensor, hyper: Tensor, passes: int) -> Tensor:
+        """The latents `round(y − means) + means` as a decoder has them, whose means follow from what it decoded before.
+
+        Each pass finds all positions anew from those of the pass before. As many passes as the wavefront has steps are
+        exact; a few come near. Of 0 passes the integers remain, which is what CompressAI's `forward` sees.
+
+        Parameters
+        ----------
+        y : float32 (b, M, rows, columns)
+        hyper : (b, 2M, rows, columns), the output of `h_s`
+        """
+        y_hat = torch.round(y)
+        for _ in range(passes):
+            means = self._distributions(hyper, y_hat)[1]
+            y_hat = torch.round(y - means) + means
+        return y_hat
 
     def likelihood_z(self, z: Tensor) -> Tensor:
         """Likelihood of the hyper-latents under the factorized prior, in any order of elements."""
@@ -117,12 +147,13 @@ class Model(JointAutoregressiveHierarchicalPriors):
         return Loss(lam * 255**2 * mse + bpp, bpp, mse)
 
     @torch.no_grad()
-    def estimate(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def estimate(self, x: Tensor, context_passes: int = 0) -> tuple[Tensor, Tensor]:
         """Rate and reconstruction without coding: what validation during training looks at, never a result.
 
-        The rate is that of CompressAI's own `forward`. The reconstruction differs from it in one thing:
-        latents are rounded relative to their means, as `compress` does, where `forward` rounds them to
-        integers; the means are those of the integer latents, so that no position waits for another.
+        The rate is that of CompressAI's own `forward`, but for `context_passes`, of which see `decoded`. The
+        reconstruction differs from it in one thing: latents are rounded relative to their means, as `compress` does,
+        where `forward` rounds them to integers; without passes the means are those of the integer latents, so that no
+        position waits for another.
 
         Returns
         -------
@@ -131,8 +162,8 @@ class Model(JointAutoregressiveHierarchicalPriors):
         """
         y = self.g_a(x)
         z_hat, likelihood_z = self.entropy_bottleneck(self.h_a(y))
-        context = self.context_prediction(torch.round(y))
-        scales, means = self.entropy_parameters(torch.cat((self.h_s(z_hat), context), dim=1)).chunk(2, 1)
+        hyper = self.h_s(z_hat)
+        scales, means = self._distributions(hyper, self.decoded(y, hyper, context_passes))
         y_hat, likelihood_y = self.gaussian_conditional(y, scales, means=means)
         bits = sum(-torch.log2(likelihood).flatten(1).sum(1) for likelihood in (likelihood_y, likelihood_z))
         return bits, torch.round(self.g_s(y_hat).clamp(0, 1) * 255) / 255  # type: ignore[return-value]

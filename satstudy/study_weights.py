@@ -132,6 +132,8 @@ class StudyWeights(StudyImages):
         """The λ of this study whose weights `lam` starts from; None where it starts from others."""
         if self.profile.train.init == "shipped" or lam == self._base:
             return None
+        if self._before is not None and lam in self._before.profile.train.lams:
+            return None
         base = self._base
         ladder = sorted({*self.profile.train.lams, base})
         return nearest(lam, [x for x in ladder if (x > lam) == (base > lam) and x != lam] or [base])
@@ -194,6 +196,7 @@ class StudyWeights(StudyImages):
             lr=train.lr,
             optimizer=train.optimizer,
             precision=train.precision,
+            context_passes=train.context_passes,
             seed=self.profile.seed,
             warmup=min(100, max(1, steps // 10)),
             validate_every=train.validate_every,

@@ -119,7 +119,7 @@ class Trainer:
         """(loss, bpp, PSNR in dB) of the averaged weights on the held-back images: an estimate, not a rate."""
         assert self.validation is not None
         model = self.learner.averaged().to(self.process.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        return estimate(model, self.validation, self.config.lam)
+        return estimate(model, self.validation, self.config.lam, self.config.context_passes)
 
     # --- The run ----------------------------------------------------------------------------------------
 

@@ -22,6 +22,8 @@ class TrainingConfig:
     lr : peak learning rate; `warmup` steps up to it, then a cosine to 1 % of it
     optimizer : "soap" (Vyas et al., *SOAP*, ICLR 2025) or "adam"
     precision : "bf16" or "fp32" for the convolutions; "auto" is bf16 where the processor has it
+    context_passes : how often the latents are decoded anew before the context model sees them
+        (`satstudy.model.Model.decoded`); with 0 it sees them with noise
     """
 
     lam: float
@@ -35,6 +37,7 @@ class TrainingConfig:
     max_precondition_dim: int = 256
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     ema: float = 0.999
+    context_passes: int = 0
     clip: float = 1.0
     aux_lr: float = 1e-3
     seed: int = 0
@@ -47,6 +50,8 @@ class TrainingConfig:
             raise InputError(f"lam = {self.lam} is no trade-off of this loss: take it between 0 and 10 (paper: ~0.01).")
         if self.steps < 1 or self.batch < 1:
             raise InputError("steps and batch must be 1 or more.")
+        if not 0 <= self.context_passes <= 100:
+            raise InputError(f"context_passes = {self.context_passes} must be between 0 and 100; 6 come near.")
         if min(self.log_every, self.save_every, self.validate_every) < 1:
             raise InputError("log_every, save_every and validate_every count steps: each must be 1 or more.")
         if self.crop < 64 or self.crop % 64:
