@@ -22,11 +22,12 @@ def test_centres_are_cut_from_the_middle_and_small_images_are_mirrored(tmp_path,
     assert (found[40:] == small[::-1][:24]).all()
 
 
-def test_the_estimate_is_the_mean_over_images_by_the_loss(tiny_model, picture):
+@pytest.mark.parametrize("passes", [0, 4])
+def test_the_estimate_is_the_mean_over_images_by_the_loss(tiny_model, picture, passes):
     squares = centres([picture(64, 64, seed) for seed in range(9)], 64)  # more than one batch
-    loss, bpp, psnr = estimate(tiny_model, squares, 0.01)
+    loss, bpp, psnr = estimate(tiny_model, squares, 0.01, passes)
     with torch.no_grad():
-        bits, x_hat = tiny_model.estimate(squares.float() / 255)
+        bits, x_hat = tiny_model.estimate(squares.float() / 255, passes)
     error = ((x_hat * 255).round().numpy() - squares.numpy().astype(float)).reshape(9, -1)
     mse = (error**2).mean(1)
     assert bpp == pytest.approx(bits.mean().item() / 64**2, rel=1e-5)

@@ -78,6 +78,12 @@ def test_the_figures_are_those_of_the_loss():
     assert total == pytest.approx(TINY.lam * 255**2 * 10 ** (-psnr / 10) + bpp, rel=1e-5)
 
 
+def test_passes_over_the_context_change_what_is_learned():
+    figures = {passes: learner(context_passes=passes).learn(batch(0), 0) for passes in (0, 1, 4)}
+    assert len({rate for _, rate, _ in figures.values()}) == 3
+    assert figures[0][2] != figures[4][2]
+
+
 def test_the_rate_of_learning_is_that_of_the_schedule():
     run = learner()
     for step in range(4):

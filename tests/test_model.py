@@ -83,6 +83,46 @@ def test_the_estimate_has_the_rate_of_compressais_forward(tiny_model):
     assert float(x_hat.max()) <= 1
 
 
+def test_passes_over_the_context_end_with_the_latents_that_compressai_decodes(tiny_model):
+    """One pass more for each step of the wavefront; CompressAI goes position by position."""
+    model = copy.deepcopy(tiny_model)
+    model.update(force=True)
+    x = torch.rand(1, 3, 64, 128, generator=torch.Generator().manual_seed(2))
+    with torch.no_grad():
+        coded = model.compress(x)
+        theirs = model.decompress(coded["strings"], coded["shape"])["x_hat"]
+        y = model.g_a(x)
+        hyper = model.h_s(model.entropy_bottleneck(model.h_a(y))[0])
+        steps = 8 + 3 * 3
+        found = [model.decoded(y, hyper, passes) for passes in (0, 1, steps, steps + 5)]
+        assert torch.equal(found[0], torch.round(y))
+        assert torch.allclose(model.g_s(found[2]).clamp(0, 1), theirs, atol=1e-4)
+        assert torch.allclose(found[2], found[3], atol=1e-4), "nothing is left to change"
+        assert not torch.allclose(found[1], found[2], atol=0.1)
+        # The estimate is of these latents.
+        assert torch.allclose(model.estimate(x, steps)[1], torch.round(theirs * 255) / 255, atol=1.1 / 255)
+
+
+def test_the_context_sees_what_is_decoded_and_hands_its_gradient_on(tiny_model, batch):
+    model = copy.deepcopy(tiny_model)
+    x, noise_y, noise_z = batch
+    with torch.no_grad():
+        y = model.g_a(x)
+        medians = model.entropy_bottleneck._get_medians().reshape(1, -1, 1, 1)
+        hyper = model.h_s(torch.round(model.h_a(y) - medians) + medians)
+        context = model.context_prediction(model.decoded(y, hyper, 3))
+        scales, means = model.entropy_parameters(torch.cat((hyper, context), 1)).chunk(2, 1)
+        expected = -torch.log2(model.gaussian_conditional._likelihood(y + noise_y, scales, means).clamp_min(1e-9)).sum()
+    output = model.training_pass(x, noise_y, noise_z, torch.float32, 3)
+    assert output.bits_y.item() == pytest.approx(expected.item(), rel=1e-4)
+    assert output.bits_y.item() != pytest.approx(
+        model.training_pass(x, noise_y, noise_z, torch.float32).bits_y.item(), rel=1e-4
+    )
+    model.loss(output, x, 0.01).total.backward()
+    for name, p in model.named_parameters():
+        assert name.endswith("quantiles") or bool(p.grad.abs().sum() > 0), name
+
+
 def test_weights_make_the_same_model(tiny_model, batch):
     other = from_weights({name: tensor.clone() for name, tensor in tiny_model.weights().items()})
     assert (other.N, other.M, other.training) == (8, 12, False)

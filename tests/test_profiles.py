@@ -156,7 +156,10 @@ def test_yaml_that_is_no_table_is_refused(tmp_path, content):
 
 
 def test_the_files_behind_a_profile_are_its_own_and_those_it_starts_from(write):
-    all_ = [str(paths.PROFILES / f"{name}.yaml") for name in ("reference", "reference-192", "reference-128")]
+    all_ = [
+        str(paths.PROFILES / f"{name}.yaml")
+        for name in ("reference", "reference-ladder", "reference-192", "reference-128")
+    ]
     assert profiles.chain("reference") == all_
     assert profiles.chain("quick") == [str(paths.PROFILES / "quick.yaml")]
     own = write(train={"lams": [0.01], "init": "profile:reference"})

@@ -203,6 +203,24 @@ def test_a_study_can_start_from_another(here, drawn, monkeypatch):
     assert opened(train=train).training_folder(0.001) != before
 
 
+def test_what_another_study_has_trained_starts_from_its_own_lam(here, drawn, monkeypatch):
+    first = tiny(name="first", train={"init": "scratch", "lams": [0.001, 0.004], "steps": 7})
+    load = profiles.load
+    monkeypatch.setattr(profiles, "load", lambda name: first if name == "first" else load(name))
+    train = {"init": "profile:first", "lams": [0.001, 0.004, 0.02], "steps": 3, "warm_steps": 2, "context_passes": 1}
+    study = opened(train=train)
+    assert [study.neighbour(lam) for lam in (0.001, 0.004, 0.02)] == [None, None, 0.004]
+    study.weights(0.001)
+    study.weights(0.02)
+    own = [t for t in drawn if t.config.context_passes]
+    assert [(t.config.lam, t.config.steps, t.metadata["start"]) for t in own] == [
+        (0.001, 3, "first, lam=0.001"),
+        (0.004, 3, "first, lam=0.004"),
+        (0.02, 2, "this study, lam=0.004"),
+    ]
+    assert [t.config.lam for t in drawn if t not in own] == [0.004, 0.001]
+
+
 def test_profiles_that_start_from_each_other_are_refused(here, monkeypatch):
     circle = {name: tiny(name=name, train={"init": f"profile:{other}"}) for name, other in (("aa", "bb"), ("bb", "aa"))}
     monkeypatch.setattr(profiles, "load", circle.__getitem__)

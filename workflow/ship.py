@@ -36,7 +36,7 @@ ROUNDED_ON = 63
 #: In the model card and the README: what stands between these lines is written here.
 FROM, TO = "<!-- measured: workflow/ship.py -->", "<!-- end of measured -->"
 HEAD = """
-| λ | M | steps | starts from | hours | bpp | PSNR (dB) | MS-SSIM | float16: bpp | float16: PSNR (dB) | fingerprint |
+| λ | M | last steps | starting from | hours of these | bpp | PSNR (dB) | MS-SSIM | float16: bpp | float16: PSNR (dB) | fingerprint |
 | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
 """
 
