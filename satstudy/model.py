@@ -97,7 +97,7 @@ class Model(JointAutoregressiveHierarchicalPriors):
             seen = y_noisy
             if context_passes:
                 seen = y + (self.decoded(y, hyper, context_passes) - y).detach()
-            scales, means = self._distributions(hyper, seen)
+            scales, means = self.distributions(hyper, seen)
         conditional = self.gaussian_conditional
         likelihood_y = conditional._likelihood(y_noisy, scales, means)
         # Far from its mean a normal distribution is zero in float32, and a bound on it has no gradient: what is worst
@@ -108,7 +108,7 @@ class Model(JointAutoregressiveHierarchicalPriors):
             x_hat = self.g_s(y_hat)
         return TrainingOutput(x_hat.float(), -torch.log2(likelihood_y).sum(), -torch.log2(likelihood_z).sum())
 
-    def _distributions(self, hyper: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
+    def distributions(self, hyper: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
         """Scales and means, float32, where the context model sees `context`."""
         parameters = self.entropy_parameters(torch.cat((hyper, self.context_prediction(context)), dim=1))
         scales, means = parameters.float().chunk(2, 1)
@@ -128,7 +128,7 @@ class Model(JointAutoregressiveHierarchicalPriors):
         """
         y_hat = torch.round(y)
         for _ in range(passes):
-            means = self._distributions(hyper, y_hat)[1]
+            means = self.distributions(hyper, y_hat)[1]
             y_hat = torch.round(y - means) + means
         return y_hat
 
@@ -163,7 +163,7 @@ class Model(JointAutoregressiveHierarchicalPriors):
         y = self.g_a(x)
         z_hat, likelihood_z = self.entropy_bottleneck(self.h_a(y))
         hyper = self.h_s(z_hat)
-        scales, means = self._distributions(hyper, self.decoded(y, hyper, context_passes))
+        scales, means = self.distributions(hyper, self.decoded(y, hyper, context_passes))
         y_hat, likelihood_y = self.gaussian_conditional(y, scales, means=means)
         bits = sum(-torch.log2(likelihood).flatten(1).sum(1) for likelihood in (likelihood_y, likelihood_z))
         return bits, torch.round(self.g_s(y_hat).clamp(0, 1) * 255) / 255  # type: ignore[return-value]

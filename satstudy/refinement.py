@@ -94,7 +94,9 @@ class RefinedTransforms(Transforms):
             optimizer.param_groups[0]["lr"] = step_size * (1 - progress * (1 - LAST_STEP_SIZE))
             temperature = TEMPERATURE * (LAST_TEMPERATURE / TEMPERATURE) ** progress
             # The context holds what is decoded before, which is known from the step before.
-            bits_z, scales, means = self._parameters(y, y + (context - y).detach())
+            bits_z, hyper = self._hyper(y)
+            with self._autocast():
+                scales, means = self.model.distributions(hyper, y + (context - y).detach())
             residual = y - means
             y_hat = _between(residual, temperature, generator) + means
             bits, distortion = self._bits(y_hat, scales, means), self._distortion(x, y_hat)
@@ -106,24 +108,22 @@ class RefinedTransforms(Transforms):
 
     def _cost(self, x: Tensor, y: Tensor) -> Tensor:
         """Bits, and distortion in bits, of latents that are rounded: float32 (b,)."""
-        context = torch.round(y)
-        for _ in range(2):  # the second time around what is decoded, nearly
-            bits_z, scales, means = self._parameters(y, context)
-            context = torch.round(y - means) + means
-        return bits_z + self._bits(context, scales, means) + self._distortion(x, context)
+        bits_z, hyper = self._hyper(y)
+        with self._autocast():
+            scales, means = self.model.distributions(hyper, self.model.decoded(y, hyper, 1))
+        y_hat = torch.round(y - means) + means
+        return bits_z + self._bits(y_hat, scales, means) + self._distortion(x, y_hat)
 
-    def _parameters(self, y: Tensor, context: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Bits of the hyper-latents (b,), and scales and means of the latents."""
+    def _hyper(self, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Bits of the hyper-latents (b,), and what `h_s` says of the latents."""
         model = self.model
         medians = model.entropy_bottleneck._get_medians().reshape(1, -1, 1, 1)
         with self._autocast():
             z = model.h_a(y).float()
             z_hat = round_ste(z - medians) + medians
             hyper = model.h_s(z_hat)[..., : y.shape[2], : y.shape[3]]
-            inputs = torch.cat((hyper, model.context_prediction(context)), dim=1)
-            scales, means = model.entropy_parameters(inputs).float().chunk(2, 1)
         likelihood = model.likelihood_z(z_hat).reshape(z.shape[1], z.shape[0], -1)
-        return -torch.log2(likelihood).sum((0, 2)), scales, means
+        return -torch.log2(likelihood).sum((0, 2)), hyper
 
     def _bits(self, y_hat: Tensor, scales: Tensor, means: Tensor) -> Tensor:
         conditional = self.model.gaussian_conditional

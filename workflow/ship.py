@@ -35,10 +35,11 @@ ROUNDED_ON = 63
 
 #: In the model card and the README: what stands between these lines is written here.
 FROM, TO = "<!-- measured: workflow/ship.py -->", "<!-- end of measured -->"
-HEAD = """
-| λ | M | last steps | starting from | hours of these | bpp | PSNR (dB) | MS-SSIM | float16: bpp | float16: PSNR (dB) | fingerprint |
-| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
-"""
+#: Columns of the card's table.
+COLUMNS = (
+    "λ", "M", "last steps", "starting from", "hours of these", "bpp", "PSNR (dB)", "MS-SSIM", "float16: bpp",
+    "float16: PSNR (dB)", "fingerprint",
+)  # fmt: skip
 
 
 class Rounding(NamedTuple):
@@ -97,8 +98,9 @@ def table(means: pd.DataFrame, images: int, made: list[tuple[Checkpoint, Path, R
             f"`{zoo.load(target).fingerprint.hex()}`",
         ]  # fmt: skip
         rows.append(f"| {' | '.join(cells)} |\n")
+    head = f"\n| {' | '.join(COLUMNS)} |\n|{' --- |' * len(COLUMNS)}\n"
     return (
-        f"{HEAD}{''.join(rows)}\nbpp, PSNR and MS-SSIM are means over the {images:,} images of val-compress, from real "
+        f"{head}{''.join(rows)}\nbpp, PSNR and MS-SSIM are means over the {images:,} images of val-compress, from real "
         f"files of the float32 weights; the columns of float16 say what rounding the weights changes, on {ROUNDED_ON} "
         "of these images.\n"
     )

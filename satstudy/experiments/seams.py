@@ -109,10 +109,5 @@ def seam_crops(
     where = blending.worst_seam(image, plain.decoded, apart, beside=over)
     cut = (slice(where.top, where.top + where.size), slice(where.left, where.left + where.size))
     whole: dict[str, Pixels] = {"original": image, **{way.tiling: way.decoded for way in (plain, blended, seamless)}}
-    place: dict[str, Any] = {
-        "image": name,
-        "height": image.shape[0],
-        "width": image.shape[1],
-        "overlap": blended.overlap,
-    }
+    place: dict[str, Any] = {"image": name, "height": height, "width": width, "overlap": blended.overlap}
     return {label: pixels[cut] for label, pixels in whole.items()}, {**where._asdict(), **place, "lam": lam}
