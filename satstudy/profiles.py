@@ -84,6 +84,12 @@ class Train:
     validation: int = 16
     validate_every: int = 500
 
+    @property
+    def starts_from(self) -> str | None:
+        """The profile whose weights training starts from."""
+        kind, _, name = self.init.partition(":")
+        return name if kind == "profile" else None
+
     def __post_init__(self) -> None:
         if not self.lams or min(self.lams) <= 0 or len(set(self.lams)) < len(self.lams):
             raise InputError(f"lams = {list(self.lams)} must name one λ or more above 0, each once.")
@@ -181,9 +187,7 @@ def chain(name: str) -> list[str]:
     found: list[str] = []
     while str(location(name)) not in found:
         found.append(str(location(name)))
-        kind, _, other = load(name).train.init.partition(":")
-        if kind == "profile":
-            name = other
+        name = load(name).train.starts_from or name
     return found
 
 

@@ -41,11 +41,21 @@ class StudyImages:
             root = self.folder / f"scenes-{self.source_key}"
             synthetic.write_tree(root, **settings, progress=self.progress)
             return root
-        root = paths.ROOT / data.root
+        return self.named_folder(data.root)
+
+    def named_folder(self, name: str, or_else: str = "the README says where to get them") -> Path:
+        """A folder of images that the profile names, relative to the checkout.
+
+        Raises
+        ------
+        InputError
+            It is not there.
+        """
+        root = paths.ROOT / name
         if not root.is_dir():
             raise InputError(
-                f"The profile {self.profile.name} reads images from {root}, which is not there: put or "
-                "link them there. The README says where to get them."
+                f"The profile {self.profile.name} reads images from {root}, which is not there: put or link them "
+                f"there, {or_else}."
             )
         return root
 

@@ -88,8 +88,8 @@ class StudyWeights(StudyImages):
     @cached_property
     def _before(self) -> StudyWeights | None:
         """The study whose weights this one starts from."""
-        kind, _, name = self.profile.train.init.partition(":")
-        if kind != "profile":
+        name = self.profile.train.starts_from
+        if name is None:
             return None
         profile = profiles.load(name)
         if profile.name in (*self._after, self.profile.name):

@@ -5,17 +5,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from drawn_figures import agg, outside, overlapping, words
+from small_tables import CONDITIONS
 
 from satstudy import figures
 from satstudy.errors import InputError
 from satstudy.figures_accuracy import readable_on
 
 pytestmark = pytest.mark.usefixtures("quiet_figures")
-
-CONDITIONS = pd.DataFrame(
-    [("low", "learned", "lam=0.0018", 0.023), ("jpeg", "jpeg", "quality=75", 0.8), ("raw", "original", "", 24.0)],
-    columns=["condition", "codec", "setting", "bpp"],
-)
 
 
 def matrix(trained=("low", "jpeg"), validated=("low", "jpeg", "raw")):
@@ -70,7 +66,7 @@ def test_accuracy_says_what_is_missing():
     with pytest.raises(InputError, match="no rows"):
         figures.accuracy_heatmap(matrix().head(0), CONDITIONS)
     with pytest.raises(InputError, match="does not describe raw"):
-        figures.accuracy_heatmap(matrix(), CONDITIONS.head(2))
+        figures.accuracy_heatmap(matrix(), CONDITIONS[CONDITIONS["condition"] != "raw"])
 
 
 def test_differences_are_in_percentage_points():

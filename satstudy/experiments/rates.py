@@ -13,7 +13,7 @@ from satstudy.codecs import Codec
 from satstudy.codecs.learned import LearnedCodec
 from satstudy.data.images import Pixels, find_images
 from satstudy.digests import digest
-from satstudy.experiments.scenes import is_jpeg, profile_folder, read_scene
+from satstudy.experiments.scenes import is_jpeg, read_scene
 from satstudy.study import Study, centre
 from satstudy.zoo import NATURAL, OVERHEAD
 
@@ -52,7 +52,7 @@ def scenes_frame(study: Study, lams: Sequence[float]) -> pd.DataFrame:
     `category` is the place that a scene shows.
     """
     settings = study.profile.rd
-    root = profile_folder(study, settings.scenes, "rd.scenes")
+    root = study.named_folder(settings.scenes, "or leave rd.scenes out")
     chosen: list[rate_distortion.Source] = []
     found = find_images([root])
     for path in found:

@@ -13,7 +13,7 @@ from tqdm.auto import tqdm
 from satstudy import blending, stitching
 from satstudy.codecs.learned import LearnedCodec, Tiling
 from satstudy.data.images import Pixels, find_images, image_size, read_image
-from satstudy.experiments.scenes import profile_folder, read_scene
+from satstudy.experiments.scenes import read_scene
 from satstudy.study import Study
 
 
@@ -86,7 +86,7 @@ def seam_images(study: Study) -> list[tuple[str, Pixels]]:
     wanted = study.profile.blending
     if wanted.root:
         read = read_scene
-        root = profile_folder(study, wanted.root, "blending.root")
+        root = study.named_folder(wanted.root, "or leave blending.root out")
         images = find_images([root])
         sizes = {path: math.prod(image_size(path)) for path in images}
     else:
