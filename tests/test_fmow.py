@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from satstudy.data import fmow
+from satstudy.data import scanning
 from satstudy.data.fmow import FMOW_CATEGORIES, check, scan
 from satstudy.data.records import Box
 from satstudy.errors import InputError
@@ -237,8 +237,8 @@ def test_scanning_many_images_shows_progress_and_few_none(tmp_path, monkeypatch,
     put(tmp_path, "val/zoo/zoo_1/zoo_1_0_rgb")
     scan(tmp_path, min_size=None)
     assert capsys.readouterr().err == ""
-    monkeypatch.setattr(fmow, "PROGRESS_FROM", 1)
+    monkeypatch.setattr(scanning, "PROGRESS_FROM", 1)
     scan(tmp_path, min_size=None)
-    assert "scanning fMoW" in capsys.readouterr().err
+    assert "scanning" in capsys.readouterr().err
     scan(tmp_path, min_size=None, progress=False)
     assert capsys.readouterr().err == ""

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from satstudy.data import folders
+from satstudy.data import scanning
 from satstudy.data.folders import scan
 from satstudy.errors import InputError
 
@@ -100,6 +100,6 @@ def test_no_folder_and_no_image(tmp_path):
 
 def test_scanning_many_images_shows_progress(tmp_path, monkeypatch, capsys):
     put(tmp_path, "a/x.png")
-    monkeypatch.setattr(folders, "PROGRESS_FROM", 1)
+    monkeypatch.setattr(scanning, "PROGRESS_FROM", 1)
     scan(tmp_path)
     assert "scanning" in capsys.readouterr().err

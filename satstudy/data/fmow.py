@@ -21,6 +21,7 @@ from tqdm.auto import tqdm
 from satstudy.data import folders, sidecar
 from satstudy.data.images import EXTENSIONS, image_size, read_image
 from satstudy.data.records import ImageRecord, ScanResult
+from satstudy.data.scanning import collect
 from satstudy.data.views import context_box, crop_object
 from satstudy.errors import InputError
 
@@ -39,8 +40,6 @@ FMOW_CATEGORIES: tuple[str, ...] = tuple(
     swimming_pool toll_booth tower tunnel_opening waste_disposal water_treatment_facility wind_farm zoo""".split()  # noqa: SIM905
 )
 SPLITS = ("train", "val")
-#: Fewer images than this are scanned too quickly for a progress bar.
-PROGRESS_FROM = 500
 
 
 def scan(
@@ -84,31 +83,21 @@ def scan(
             "train and val, or fetch a part of fMoW with `satstudy data fmow`."
         )
     wanted = None if categories is None else sorted(set(categories))
-    images = [
-        (part, path)
+    parts = {
+        path: part
         for part in ([split] if split else SPLITS)
         if (root / part).is_dir()
         for path in _images(root / part, wanted, strict=on_error == "raise")
-    ]
-    result = ScanResult([])
-    too_small = 0
-    for part, path in tqdm(
-        images, desc="scanning fMoW", unit="image", disable=not progress or len(images) < PROGRESS_FROM
-    ):
-        try:
-            record, notes = _record(path, part)
-        except InputError as error:
-            if on_error == "raise":
-                raise
-            result.skipped.append((path, str(error)))
-            continue
-        if min_size is not None and min(record.height, record.width) < min_size:
-            too_small += 1
-            continue
-        result.records.append(record)
-        result.notes.extend((path, note) for note in notes)
-    _refuse_empty(result, root, split, wanted, min_size, len(images))
-    return ScanResult(result.records, result.skipped, result.notes, too_small)
+    }
+    result = collect(
+        list(parts),
+        lambda path: _record(path, parts[path]),
+        min_size=min_size,
+        on_error=on_error,
+        progress=progress,
+    )
+    _refuse_empty(result, root, split, wanted, min_size, len(parts))
+    return result
 
 
 def _is_tree(root: Path) -> bool:

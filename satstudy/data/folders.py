@@ -6,14 +6,10 @@ import re
 from pathlib import Path
 from typing import Literal
 
-from tqdm.auto import tqdm
-
 from satstudy.data.images import find_images, image_size
 from satstudy.data.records import ImageRecord, ScanResult
+from satstudy.data.scanning import collect
 from satstudy.errors import InputError
-
-#: Fewer images than this are scanned too quickly for a progress bar.
-PROGRESS_FROM = 500
 
 
 def scan(
@@ -64,23 +60,16 @@ def scan(
             f"perhaps {root.joinpath(*inner[:-2])}."
         )
     flat = depths == {1}
-    result = ScanResult([])
-    too_small = 0
-    for path in tqdm(images, desc="scanning", unit="image", disable=not progress or len(images) < PROGRESS_FROM):
-        try:
-            record = _record(root, path, pattern, flat)
-        except InputError as error:
-            if on_error == "raise":
-                raise
-            result.skipped.append((path, str(error)))
-            continue
-        if min_size is not None and min(record.height, record.width) < min_size:
-            too_small += 1
-        else:
-            result.records.append(record)
+    result = collect(
+        images,
+        lambda path: (_record(root, path, pattern, flat), ()),
+        min_size=min_size,
+        on_error=on_error,
+        progress=progress,
+    )
     if not result.records:
         raise InputError(
-            f"{root} has no usable image ({len(images)} seen, {len(result.skipped)} unusable, {too_small} below "
+            f"{root} has no usable image ({len(images)} seen, {len(result.skipped)} unusable, {result.too_small} below "
             f"min_size = {min_size}): lower min_size, or name another folder."
         )
     result.notes.extend(
@@ -88,7 +77,7 @@ def scan(
         for folder in sorted(root.iterdir())
         if folder.is_dir() and not folder.name.startswith(".") and not any(folder in p.parents for p in images)
     )
-    return ScanResult(sorted(result.records, key=lambda r: r.path), result.skipped, result.notes, too_small)
+    return ScanResult(sorted(result.records, key=lambda r: r.path), result.skipped, result.notes, result.too_small)
 
 
 def _record(root: Path, path: Path, pattern: re.Pattern[str] | None, flat: bool) -> ImageRecord:

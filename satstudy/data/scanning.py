@@ -1,0 +1,54 @@
+"""Reading what files tell about their images, one by one, and what is done with those that cannot be used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Literal
+
+from tqdm.auto import tqdm
+
+from satstudy.data.records import ImageRecord, ScanResult
+from satstudy.errors import InputError
+
+#: Fewer images than this are scanned too quickly for a progress bar.
+PROGRESS_FROM = 500
+
+
+def collect(
+    images: Sequence[Path],
+    read: Callable[[Path], tuple[ImageRecord, Sequence[str]]],
+    *,
+    min_size: int | None,
+    on_error: Literal["raise", "skip"],
+    progress: bool,
+) -> ScanResult:
+    """The records of images, in their order.
+
+    Parameters
+    ----------
+    read : the record of one, and what is odd about it
+    min_size : least height and width in pixels; None takes all
+    on_error : what an unusable file does: stop, or be listed in `skipped`
+
+    Raises
+    ------
+    InputError
+        An unusable file, with on_error="raise".
+    """
+    found = ScanResult([])
+    too_small = 0
+    for path in tqdm(images, desc="scanning", unit="image", disable=not progress or len(images) < PROGRESS_FROM):
+        try:
+            record, notes = read(path)
+        except InputError as error:
+            if on_error == "raise":
+                raise
+            found.skipped.append((path, str(error)))
+            continue
+        if min_size is not None and min(record.height, record.width) < min_size:
+            too_small += 1
+            continue
+        found.records.append(record)
+        found.notes.extend((path, note) for note in notes)
+    return ScanResult(found.records, found.skipped, found.notes, too_small)
