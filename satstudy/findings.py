@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,8 +22,14 @@ def of_codec(bd: pd.DataFrame, codec: str, value: str = "bd_rate") -> str:
     if pd.isna(row[value]):
         return f"has too little PSNR in common with {codec_name(str(row['reference']))}"
     low, high = ("low", "high") if value == "bd_rate" else (f"{value}_low", f"{value}_high")
-    number, _, bounds = interval(row[value], row[low], row[high]).partition(" ")
-    return f"{'' if number[0] == '−' else '+'}{number} % {bounds}".rstrip()
+    number, bounds = signed(row[value], row[low], row[high])
+    return f"{number} % {bounds}".rstrip()
+
+
+def signed(value: float, low: float = math.nan, high: float = math.nan, *, digits: int = 1) -> tuple[str, str]:
+    """A difference with its sign, and its bounds or nothing."""
+    number, _, bounds = interval(value, low, high, digits).partition(" ")
+    return ("" if number[0] == "−" else "+") + number, bounds
 
 
 #: Codecs in the order in which they are named.
@@ -39,9 +46,31 @@ def rate(bd: pd.DataFrame, reference: str = "jpeg2000") -> str:
     others = [f"{codec_name(codec)} {of_codec(bd, codec, 'of_means')}" for codec in known]
     return (
         f"**Rate.** BD-rate against {codec_name(reference)} (negative: fewer bits at equal PSNR), mean over "
-        f"{int(bd['compared'].max())} images with 95 % intervals: {'; '.join(parts)}. Of the mean curves: "
+        f"{int(bd['compared'].max()):,} images with 95 % intervals: {'; '.join(parts)}. Of the mean curves: "
         f"{'; '.join(others)}."
     )
+
+
+def domain(bd: pd.DataFrame) -> str:
+    """What training on overhead imagery changes."""
+    pair = bd[(bd["reference"] == "learned-natural") & (bd["codec"] == "learned")]
+    if pair.empty:
+        return "**Domain.** There are no weights trained on natural images to compare with."
+    return (
+        f"**Domain.** Trained on overhead imagery instead of natural images: {of_codec(pair, 'learned')} bits at equal "
+        f"PSNR, mean over {int(pair['compared'].iloc[0]):,} images with its 95 % interval."
+    )
+
+
+def places(scenes: pd.DataFrame) -> str:
+    """How the learned codec without seams and AVIF do on scenes of other sensors, place by place."""
+    scenes = of_reference(scenes, "jpeg2000")
+    parts = []
+    for place, part in scenes.groupby("category"):
+        count = int(part["images"].max())
+        said = "; ".join(f"{codec_name(codec)} {of_codec(part, codec)}" for codec in ("learned-seamless", "avif"))
+        parts.append(f"{place} ({count:,} image{'s' if count > 1 else ''}) {said}")
+    return f"**Other sensors.** BD-rate against JPEG 2000 on large scenes: {'. '.join(parts)}."
 
 
 def blending(seams: pd.DataFrame, overlap: int = 8) -> str:
@@ -53,13 +82,13 @@ def blending(seams: pd.DataFrame, overlap: int = 8) -> str:
     nearest = min(set(blends["overlap"]), key=lambda other: abs(other - overlap))
     blend = blends[blends["overlap"] == nearest]
     more = more_bits(seamless, blend)
-    gained = round(float(seamless["psnr"].mean()) - float(blend["psnr"].mean()), 2) + 0.0  # no "−0.00"
+    gained, _ = signed(float(seamless["psnr"].mean()) - float(blend["psnr"].mean()), digits=2)
     count, lams = seamless["image"].nunique(), ", ".join(f"{lam:g}" for lam in sorted(set(seamless["lam"])))
     fewer = more.value <= 0
     number, _, bounds = interval(*((-more.value, -more.high, -more.low) if fewer else more)).partition(" ")
     return (
         f"**Seams.** `seamless` takes {number} % {'fewer' if fewer else 'more'} bits{bounds and f' {bounds}'} than "
-        f"blending with an overlap of {nearest} pixels, at {gained:+.2f} dB ({count} image{'s' if count > 1 else ''}, "
+        f"blending with an overlap of {nearest} pixels, at {gained} dB ({count} image{'s' if count > 1 else ''}, "
         f"λ = {lams})."
     )
 

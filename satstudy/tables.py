@@ -186,7 +186,7 @@ WEIGHTS = {
 
 
 def weights_table(metadata: Iterable[Mapping[str, str]]) -> pd.DataFrame:
-    """What is known of each set of weights: the text of `zoo.metadata`, and `name` and `fingerprint` if added.
+    """What is known of each set of weights: the text of `tensor_files.metadata`, and `name` and `fingerprint` if added.
 
     Raises
     ------

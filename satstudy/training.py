@@ -19,7 +19,7 @@ import torch
 import torch.distributed as dist
 from tqdm.auto import tqdm
 
-from satstudy import interrupts, training_log, zoo
+from satstudy import interrupts, training_log, training_state, zoo
 from satstudy.data.crops import CropSource
 from satstudy.data.images import Pixels
 from satstudy.errors import InputError
@@ -91,7 +91,7 @@ class Trainer:
             "seconds": self.seconds,
             **self.learner.state(),
         }
-        zoo.save_state(self.folder / "state.safetensors", state)
+        training_state.save(self.folder / "state.safetensors", state)
 
     def resume(self) -> bool:
         """Take up the run in `folder` if there is one of the same configuration.
@@ -104,7 +104,7 @@ class Trainer:
         path = self.folder / "state.safetensors"
         if not path.exists():
             return False
-        state = zoo.load_state(path)
+        state = training_state.load(path)
         if state["config"] != self._identity or not self.learner.fits(state):
             raise InputError(
                 f"{self.folder} holds a run with another configuration: choose another folder, or remove it."

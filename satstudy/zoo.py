@@ -7,26 +7,21 @@ metadata. What the entropy coder derives from them with transcendental functions
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
-import safetensors
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from satstudy import paths, wavefront
+from satstudy import paths, tensor_files, wavefront
 from satstudy.errors import InputError
 from satstudy.model import Model, from_weights
-from satstudy.paths import atomic
 from satstudy.probability import hyper_tables
+from satstudy.tensor_files import metadata
 
 TABLES = "tables."
 #: The context model, and how many of its 5×5 taps come before the position that is coded.
@@ -108,26 +103,7 @@ def save(
     if half:
         tensors[CONTEXT] = tensors[CONTEXT].flatten(2)[:, :, :TAPS].contiguous()
     tensors |= {TABLES + name: tensor.cpu().contiguous() for name, tensor in (tables or {}).items()}
-    with atomic(path) as temporary:
-        save_file(tensors, temporary, metadata=metadata)
-
-
-@contextlib.contextmanager
-def _reading(path: Path | str) -> Iterator[None]:
-    """One sentence for whatever a damaged file makes safetensors raise."""
-    try:
-        yield
-    except (safetensors.SafetensorError, OSError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{path} is no safetensors file, or a damaged one ({error}): fetch it again.") from None
-
-
-def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    if not path.is_file():
-        raise InputError(f"There are no weights at {path}: `satstudy weights` lists those that ship.")
-    with _reading(path):
-        return load_file(path), metadata(path)
+    tensor_files.write(path, tensors, metadata)
 
 
 def load(path: Path | str) -> Checkpoint:
@@ -139,24 +115,20 @@ def load(path: Path | str) -> Checkpoint:
         No such file, damaged, another architecture, or no `lam`.
     """
     path = Path(path)
-    tensors, metadata = _read(path)
-    if "lam" not in metadata:
+    if not path.is_file():
+        raise InputError(f"There are no weights at {path}: `satstudy weights` lists those that ship.")
+    tensors, text = tensor_files.read(path)
+    if "lam" not in text:
         raise InputError(f"{path} does not say which lam it was trained for: add `lam` to its metadata.")
     try:
-        float(metadata["lam"])
+        float(text["lam"])
     except ValueError:
-        raise InputError(f"{path} has lam = {metadata['lam']!r}, which is no number: correct its metadata.") from None
+        raise InputError(f"{path} has lam = {text['lam']!r}, which is no number: correct its metadata.") from None
     if (taps := tensors.get(CONTEXT)) is not None and taps.dim() == 3 and taps.shape[2] == TAPS:
         tensors[CONTEXT] = torch.nn.functional.pad(taps, (0, 25 - TAPS)).unflatten(2, (5, 5))
     tables = {name.removeprefix(TABLES): tensors.pop(name) for name in list(tensors) if name.startswith(TABLES)}
     model = from_weights(tensors)
-    return Checkpoint(model, {**metadata, "N": str(model.N), "M": str(model.M)}, tables, path)
-
-
-def metadata(path: Path | str) -> dict[str, str]:
-    """The text stored with the weights at `path`, without reading them."""
-    with _reading(path), safetensors.safe_open(path, framework="pt") as file:
-        return file.metadata() or {}
+    return Checkpoint(model, {**text, "N": str(model.N), "M": str(model.M)}, tables, path)
 
 
 def domains() -> list[str]:
@@ -177,73 +149,3 @@ def shipped(domain: str = OVERHEAD) -> dict[float, Path]:
 def nearest(lam: float, candidates: Sequence[float]) -> float:
     """The candidate whose ratio to `lam` is closest to one."""
     return min(candidates, key=lambda other: (abs(math.log(other / lam)), other))
-
-
-# --- Training state: any nest of dicts, lists, numbers and tensors, as one safetensors file -------------
-
-
-def _dense(shape: Sequence[int], stride: Sequence[int]) -> bool:
-    """Whether these strides place the elements one beside the other, in whatever order of dimensions."""
-    if len(shape) != len(stride):
-        return False
-    if 0 in shape:
-        return all(step >= 0 for step in stride)
-    expected = 1
-    for step, size in sorted((step, size) for step, size in zip(stride, shape, strict=True) if size > 1):
-        if step != expected:
-            return False
-        expected *= size
-    # The strides of dimensions of one element move nothing, but are kept: some kernels look at them.
-    return all(step >= 0 for step in stride)
-
-
-def save_state(path: Path | str, state: Any) -> None:
-    """Write a nest of dicts, lists, tensors and plain values; dict keys may be text or integers."""
-    tensors: dict[str, Tensor] = {}
-
-    def flatten(value: Any) -> Any:
-        if isinstance(value, Tensor):
-            # Strides are part of the state: SOAP's bases lie in columns and convolutions in channels-last,
-            # and a product over another layout differs in its last bit.
-            name = str(len(tensors))
-            tensors[name] = value.detach().cpu().contiguous().clone()
-            dense = value if _dense(value.shape, value.stride()) else tensors[name]
-            return {"tensor": name, "stride": list(dense.stride())}
-        if isinstance(value, dict):
-            return {"dict": [[key, flatten(item)] for key, item in value.items()]}
-        if isinstance(value, list | tuple):
-            return {"list": [flatten(item) for item in value]}
-        return {"value": value}
-
-    tree = flatten(state)
-    with atomic(path) as temporary:
-        save_file(tensors, temporary, metadata={"tree": json.dumps(tree)})
-
-
-def load_state(path: Path | str) -> Any:
-    """What `save_state` wrote.
-
-    Raises
-    ------
-    InputError
-        Damaged, or not written by `save_state`.
-    """
-    tensors, text = _read(Path(path))
-
-    def build(node: dict[str, Any]) -> Any:
-        if "tensor" in node:
-            tensor = tensors[node["tensor"]]
-            stride = node["stride"]
-            if not _dense(tensor.shape, stride):
-                raise ValueError(f"strides {stride} for {tuple(tensor.shape)}")
-            return torch.empty_strided(tensor.shape, stride, dtype=tensor.dtype).copy_(tensor)
-        if "dict" in node:
-            return {key: build(item) for key, item in node["dict"]}
-        if "list" in node:
-            return [build(item) for item in node["list"]]
-        return node["value"]
-
-    try:
-        return build(json.loads(text["tree"]))
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path} is no training state ({error}): remove it to start afresh.") from None

@@ -11,10 +11,13 @@ BD = pd.DataFrame(
         "bd_rate": [-20.04, -12.5, float("nan")],
         "low": [-22.0, -13.0, float("nan")],
         "high": [-18.0, -12.0, float("nan")],
-        "compared": [20, 20, 0],
+        "compared": [1200, 1200, 0],
+        "images": [1200] * 3,
         "of_means": [-19.0, 2.5, float("nan")],
         "of_means_low": [float("nan"), 1.0, float("nan")],
         "of_means_high": [float("nan"), 4.0, float("nan")],
+        "psnr_low": [22.0, 22.0, float("nan")],
+        "psnr_high": [33.0, 33.0, float("nan")],
     }
 )
 
@@ -31,7 +34,7 @@ def test_rates_name_codec_interval_and_images():
     assert "learned −12.5 % [−13.0, −12.0]" in first
     assert "AVIF −20.0 % [−22.0, −18.0]" in first
     assert "WebP has too little PSNR in common with JPEG 2000" in first
-    assert "20 images" in first
+    assert "1,200 images" in first
     assert text.index("learned") < text.index("AVIF")
     assert "learned +2.5 % [1.0, 4.0]" in second
     assert "AVIF −19.0 %;" in second, "no bounds where there are none"
@@ -50,6 +53,29 @@ def test_blending_takes_the_overlap_nearest_to_the_papers():
     assert "0.5 % fewer bits [−10.0, 10.0]" in findings.blending(worse)
     alone = seams(8).assign(bytes=[100, 100, 110, 110])
     assert "10.0 % more bits than blending" in findings.blending(alone[alone["image"] == "a"])
+
+
+def test_a_loss_of_quality_has_a_minus_sign_and_no_change_has_none():
+    worse = seams(8)
+    for quality, said in ((29.97, "−0.03 dB"), (29.999, "+0.00 dB")):
+        worse.loc[worse["tiling"] == "seamless", "psnr"] = quality
+        assert f"at {said}" in findings.blending(worse)
+
+
+def test_domain_compares_learned_with_its_twin_alone():
+    pair = BD[BD["codec"] == "learned"].assign(reference="learned-natural")
+    text = findings.domain(pd.concat([BD, pair]))
+    assert "overhead imagery instead of natural images: −12.5 % [−13.0, −12.0] bits" in text
+    assert "mean over 1,200 images" in text
+    assert "no weights trained on natural images" in findings.domain(BD)
+
+
+def test_places_stand_one_by_one_with_the_number_of_their_images():
+    there = BD.assign(codec=["avif", "learned-seamless", "webp"], category="alps")
+    alone = there.assign(category="berlin", bd_rate=30.0, low=float("nan"), high=float("nan"), images=1)
+    text = findings.places(pd.concat([there, alone, there.assign(reference="jpeg", bd_rate=-70.0)]))
+    assert "alps (1,200 images) learned, seamless −12.5 % [−13.0, −12.0]; AVIF −20.0 % [−22.0, −18.0]." in text
+    assert text.endswith(" berlin (1 image) learned, seamless +30.0 %; AVIF +30.0 %.")
 
 
 def test_classifiers_compare_the_diagonal_with_the_rest():

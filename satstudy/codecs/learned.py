@@ -28,8 +28,9 @@ from satstudy.zoo import NATURAL, Checkpoint
 
 Tiling = Literal["independent", "blend", "seamless"]
 
-#: Side of an entropy tile of `seamless`. Contexts start cold at its borders, which costs some 10 % of the
-#: bits at 512 pixels and half of that at 1024.
+#: Side of an entropy tile of `seamless`. Contexts start cold at its borders, which costs bits: of two NAIP scenes 2 to
+#: 15 % at 256 pixels and 1 to 7 % at 512 (λ of 0.013 to 0.0008). Of 2048² pixels of Blue Marble, 1024 takes 6 to 7 %
+#: more bits than 2048, which needs a fifth more time: its wavefront has twice the steps, of half the width.
 SEAMLESS_TILE = 1024
 #: Pixels along one side of a group of tiles, which share a stream: all patches of the paper's example.
 GROUP_PIXELS = 2048
