@@ -36,13 +36,15 @@ def test_all_files_of_a_table_of_contents_are_found():
 
 def test_a_page_for_each_training_takes_the_place_of_the_star():
     toc = copy.deepcopy(TOC)
-    build_book.fill(toc, "notebooks/train-*", ["notebooks/train-overhead-0.0025", "notebooks/train-overhead-0.013"])
+    pages = [build_book.training(f"train-{of}") for of in ("overhead-0.0025", "natural-1e-05")]
+    assert [page["title"] for page in pages] == ["λ = 0.0025, overhead", "λ = 1e-05, natural"]
+    build_book.fill(toc, "notebooks/train-*", pages)
     files = build_book.toc_files(toc)
     assert not [name for name in files if "*" in name]
     at = files.index("book/training")
-    assert files[at + 1 : at + 3] == ["notebooks/train-overhead-0.0025", "notebooks/train-overhead-0.013"]
+    assert files[at + 1 : at + 3] == ["notebooks/train-overhead-0.0025", "notebooks/train-natural-1e-05"]
     assert len(files) == len(build_book.toc_files(TOC)) + 1
-    build_book.fill(toc, "notebooks/train-*", ["notebooks/other"])
+    build_book.fill(toc, "notebooks/train-*", [build_book.training("train-overhead-1")])
     assert build_book.toc_files(toc) == files, "filled once"
 
 

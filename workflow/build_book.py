@@ -39,11 +39,11 @@ def main() -> int:
     # Sphinx looks for _static at the root of its sources.
     shutil.move(str(stage / "book" / "_static"), stage / "_static")
     (stage / "notebooks").mkdir()
-    toc = yaml.safe_load((stage / "book" / "_toc.yml").read_text())
+    toc = yaml.safe_load((stage / "book" / "_toc.yml").read_text(encoding="utf-8"))
     if not (pages / "reference.ipynb").exists():
         fill(toc, "notebooks/reference", [])  # a checkout without kept results
-    fill(toc, "notebooks/train-*", [f"notebooks/{page}" for page in trained])
-    (stage / "_toc.yml").write_text(yaml.safe_dump(toc, sort_keys=False))
+    fill(toc, "notebooks/train-*", [training(page) for page in trained])
+    (stage / "_toc.yml").write_text(yaml.safe_dump(toc, sort_keys=False, allow_unicode=True), encoding="utf-8")
     for page in sorted(pages.glob("*.ipynb")):
         if f"notebooks/{page.stem}" in toc_files(toc):
             shutil.copy(page, stage / "notebooks")
@@ -65,8 +65,14 @@ def main() -> int:
     return 0
 
 
-def fill(node: object, name: str, pages: list[str]) -> None:
-    """Put `pages` where the table of contents names `name`: one for each trained λ, or none."""
+def training(page: str) -> dict[str, str]:
+    """The entry of `train-DOMAIN-LAM`: pages of one notebook have one heading, and need a title to be told apart."""
+    _, domain, lam = page.split("-", 2)
+    return {"file": f"notebooks/{page}", "title": f"λ = {lam}, {domain}"}
+
+
+def fill(node: object, name: str, pages: list[dict[str, str]]) -> None:
+    """Put the entries `pages` where the table of contents names `name`: one for each trained λ, or none."""
     if isinstance(node, list):
         for item in node:
             fill(item, name, pages)
@@ -77,11 +83,7 @@ def fill(node: object, name: str, pages: list[str]) -> None:
                 node[key] = [
                     new
                     for item in entries
-                    for new in (
-                        [{"file": page} for page in pages]
-                        if isinstance(item, dict) and item.get("file") == name
-                        else [item]
-                    )
+                    for new in (pages if isinstance(item, dict) and item.get("file") == name else [item])
                 ]
                 fill(node[key], name, pages)
 
