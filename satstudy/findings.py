@@ -106,5 +106,10 @@ def classifiers(matrix: pd.DataFrame, chance: Mapping[str, Any]) -> str:
 
 
 def summary(bd: pd.DataFrame, seams: pd.DataFrame, matrix: pd.DataFrame, chance: Mapping[str, Any]) -> str:
-    """All of them, as a Markdown list."""
-    return "\n".join(f"- {line}" for line in (rate(bd), blending(seams), classifiers(matrix, chance)))
+    """What the paper asks, as a Markdown list."""
+    return listed(rate(bd), blending(seams), classifiers(matrix, chance))
+
+
+def listed(*sentences: str) -> str:
+    """A Markdown list."""
+    return "\n".join(f"- {sentence}" for sentence in sentences)

@@ -239,6 +239,6 @@ def test_scanning_many_images_shows_progress_and_few_none(tmp_path, monkeypatch,
     assert capsys.readouterr().err == ""
     monkeypatch.setattr(scanning, "PROGRESS_FROM", 1)
     scan(tmp_path, min_size=None)
-    assert "scanning" in capsys.readouterr().err
+    assert "scanning fMoW" in capsys.readouterr().err
     scan(tmp_path, min_size=None, progress=False)
     assert capsys.readouterr().err == ""

@@ -114,12 +114,12 @@ def headline(study: Study, images: int) -> str:
     except InputError as error:
         raise SystemExit(str(error)) from None
     first, second = tables.bd_table(bd), tables.bd_table(bd, "jpeg")
-    table = first.drop(columns=["images", first.columns[-1]]).merge(second.iloc[:, :2], how="left", on="codec")
-    lines = [findings.domain(bd), *([] if scenes is None else [findings.places(scenes)]), findings.blending(seams)]
-    listed = "".join(f"- {line}\n" for line in lines)
+    rates = first.drop(columns=["images", first.columns[-1]]).merge(second.iloc[:, :2], how="left", on="codec")
+    said = [findings.domain(bd), *([] if scenes is None else [findings.places(scenes)]), findings.blending(seams)]
     return (
         f"\n{study.profile.data.label}, {images:,} images that were not trained on, real files. Negative: fewer bits "
-        f"at equal PSNR; in brackets 95 % intervals over images.\n\n{tables.markdown(table.fillna('–'))}\n{listed}"
+        f"at equal PSNR; in brackets 95 % intervals over images.\n\n{tables.markdown(rates.fillna('–'))}\n"
+        f"{findings.listed(*said)}\n"
     )
 
 

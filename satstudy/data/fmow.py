@@ -95,6 +95,7 @@ def scan(
         min_size=min_size,
         on_error=on_error,
         progress=progress,
+        label="scanning fMoW",
     )
     _refuse_empty(result, root, split, wanted, min_size, len(parts))
     return result

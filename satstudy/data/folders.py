@@ -77,7 +77,7 @@ def scan(
         for folder in sorted(root.iterdir())
         if folder.is_dir() and not folder.name.startswith(".") and not any(folder in p.parents for p in images)
     )
-    return ScanResult(sorted(result.records, key=lambda r: r.path), result.skipped, result.notes, result.too_small)
+    return result  # in the order of `find_images`, by path
 
 
 def _record(root: Path, path: Path, pattern: re.Pattern[str] | None, flat: bool) -> ImageRecord:

@@ -22,6 +22,7 @@ def collect(
     min_size: int | None,
     on_error: Literal["raise", "skip"],
     progress: bool,
+    label: str = "scanning",
 ) -> ScanResult:
     """The records of images, in their order.
 
@@ -30,25 +31,28 @@ def collect(
     read : the record of one, and what is odd about it
     min_size : least height and width in pixels; None takes all
     on_error : what an unusable file does: stop, or be listed in `skipped`
+    label : what the progress bar says
 
     Raises
     ------
     InputError
         An unusable file, with on_error="raise".
     """
-    found = ScanResult([])
+    records: list[ImageRecord] = []
+    skipped: list[tuple[Path, str]] = []
+    odd: list[tuple[Path, str]] = []
     too_small = 0
-    for path in tqdm(images, desc="scanning", unit="image", disable=not progress or len(images) < PROGRESS_FROM):
+    for path in tqdm(images, desc=label, unit="image", disable=not progress or len(images) < PROGRESS_FROM):
         try:
             record, notes = read(path)
         except InputError as error:
             if on_error == "raise":
                 raise
-            found.skipped.append((path, str(error)))
+            skipped.append((path, str(error)))
             continue
         if min_size is not None and min(record.height, record.width) < min_size:
             too_small += 1
             continue
-        found.records.append(record)
-        found.notes.extend((path, note) for note in notes)
-    return ScanResult(found.records, found.skipped, found.notes, too_small)
+        records.append(record)
+        odd.extend((path, note) for note in notes)
+    return ScanResult(records, skipped, odd, too_small)
