@@ -14,11 +14,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from satstudy import zoo
-from satstudy.data import synthetic
-from satstudy.model import Model, build
-from satstudy.paths import BUILD, atomic, commit
-from satstudy.zoo import Checkpoint
+from satstudy.codecs.learned import checkpoint as zoo
+from satstudy.codecs.learned.checkpoint import Checkpoint
+from satstudy.codecs.learned.model import Model, build
+from satstudy.core.paths import BUILD, atomic, commit
+from satstudy.data.synthetic.scene import draw
 
 RESULTS = BUILD / "benchmarks"
 #: The paper's example of stitching.
@@ -97,7 +97,7 @@ def paper_sized() -> Checkpoint:
 
 def scene(side: int = SIDE, category: str = "single-unit_residential") -> np.ndarray:
     """One synthetic scene, or a mosaic of mirrored copies where one would take minutes to draw."""
-    drawn = synthetic.draw(category, 0, 0, 0, (min(side, SIDE), min(side, SIDE))).image
+    drawn = draw(category, 0, 0, 0, (min(side, SIDE), min(side, SIDE))).image
     if side <= SIDE:
         return drawn
     pad = side - drawn.shape[0]

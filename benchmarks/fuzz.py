@@ -50,8 +50,8 @@ def mutate(data: bytes, rng: np.random.Generator) -> bytes:
 
 def _resealed(data: bytes) -> bytes:
     """The same bytes with the checksums of index and header corrected, as far as they can be found."""
-    from satstudy import container
-    from satstudy.header import TILE_UNIT, Header
+    from satstudy.codecs.learned import container
+    from satstudy.codecs.learned.header import TILE_UNIT, Header
 
     cursor = container._Cursor(memoryview(data))
     try:
@@ -82,12 +82,13 @@ def worker(seed: int, count: int) -> None:
     """Decode `count` hostile files; prints a JSON line of counts at the end."""
     import torch
 
-    from satstudy.codecs import LearnedCodec, learned
-    from satstudy.data import synthetic
-    from satstudy.errors import InputError
+    from satstudy.codecs import LearnedCodec
+    from satstudy.codecs.learned import codec as learned
+    from satstudy.core.errors import InputError
+    from satstudy.data.synthetic.scene import draw
 
     torch.set_num_threads(1)
-    image = synthetic.draw("stadium", 0, 0, 0, (200, 200)).image
+    image = draw("stadium", 0, 0, 0, (200, 200)).image
     codecs = [
         LearnedCodec(shipped(), "blend", 64, 8),
         LearnedCodec(shipped(), "seamless", 64),
@@ -125,8 +126,8 @@ def worker(seed: int, count: int) -> None:
 
 
 def _valid(data: bytes) -> bool:
-    from satstudy import container
-    from satstudy.errors import InputError
+    from satstudy.codecs.learned import container
+    from satstudy.core.errors import InputError
 
     try:
         file = container.read(data)

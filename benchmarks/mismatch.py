@@ -10,9 +10,9 @@ import torch
 from tqdm import tqdm
 
 from benchmarks.common import paper_sized, save, shipped
-from satstudy.data import synthetic
-from satstudy.entropy import EntropyCoder
-from satstudy.transforms import Transforms
+from satstudy.codecs.learned.entropy import EntropyCoder
+from satstudy.codecs.learned.transforms import Transforms
+from satstudy.data.synthetic.scene import CATEGORIES, draw
 
 #: (threads, patches in a stream, oneDNN, carrier)
 SETTINGS = [
@@ -28,8 +28,8 @@ def patches(count: int) -> torch.Tensor:
     """uint8 (count, 256, 256, 3) from synthetic scenes of several categories."""
     pieces: list[np.ndarray] = []
     for index in itertools.count():
-        name = synthetic.CATEGORIES[index % len(synthetic.CATEGORIES)]
-        image = synthetic.draw(name, index, 0, 1, (1024, 1024)).image
+        name = CATEGORIES[index % len(CATEGORIES)]
+        image = draw(name, index, 0, 1, (1024, 1024)).image
         for top in range(0, 1024, 256):
             pieces += [image[top : top + 256, left : left + 256] for left in range(0, 1024, 256)]
         if len(pieces) >= count:

@@ -10,8 +10,8 @@ import torch.nn.functional as F
 
 from benchmarks.common import SIDE, best, paper_sized, save, scene, shipped
 from satstudy.codecs import AVIF, JPEG2000, LearnedCodec
-from satstudy.codecs.patches import BATCH
-from satstudy.stitching import grid
+from satstudy.codecs.learned.patches import BATCH
+from satstudy.codecs.learned.stitching import grid
 
 #: CompressAI takes seconds a patch: a few stand for all 36, which cost the same.
 COMPRESSAI_PATCHES = 3

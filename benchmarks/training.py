@@ -18,14 +18,14 @@ import torch
 from compressai.losses import RateDistortionLoss
 
 from benchmarks.common import save
-from satstudy import paths
-from satstudy.data import synthetic
-from satstudy.data.crops import CropSource
+from satstudy.codecs.learned.model import Model, build
+from satstudy.core import paths
+from satstudy.core.hardware import settle_for_training
 from satstudy.data.images import Pixels, find_images
-from satstudy.machine import settle_for_training
-from satstudy.model import Model, build
-from satstudy.training import Trainer
-from satstudy.training_config import TrainingConfig
+from satstudy.data.synthetic.scene import CATEGORIES, draw
+from satstudy.training.config import TrainingConfig
+from satstudy.training.crops import CropSource
+from satstudy.training.loop import Trainer
 
 LAM = 0.013
 CONFIG = TrainingConfig(lam=LAM, steps=1000, batch=8, crop=128, validate_every=10**9, save_every=10**9)
@@ -51,8 +51,8 @@ def images() -> tuple[list[Path | Pixels], list[Path | Pixels], str]:
         found = find_images([root])
         number = {path: int(path.stem[-2:]) for path in found}
         return [p for p in found if number[p] < 38], [p for p in found if number[p] in (38, 39)], "UC Merced 00-37"
-    names = synthetic.CATEGORIES
-    drawn = [synthetic.draw(name, i, 0, 0, (512, 512)).image for i in range(4) for name in names]
+    names = CATEGORIES
+    drawn = [draw(name, i, 0, 0, (512, 512)).image for i in range(4) for name in names]
     return list(drawn[: -len(names)]), list(drawn[-len(names) :]), "synthetic scenes"
 
 

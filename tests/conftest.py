@@ -22,7 +22,7 @@ def _make_model(seed: int = 0, N: int = 8, M: int = 12):
     """An untrained model whose latents, hyper-latents, means and scales all spread over several levels."""
     import torch
 
-    from satstudy.model import build
+    from satstudy.codecs.learned.model import build
 
     generator = torch.Generator().manual_seed(seed)
     model = build(N, M)
@@ -66,12 +66,12 @@ def tiny_model():
 @pytest.fixture
 def checkpoint(tiny_model, tmp_path):
     """The tiny model, saved and loaded."""
-    from satstudy import zoo
-    from satstudy.probability import hyper_tables
+    from satstudy.codecs.learned import checkpoint
+    from satstudy.codecs.learned.probability import hyper_tables
 
     path = tmp_path / "tiny.safetensors"
-    zoo.save(path, tiny_model, {"N": "8", "M": "12", "lam": "0.01"}, hyper_tables(tiny_model))
-    return zoo.load(path)
+    checkpoint.save(path, tiny_model, {"N": "8", "M": "12", "lam": "0.01"}, hyper_tables(tiny_model))
+    return checkpoint.load(path)
 
 
 @pytest.fixture(scope="session")

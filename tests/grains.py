@@ -4,10 +4,10 @@ import dataclasses
 
 import numpy as np
 
-import satstudy.classification
-from satstudy.classification import train_classifier
-from satstudy.classifier import ClassifierConfig
-from satstudy.classifier_data import CodedSet
+import satstudy.classification.train
+from satstudy.classification.coded_images import CodedSet
+from satstudy.classification.network import ClassifierConfig
+from satstudy.classification.train import train_classifier
 
 #: The smallest network of timm: what is tested is what happens around it.
 TINY = ClassifierConfig(arch="test_resnet", epochs=6, batch=8, lr=5e-3, crop=32, tta="none", precision="fp32")
@@ -39,9 +39,9 @@ def with_(**changes):
 def shown(monkeypatch, config, coded):
     """The images of every step, by the value that fills each of them."""
     steps = []
-    original = satstudy.classification._crops
+    original = satstudy.classification.train._crops
     monkeypatch.setattr(
-        satstudy.classification,
+        satstudy.classification.train,
         "_crops",
         lambda images, *rest: steps.append(images[:, 0, 0, 0]) or original(images, *rest),
     )

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pandas as pd
 
-from satstudy import rate_distortion
+from satstudy.study import rate_distortion
 
 RATES, PSNRS = np.array([0.1, 0.2, 0.4, 0.8, 1.6]), np.array([24.0, 27.0, 30.5, 34.0, 38.0])
 
@@ -23,3 +23,27 @@ def frame_of(factors, images=12, spread=0.05, seed=0):
                     (f"{k:02}", codec, f"s={s}", rate * needs, psnr, 0.9, 0.1, 0.1, 1, 8, 8, "port" if k % 3 else "dam")
                 )
     return pd.DataFrame(rows, columns=rate_distortion.COLUMNS).sample(frac=1, random_state=1)
+
+
+BD = pd.DataFrame(
+    {
+        "codec": ["avif", "learned", "webp"],
+        "reference": ["jpeg2000"] * 3,
+        "bd_rate": [-20.04, -12.5, float("nan")],
+        "low": [-22.0, -13.0, float("nan")],
+        "high": [-18.0, -12.0, float("nan")],
+        "compared": [1200, 1200, 0],
+        "images": [1200] * 3,
+        "of_means": [-19.0, 2.5, float("nan")],
+        "of_means_low": [float("nan"), 1.0, float("nan")],
+        "of_means_high": [float("nan"), 4.0, float("nan")],
+        "psnr_low": [22.0, 22.0, float("nan")],
+        "psnr_high": [33.0, 33.0, float("nan")],
+    }
+)
+
+
+def seams(*overlaps: int) -> pd.DataFrame:
+    rows = [(i, "blend", "mean", o, k * (100 + o), 30.0) for o in overlaps for i, k in (("a", 1), ("b", 20))]
+    rows += [("a", "seamless", "none", 0, 90, 30.25), ("b", "seamless", "none", 0, 1800, 30.25)]
+    return pd.DataFrame(rows, columns=["image", "tiling", "weighting", "overlap", "bytes", "psnr"]).assign(lam=0.01)

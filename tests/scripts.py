@@ -3,7 +3,7 @@
 import importlib.util
 from types import ModuleType
 
-from satstudy import paths
+from satstudy.core import paths
 
 ROOT = paths.PACKAGE.parent
 

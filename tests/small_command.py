@@ -5,8 +5,10 @@ import os
 import torch
 from PIL import Image
 
-from satstudy import cli, paths, zoo
-from satstudy.probability import hyper_tables
+from satstudy.cli import main
+from satstudy.codecs.learned import checkpoint
+from satstudy.codecs.learned.probability import hyper_tables
+from satstudy.core import paths
 
 
 def stocked(folder, make_model):
@@ -16,7 +18,7 @@ def stocked(folder, make_model):
         with torch.no_grad():
             model.g_a[6].weight.mul_(gain)
         text = {"N": "8", "M": "12", "lam": lam, "domain": domain}
-        zoo.save(folder / f"{domain}-lam{lam}.safetensors", model, text, hyper_tables(model))
+        checkpoint.save(folder / f"{domain}-lam{lam}.safetensors", model, text, hyper_tables(model))
     return folder
 
 
@@ -33,7 +35,7 @@ def furnished(folder, shelf, picture, monkeypatch):
 
 def called(line, folder, capsys):
     """Status, output and error output of a command line; whatever happens, no temporary file stays."""
-    status = cli.main(line.split())
+    status = main.main(line.split())
     said = capsys.readouterr()
     assert not list(folder.rglob(".*"))
     return status, said.out, said.err

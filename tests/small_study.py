@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 
-from satstudy import paths, settings, study_weights, zoo
-from satstudy.model import build
-from satstudy.probability import hyper_tables
-from satstudy.profiles import Profile
-from satstudy.study import Study, open_study
+from satstudy.codecs.learned import checkpoint
+from satstudy.codecs.learned.model import build
+from satstudy.codecs.learned.probability import hyper_tables
+from satstudy.core import paths, settings
+from satstudy.study import weights
+from satstudy.study.profiles import Profile
+from satstudy.study.study import Study, open_study
 
 CONTENT: dict[str, Any] = {
     "name": "tiny",
@@ -62,7 +64,7 @@ def ship(folder: Path, model, lam: float, domain: str = "overhead") -> Path:
     """Weights as they stand in the package."""
     path = folder / f"{domain}-lam{lam:g}.safetensors"
     about = {"N": str(model.N), "M": str(model.M), "lam": f"{lam:g}", "domain": domain}
-    zoo.save(path, model, about, hyper_tables(model))
+    checkpoint.save(path, model, about, hyper_tables(model))
     return path
 
 
@@ -84,7 +86,7 @@ def without_training(patch: pytest.MonkeyPatch) -> list[Any]:
 
         def run(self):
             about = {**self.metadata, "N": str(self.model.N), "M": str(self.model.M), "lam": repr(self.config.lam)}
-            zoo.save(self.folder / "weights.safetensors", self.model, about)
+            checkpoint.save(self.folder / "weights.safetensors", self.model, about)
 
-    patch.setattr(study_weights, "Trainer", Instead)
+    patch.setattr(weights, "Trainer", Instead)
     return calls

@@ -13,7 +13,8 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from satstudy import __version__, paths
+from satstudy import __version__
+from satstudy.core import paths
 
 ROOT = paths.PACKAGE.parent
 TEXT = (ROOT / "pyproject.toml").read_text(encoding="utf-8")

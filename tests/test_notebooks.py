@@ -13,7 +13,8 @@ import pytest
 import yaml
 from small_study import CONTENT
 
-from satstudy import paths, profiles
+from satstudy.core import paths
+from satstudy.study import profiles
 
 ROOT = paths.PACKAGE.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))

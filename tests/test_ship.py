@@ -4,11 +4,14 @@ import json
 
 import pandas as pd
 import pytest
+from measured_frames import BD, seams
 from scripts import script
 from small_study import opened, place, ship
-from test_findings import BD, seams
 
-from satstudy import findings, paths, rate_distortion, zoo
+from satstudy.codecs.learned import checkpoint as zoo
+from satstudy.core import paths
+from satstudy.report import findings
+from satstudy.study import rate_distortion
 
 CARD = (
     "# Model card\n\nBy hand.\n\n<!-- measured: workflow/ship.py -->\nold\n<!-- end of measured -->\n\nAlso by hand.\n"

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from scripts import ROOT, script
 
-from satstudy import paths
+from satstudy.core import paths
 
 build_book, run_notebook = script("build_book"), script("run_notebook")
 TOC = yaml.safe_load((ROOT / "book" / "_toc.yml").read_text(encoding="utf-8"))

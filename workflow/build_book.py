@@ -16,7 +16,7 @@ import sys
 
 import yaml
 
-from satstudy import paths
+from satstudy.core import paths
 
 
 def toc_files(node: object) -> list[str]:

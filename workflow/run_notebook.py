@@ -16,7 +16,7 @@ import papermill
 import yaml
 from papermill.exceptions import PapermillExecutionError
 
-from satstudy.paths import atomic
+from satstudy.core.paths import atomic
 
 
 def read_value(text: str) -> Any:

@@ -20,15 +20,21 @@ import pandas as pd
 import torch
 from tqdm.auto import tqdm
 
-from satstudy import findings, metrics, paths, probability, rate_distortion, tables, zoo
 from satstudy.codecs import LearnedCodec
-from satstudy.data import splits
+from satstudy.codecs.learned import checkpoint as zoo
+from satstudy.codecs.learned import probability
+from satstudy.codecs.learned.checkpoint import OVERHEAD, Checkpoint
+from satstudy.codecs.learned.model import from_weights
+from satstudy.core import paths
+from satstudy.core.errors import InputError
 from satstudy.data.images import read_image
-from satstudy.errors import InputError
-from satstudy.model import from_weights
-from satstudy.notebook import load_table
-from satstudy.study import Study, open_study, spread
-from satstudy.zoo import OVERHEAD, Checkpoint
+from satstudy.data.manifests import subset
+from satstudy.metrics import quality
+from satstudy.report import findings, tables
+from satstudy.report.markdown import markdown
+from satstudy.study import rate_distortion
+from satstudy.study.notebook import load_table
+from satstudy.study.study import Study, open_study, spread
 
 #: Images on which the cost of rounding to float16 is measured.
 ROUNDED_ON = 63
@@ -59,14 +65,14 @@ def ship(checkpoint: Checkpoint) -> Path:
 
 def rounding(study: Study, checkpoint: Checkpoint, shipped: Checkpoint) -> Rounding:
     """Both weights on the same images, by real files."""
-    rows = spread(splits.subset(study.manifest, "val-compress"), ROUNDED_ON, 0)
+    rows = spread(subset(study.manifest, "val-compress"), ROUNDED_ON, 0)
     found = []
     for weights in (checkpoint, shipped):
         codec = LearnedCodec(weights, study.profile.rd.tiling)
         for name in rows["path"]:
             image = read_image(study.root / name)
             data = codec.encode(image)
-            found.append((metrics.bpp(len(data), *image.shape[:2]), metrics.psnr(image, codec.decode(data))))
+            found.append((quality.bpp(len(data), *image.shape[:2]), quality.psnr(image, codec.decode(data))))
     before, after = np.array(found).reshape(2, -1, 2).mean(axis=1)
     return Rounding(100 * (after[0] / before[0] - 1), after[1] - before[1])
 
@@ -118,7 +124,7 @@ def headline(study: Study, images: int) -> str:
     said = [findings.domain(bd), *([] if scenes is None else [findings.places(scenes)]), findings.blending(seams)]
     return (
         f"\n{study.profile.data.label}, {images:,} images that were not trained on, real files. Negative: fewer bits "
-        f"at equal PSNR; in brackets 95 % intervals over images.\n\n{tables.markdown(rates.fillna('–'))}\n"
+        f"at equal PSNR; in brackets 95 % intervals over images.\n\n{markdown(rates.fillna('–'))}\n"
         f"{findings.listed(*said)}\n"
     )
 

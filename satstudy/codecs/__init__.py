@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 from satstudy.codecs.base import Codec
 from satstudy.codecs.jpeg import JPEG
 from satstudy.codecs.jpeg2000 import JPEG2000
-from satstudy.codecs.pillow_codecs import AVIF, WebP
-from satstudy.errors import InputError
+from satstudy.codecs.webp_avif import AVIF, WebP
+from satstudy.core.errors import InputError
 
 if TYPE_CHECKING:
-    from satstudy.codecs.learned import LearnedCodec
+    from satstudy.codecs.learned.codec import LearnedCodec
 
 __all__ = ["AVIF", "JPEG", "JPEG2000", "Codec", "LearnedCodec", "WebP", "ladder"]
 
@@ -19,7 +19,7 @@ __all__ = ["AVIF", "JPEG", "JPEG2000", "Codec", "LearnedCodec", "WebP", "ladder"
 def __getattr__(name: str) -> Any:
     # The learned codec imports PyTorch, which takes seconds; the others do without it.
     if name == "LearnedCodec":
-        from satstudy.codecs.learned import LearnedCodec
+        from satstudy.codecs.learned.codec import LearnedCodec
 
         return LearnedCodec
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

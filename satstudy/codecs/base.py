@@ -8,8 +8,8 @@ from typing import Protocol
 import numpy as np
 from PIL import Image, ImageFile
 
+from satstudy.core.errors import DamagedFile, InputError
 from satstudy.data.images import MAX_PIXELS, Pixels
-from satstudy.errors import DamagedFile, InputError
 
 
 class Codec(Protocol):

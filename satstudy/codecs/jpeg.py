@@ -10,8 +10,8 @@ from PIL import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 
 from satstudy.codecs.base import check_pixels, check_range, load_with_pillow, save_with_pillow
+from satstudy.core.errors import InputError
 from satstudy.data.images import Pixels
-from satstudy.errors import InputError
 
 LONGEST = 65_500  # libjpeg's own limit, a little below the format's 65,535
 

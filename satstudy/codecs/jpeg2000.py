@@ -31,8 +31,8 @@ import numpy as np
 import PIL
 
 from satstudy.codecs.base import check_pixels, check_size
+from satstudy.core.errors import DamagedFile, InputError, SatstudyError
 from satstudy.data.images import Pixels
-from satstudy.errors import DamagedFile, InputError, SatstudyError
 
 OLDEST = (2, 4, 0)  # glymur's own minimum
 

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from satstudy.core.errors import InputError
 from satstudy.data.records import ImageRecord
-from satstudy.errors import InputError
 
 #: Category → its objects → the images of each.
 Pool = dict[str, list[list[ImageRecord]]]

@@ -24,9 +24,9 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
+from satstudy.core.errors import InputError, SatstudyError
+from satstudy.core.paths import atomic
 from satstudy.data.listing import MANIFEST, check_path, keep_large, read_manifest_list, select
-from satstudy.errors import InputError, SatstudyError
-from satstudy.paths import atomic
 
 __all__ = ["LICENCE", "MANIFEST", "FetchReport", "fetch", "keep_large", "read_manifest_list", "select"]
 

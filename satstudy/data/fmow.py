@@ -18,12 +18,12 @@ from typing import Literal
 
 from tqdm.auto import tqdm
 
+from satstudy.core.errors import InputError
 from satstudy.data import folders, sidecar
 from satstudy.data.images import EXTENSIONS, image_size, read_image
 from satstudy.data.records import ImageRecord, ScanResult
 from satstudy.data.scanning import collect
 from satstudy.data.views import context_box, crop_object
-from satstudy.errors import InputError
 
 __all__ = ["FMOW_CATEGORIES", "CheckReport", "check", "context_box", "crop_object", "scan"]
 

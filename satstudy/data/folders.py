@@ -6,10 +6,10 @@ import re
 from pathlib import Path
 from typing import Literal
 
+from satstudy.core.errors import InputError
 from satstudy.data.images import find_images, image_size
 from satstudy.data.records import ImageRecord, ScanResult
 from satstudy.data.scanning import collect
-from satstudy.errors import InputError
 
 
 def scan(

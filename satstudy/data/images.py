@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from satstudy.errors import InputError
-from satstudy.paths import atomic
+from satstudy.core.errors import InputError
+from satstudy.core.paths import atomic
 
 Pixels = NDArray[np.uint8]
 

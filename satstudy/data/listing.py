@@ -13,7 +13,7 @@ from typing import Literal
 
 import numpy as np
 
-from satstudy.errors import InputError
+from satstudy.core.errors import InputError
 
 MANIFEST = "manifest.json.bz2"
 #: The list names some two million files of ~60 characters; unpacked it may have eight times that.

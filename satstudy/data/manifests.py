@@ -16,9 +16,9 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
+from satstudy.core.errors import InputError
+from satstudy.core.paths import atomic
 from satstudy.data.records import ImageRecord
-from satstudy.errors import InputError
-from satstudy.paths import atomic
 
 COLUMNS = ("path", "category", "object", "split")
 SPLITS = ("train-compress", "val-compress", "train-class", "val-class")

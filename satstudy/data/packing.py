@@ -19,13 +19,13 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from satstudy.codecs.jpeg import JPEG
+from satstudy.core.errors import InputError
+from satstudy.core.paths import atomic
 from satstudy.data.images import find_images, read_image
 from satstudy.data.listing import is_plain
 from satstudy.data.splits import file_number
 from satstudy.data.unpacking import MAX_IMAGE_BYTES, NOTE
-from satstudy.errors import InputError
-from satstudy.metrics import psnr
-from satstudy.paths import atomic
+from satstudy.metrics.quality import psnr
 
 MIB = 2**20
 #: Of JPEG; with less, what is learned from the images would be learned from JPEG's blocks too.

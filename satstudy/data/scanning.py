@@ -8,8 +8,8 @@ from typing import Literal
 
 from tqdm.auto import tqdm
 
+from satstudy.core.errors import InputError
 from satstudy.data.records import ImageRecord, ScanResult
-from satstudy.errors import InputError
 
 #: Fewer images than this are scanned too quickly for a progress bar.
 PROGRESS_FROM = 500

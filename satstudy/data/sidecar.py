@@ -7,8 +7,8 @@ import math
 from pathlib import Path
 from typing import Any
 
+from satstudy.core.errors import InputError
 from satstudy.data.records import Box
-from satstudy.errors import InputError
 
 #: A sidecar has a few kilobytes; what is larger is none.
 MAX_JSON_BYTES = 4 * 2**20

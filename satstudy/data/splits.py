@@ -22,10 +22,10 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from satstudy.core.errors import InputError
 from satstudy.data.dealing import Pool, all_objects, count_images, deal, draw, draw_pool
 from satstudy.data.manifests import COLUMNS, SPLITS, build, leakage, read_manifest, subset, write_manifest
 from satstudy.data.records import ImageRecord
-from satstudy.errors import InputError
 
 __all__ = [
     "COLUMNS",

@@ -12,11 +12,11 @@ from pathlib import Path, PurePosixPath
 
 from tqdm.auto import tqdm
 
+from satstudy.core.errors import DamagedFile, InputError
+from satstudy.core.paths import atomic
 from satstudy.data.images import EXTENSIONS
 from satstudy.data.listing import is_plain
 from satstudy.data.sidecar import MAX_JSON_BYTES
-from satstudy.errors import DamagedFile, InputError
-from satstudy.paths import atomic
 
 #: What a pack says about itself; its last member.
 NOTE = "pack.json"

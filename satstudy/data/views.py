@@ -7,9 +7,9 @@ import math
 import numpy as np
 from PIL import Image
 
+from satstudy.core.errors import InputError
 from satstudy.data.images import Pixels
 from satstudy.data.records import Box, ImageRecord
-from satstudy.errors import InputError
 
 #: Metres per pixel assumed where the JSON says none: fMoW's pan-sharpened satellites lie between 0.3 and 0.7.
 TYPICAL_GSD = 0.5

@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from satstudy.core.errors import InputError
 from satstudy.data.synthetic import leisure, parts, transport, waterside, works
 from satstudy.data.synthetic.canvas import Canvas
 from satstudy.data.synthetic.ground import surroundings
 from satstudy.data.synthetic.light import develop
 from satstudy.data.synthetic.view import View, random_view
-from satstudy.errors import InputError
 
 #: Changes whenever the same seed gives other pixels, so that trees of two versions are not mixed.
 GENERATOR_VERSION = 1

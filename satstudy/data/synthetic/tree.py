@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 from PIL import Image
 from tqdm.auto import tqdm
 
+from satstudy.core.errors import InputError
+from satstudy.core.paths import atomic
 from satstudy.data.synthetic.scene import CATEGORIES, GENERATOR_VERSION, SMALLEST, draw
-from satstudy.errors import InputError
-from satstudy.paths import atomic
 
 FORMATS = ("png", "jpg")
 #: At the root of a tree: what it was made with.

@@ -1,0 +1,152 @@
+"""The commands that measure, train, and make or fetch images. Each gives the exit status."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from satstudy.cli.arguments import watched
+from satstudy.core.errors import InputError
+from satstudy.data.listing import MANIFEST, read_manifest_list, select
+from satstudy.data.synthetic.tree import write_tree
+
+if TYPE_CHECKING:
+    from satstudy.codecs import Codec
+
+# PyTorch takes seconds to import: each command imports what it needs, when it needs it.
+
+# --- Measurement ------------------------------------------------------------------------------------------
+
+
+def rd(arguments: argparse.Namespace) -> int:
+    """A table of rate and distortion, and its mean curves on standard output."""
+    from satstudy.cli import coding
+    from satstudy.data.images import find_images
+
+    images = find_images(arguments.images)
+    csv = Path(arguments.csv)
+    if csv.suffix.lower() != ".csv":
+        raise InputError(f"{csv} is to become a table: name it .csv.")
+    coding.check_target(csv, images[0])
+
+    from satstudy import codecs
+    from satstudy.codecs.learned import checkpoint
+    from satstudy.metrics import curves
+    from satstudy.study import rate_distortion
+
+    chosen: list[Codec] = []
+    for name in dict.fromkeys(arguments.codec or ["jpeg2000", "learned"]):
+        if name.startswith("learned"):
+            named = [Path(path) for path in arguments.weights or ()]
+            paths = named or list(coding.shipped("natural" if name == "learned-natural" else "overhead").values())
+            chosen += [
+                codecs.LearnedCodec(checkpoint.load(path), arguments.tiling, refine=arguments.refine) for path in paths
+            ]
+        else:
+            chosen += codecs.ladder(name)
+    frame = rate_distortion.evaluate(images, chosen, csv, progress=watched(arguments), resume=not arguments.fresh)
+    table = curves.mean_curves(frame)
+    print(table.to_string(index=False, float_format=lambda x: f"{x:.4g}"))
+    return 0
+
+
+def weights(arguments: argparse.Namespace) -> int:
+    """The shipped weights, a line each."""
+    from satstudy.codecs.learned import checkpoint
+
+    for domain in checkpoint.domains():
+        for lam, path in checkpoint.shipped(domain).items():
+            known = checkpoint.load(path)
+            size = f"N={known.model.N} M={known.model.M}"
+            print(f"{domain:9} lam={lam:<8g} {size}  {known.fingerprint.hex()}  {path}")
+    return 0
+
+
+def train(arguments: argparse.Namespace) -> int:
+    """Trains what is not trained yet, and names the weights."""
+    from satstudy.codecs.learned.checkpoint import OVERHEAD
+    from satstudy.study.study import open_study
+
+    study = open_study(arguments.profile, progress=watched(arguments))
+    for lam in arguments.lam or study.ladder():
+        print(study.weights(lam, arguments.domain or OVERHEAD).path)
+    return 0
+
+
+# --- Data -------------------------------------------------------------------------------------------------
+
+
+def synth(arguments: argparse.Namespace) -> int:
+    """Synthetic scenes as an fMoW tree."""
+
+    if Path(arguments.root).is_file():
+        raise InputError(f"{arguments.root} is a file: name a new folder.")
+    count = write_tree(
+        arguments.root,
+        train_objects=arguments.train_objects,
+        val_objects=arguments.val_objects,
+        views=arguments.views,
+        size=arguments.size,
+        seed=arguments.seed,
+        progress=watched(arguments),
+    )
+    print(f"{arguments.root}: {count} synthetic images drawn")
+    return 0
+
+
+def check(arguments: argparse.Namespace) -> int:
+    """How many images of each category can be read; status 2 if some cannot."""
+    from satstudy.data import fmow
+
+    report = fmow.check(arguments.root, progress=watched(arguments))
+    for category, count in sorted(report.categories.items()):
+        print(f"{category or '(no class)':32} {count}")
+    for path, note in report.notes:
+        print(f"{path}: {note}")
+    print(f"{report.images} images, {len(report.unreadable)} unusable")
+    for path, reason in report.unreadable:
+        print(f"satstudy: {reason if str(path) in reason else f'{path}: {reason}'}", file=sys.stderr)
+    return 2 if report.unreadable else 0
+
+
+def fetch(arguments: argparse.Namespace) -> int:
+    """A part of fMoW-rgb."""
+    from satstudy.data import download
+
+    listed = Path(arguments.manifest or Path(arguments.root, MANIFEST))
+    if not arguments.manifest:
+        download.fetch([MANIFEST], arguments.root, progress=watched(arguments))
+    names = read_manifest_list(listed)
+    chosen = select(names, arguments.split, arguments.category, arguments.objects, arguments.seed)
+    report = download.fetch(chosen, arguments.root, progress=watched(arguments))
+    print(f"{arguments.root}: {report.fetched} files fetched ({report.bytes} bytes), {report.present} were there")
+    return 0
+
+
+def pack(arguments: argparse.Namespace) -> int:
+    """A folder of images as one file, and what that cost them."""
+    from satstudy.cli import coding
+
+    target = Path(arguments.pack)
+    if target.suffix.lower() != ".zip":
+        raise InputError(f"{target} is to become a pack: name it .zip.")
+    coding.check_target(target, Path(arguments.folder))
+
+    from satstudy.data import packing
+
+    made = packing.pack(arguments.folder, target, arguments.limit, arguments.numbers, progress=watched(arguments))
+    how = "the files unchanged" if made.quality is None else f"JPEG quality {made.quality}"
+    loss = "lossless" if made.psnr is None else f"{made.psnr:.2f} dB"
+    print(f"{target}: {made.images} images, {target.stat().st_size / packing.MIB:.2f} MiB, {how}, {loss}")
+    return 0
+
+
+def unpack(arguments: argparse.Namespace) -> int:
+    """The images of a pack."""
+    from satstudy.data import unpacking
+
+    count = unpacking.unpack(arguments.pack, arguments.folder, progress=watched(arguments))
+    print(f"{arguments.folder}: {count} images unpacked")
+    return 0

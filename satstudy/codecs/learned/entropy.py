@@ -1,0 +1,190 @@
+"""Exact entropy coding of latents: probabilities in integers, tiles in lock-step, one coder for many.
+
+The decoder must find bit for bit the probabilities that the encoder used, or everything after the first
+difference is garbage. So every number that decides a probability is an integer (`satstudy.codecs.learned.integers`).
+"""
+
+from __future__ import annotations
+
+import binascii
+import copy
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from satstudy.codecs.learned.integer_networks import ContextModel, HyperSynthesis
+from satstudy.codecs.learned.integers import ACTIVATION_BITS, LIMIT, float32_is_exact, full_precision
+from satstudy.codecs.learned.model import HYPER_STRIDE, Model
+from satstudy.codecs.learned.probability import MAX_SYMBOL, check_tables, hyper_tables
+from satstudy.codecs.learned.range_coder import HyperSymbols, Ints, Reader, Writer, read_residuals, write_residuals
+from satstudy.codecs.learned.wavefront import Steps, plan
+from satstudy.core.errors import DamagedFile, InputError
+
+#: Tiles that go through `h_a` together.
+HYPER_BATCH = 4
+#: Bytes of the latents' checksum.
+CHECKSUM = 2
+
+
+class EntropyCoder:
+    """Codes the latents of groups of tiles into one stream a group.
+
+    Parameters
+    ----------
+    model : the trained network
+    tables : from `hyper_tables`, as stored with the weights; made from the model if not given
+    carrier : torch.float32 (faster, with float64 for the few rows that need it) or torch.float64; the streams
+        are the same
+    device : where the integer networks run; the range coder runs on the CPU
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        tables: dict[str, Tensor] | None = None,
+        carrier: torch.dtype = torch.float32,
+        device: torch.device | str = "cpu",
+    ):
+        self.model, self.carrier, self.device = model, carrier, torch.device(device)
+        self.M, self.N = model.M, model.N
+        self.h_a = copy.deepcopy(model.h_a).requires_grad_(False)
+        self.h_a.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.tables = tables or hyper_tables(model)
+        check_tables(self.tables, model.N)
+        with full_precision():
+            if carrier == torch.float32 and not float32_is_exact(self.device):
+                carrier = self.carrier = torch.float64
+            self.h_s = HyperSynthesis(model.h_s, carrier, self.device)
+            self.context = ContextModel(model, carrier, self.device)
+        self.hyper_symbols = HyperSymbols(self.tables)
+
+    def _parameters(self, z: Ints, shapes: Sequence[tuple[int, int]], steps: Steps) -> Tensor:
+        """The first layer's sums over `h_s`'s output, int32 (tiles·rows·columns, channels).
+
+        Tiles of one shape go through the network together.
+        """
+        _, rows, columns = steps.grid
+        medians = self.tables["z_median"].numpy().astype(np.int64)
+        values = np.clip(z.astype(np.int64) * (1 << ACTIVATION_BITS) + medians, -LIMIT, LIMIT)
+        hyper = [_hyper_shape(shape) for shape in shapes]
+        starts = np.cumsum([0] + [r * c for r, c in hyper])
+        width = self.context.from_hyper.outputs
+        result = torch.zeros(len(shapes), rows, columns, width, dtype=torch.int32, device=self.device)
+        for shape in sorted(set(shapes)):
+            tiles = [i for i, other in enumerate(shapes) if other == shape]
+            r, c = _hyper_shape(shape)
+            part = np.stack([values[starts[i] : starts[i + 1]].reshape(r, c, self.N) for i in tiles])
+            parameters = self.h_s(torch.from_numpy(part).to(self.device, self.carrier))
+            parameters = parameters[:, : shape[0], : shape[1]]
+            sums = self.context.from_hyper.sums(parameters.reshape(-1, 2 * self.M))
+            result[tiles, : shape[0], : shape[1]] = sums.reshape(len(tiles), *shape, width)
+        return result.reshape(-1, width)
+
+    def _buffer(self, steps: Steps) -> Tensor:
+        return torch.zeros(math.prod(steps.padded), self.M, dtype=self.carrier, device=self.device)
+
+    def encode(self, latents: Sequence[Tensor]) -> tuple[bytes, list[Tensor]]:
+        """Code a group of tiles.
+
+        Parameters
+        ----------
+        latents : float32 (M, rows, columns) each, the output of `g_a`
+
+        Returns
+        -------
+        data : one stream
+        y_hat : float32 (M, rows, columns) each, what `decode` gives back
+        """
+        with full_precision():
+            shapes = [(y.shape[1], y.shape[2]) for y in latents]
+            steps = plan(shapes)
+            tiles, rows, columns = steps.grid
+            writer = Writer()
+            medians = self.tables["z_median"].to(self.device).float() / (1 << ACTIVATION_BITS)
+            symbols = []
+            for batch in _batches(latents):
+                z = self.h_a(batch.to(self.device, memory_format=torch.channels_last)) - medians[:, None, None]
+                if not (torch.isfinite(batch).all() and torch.isfinite(z).all()):
+                    raise InputError("These weights give latents that are not finite: train or fetch them again.")
+                z = torch.round(z).clamp_(-MAX_SYMBOL, MAX_SYMBOL)
+                symbols.append(z.permute(0, 2, 3, 1).reshape(-1, self.N).cpu().numpy().astype(np.int32))
+            z_symbols = np.concatenate(symbols)
+            self.hyper_symbols.write(writer, z_symbols)
+            hyper = self._parameters(z_symbols, shapes, steps)
+            target = torch.zeros(tiles, rows, columns, self.M, device=self.device)
+            for tile, y in zip(target, latents, strict=True):
+                tile[: y.shape[1], : y.shape[2]] = y.permute(1, 2, 0)
+            target = target.reshape(-1, self.M) * (1 << ACTIVATION_BITS)
+            result = torch.zeros(target.shape, dtype=torch.int32, device=self.device)
+            buffer, offsets = self._buffer(steps), steps.context().to(self.device)
+            for at, place in zip(steps.positions, steps.places, strict=True):
+                at, place = at.to(self.device), place.to(self.device)
+                level, mean = self.context(buffer, at, hyper.index_select(0, place), offsets)
+                k = target.index_select(0, place).sub_(mean).mul_(2.0**-ACTIVATION_BITS).round_()
+                k = k.clamp_(-MAX_SYMBOL, MAX_SYMBOL).to(torch.int32)
+                value = (k << ACTIVATION_BITS).add_(mean)
+                result.index_copy_(0, place, value)
+                buffer.index_copy_(0, at, value.clamp_(-LIMIT, LIMIT).to(self.carrier))
+                write_residuals(writer, k.flatten().cpu().numpy(), level.flatten().to(torch.uint8).cpu().numpy())
+            return writer.finish() + _checksum(result), self._tiles(result, shapes, steps)
+
+    def decode(self, data: bytes, shapes: Sequence[tuple[int, int]]) -> list[Tensor]:
+        """The quantized latents of a group of tiles of `shapes` (rows, columns).
+
+        Raises
+        ------
+        DamagedFile
+            The stream cannot have been written for these shapes, or does not give the latents that were coded.
+        """
+        data, checksum = data[:-CHECKSUM], data[-CHECKSUM:]
+        with full_precision():
+            steps = plan(shapes)
+            reader = Reader(data)
+            try:
+                positions = sum(r * c for r, c in map(_hyper_shape, shapes))
+                hyper = self._parameters(self.hyper_symbols.read(reader, positions), shapes, steps)
+                result = torch.zeros(math.prod(steps.grid), self.M, dtype=torch.int32, device=self.device)
+                buffer, offsets = self._buffer(steps), steps.context().to(self.device)
+                for at, place in zip(steps.positions, steps.places, strict=True):
+                    at, place = at.to(self.device), place.to(self.device)
+                    level, mean = self.context(buffer, at, hyper.index_select(0, place), offsets)
+                    k = read_residuals(reader, level.flatten().to(torch.uint8).cpu().numpy())
+                    symbols = torch.from_numpy(k).to(self.device).reshape(mean.shape)
+                    value = (symbols << ACTIVATION_BITS).add_(mean)
+                    result.index_copy_(0, place, value)
+                    buffer.index_copy_(0, at, value.clamp_(-LIMIT, LIMIT).to(self.carrier))
+            except (AssertionError, ValueError) as error:
+                raise DamagedFile(f"The coded latents do not fit this model ({error}).") from None
+            if not reader.coder.maybe_exhausted():
+                raise DamagedFile("The coded latents hold more than the image they claim.")
+            if _checksum(result) != checksum:
+                raise DamagedFile("The decoded latents are not those that were coded: take an undamaged copy.")
+            return self._tiles(result, shapes, steps)
+
+    def _tiles(self, values: Tensor, shapes: Sequence[tuple[int, int]], steps: Steps) -> list[Tensor]:
+        grid = values.float().mul_(2.0**-ACTIVATION_BITS).reshape(*steps.grid, self.M)
+        return [grid[i, :r, :c].permute(2, 0, 1) for i, (r, c) in enumerate(shapes)]
+
+
+def _batches(latents: Sequence[Tensor]) -> Iterator[Tensor]:
+    """Neighbours of one shape together, some at a time: (b, M, rows, columns)."""
+    for _, same in itertools.groupby(latents, key=lambda y: y.shape):
+        tiles = list(same)
+        for start in range(0, len(tiles), HYPER_BATCH):
+            yield torch.stack(tiles[start : start + HYPER_BATCH])
+
+
+def _checksum(values: Tensor) -> bytes:
+    """CRC-16 of quantized latents, int32: arithmetic that differs between here and there is noticed.
+
+    Damage is what the file's own checksums are for.
+    """
+    return binascii.crc_hqx(values.cpu().numpy().astype("<i4", copy=False).data, 0).to_bytes(CHECKSUM, "little")
+
+
+def _hyper_shape(shape: tuple[int, int]) -> tuple[int, int]:
+    return math.ceil(shape[0] / HYPER_STRIDE), math.ceil(shape[1] / HYPER_STRIDE)

@@ -1,0 +1,230 @@
+"""Every plot of the study, from result frames and images alone: nothing is trained or coded here.
+
+Each function returns a `matplotlib.figure.Figure`, closed, and shows nothing. Here are those of training and of
+rate and distortion; those of seams, of accuracy and of images stand in modules of their own and are exported
+here. The look of all of them is `plotstyle.style`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+
+from satstudy.core.errors import InputError
+from satstudy.metrics import bd_rate, curves
+from satstudy.metrics.bootstrap import Floats, bootstrap_interval
+from satstudy.report.figures_accuracy import accuracy_difference, accuracy_heatmap, confusion_heatmap
+from satstudy.report.figures_close_ups import kept_seam, seam_comparison
+from satstudy.report.figures_images import crops_grid, kept_crops, patch_grid
+from satstudy.report.figures_seams import overlap_ablation, seam_profile
+from satstudy.report.labels import codec_name, db, require
+from satstudy.report.style import (
+    CODECS,
+    GREY,
+    WIDTH,
+    legend_above,
+    line,
+    rate_ticks,
+    style,
+    styled,
+    synthetic_note,
+    whiskers,
+)
+
+__all__ = [
+    "accuracy_difference",
+    "accuracy_heatmap",
+    "bd_rate_bars",
+    "confusion_heatmap",
+    "crops_grid",
+    "kept_crops",
+    "kept_seam",
+    "loss_curves",
+    "overlap_ablation",
+    "patch_grid",
+    "rate_by_category",
+    "rate_distortion",
+    "seam_comparison",
+    "seam_profile",
+    "style",
+    "synthetic_note",
+]  # fmt: skip
+
+
+# --- Training -------------------------------------------------------------------------------------------
+
+
+@styled
+def loss_curves(runs: Mapping[str, pd.DataFrame]) -> Figure:
+    """Loss, rate and PSNR against steps; training faint, validation strong.
+
+    Parameters
+    ----------
+    runs : label ("λ = 0.013") → the `metrics.csv` of that training
+
+    Raises
+    ------
+    InputError
+        No run, a missing column, or a run without rows.
+    """
+    if not runs:
+        raise InputError("There is no training to plot: give one metrics frame or more.")
+    figure, panels = plt.subplots(3, 1, figsize=(WIDTH, 6.6), sharex=True)
+    for i, (label, frame) in enumerate(runs.items()):
+        require(frame, ("step", "split", "loss", "bpp", "psnr"), f"The metrics of {label}", "train first")
+        look = line(label, {}, i)
+        for axes, column in zip(panels, ("loss", "bpp", "psnr"), strict=True):
+            training, validation = (frame[frame["split"] == split] for split in ("train", "validation"))
+            axes.plot(training["step"], training[column], color=look.colour, alpha=0.35, linewidth=0.7)
+            options = look.options(markevery=max(1, len(validation) // 8))
+            axes.plot(validation["step"], validation[column], **options)
+    for axes in panels[:2]:
+        axes.set_yscale("log")
+        axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        axes.yaxis.set_minor_formatter(lambda value, _: f"{value:g}" if f"{value:e}"[0] in "25" else "")
+        axes.tick_params(axis="y", which="minor", labelsize=9)
+    for axes, label in zip(panels, ("loss λ·255²·MSE + bpp", "rate in bpp", "PSNR in dB"), strict=True):
+        axes.set_ylabel(label)
+    panels[2].set_xlabel("step of the optimizer")
+    panels[0].plot([], [], color=GREY, alpha=0.5, linewidth=0.8, label="training crops (faint)")
+    legend_above(figure, panels[0])
+    figure.align_ylabels()
+    return figure
+
+
+# --- Rate and distortion --------------------------------------------------------------------------------
+
+
+def _band(rates: Floats, values: Floats, metric: str, n: int, clusters: list[Hashable] | None) -> Floats:
+    """Bounds of the mean curve at the mean rate of each setting: (settings, 2).
+
+    A resample of images has other mean rates too; its point is moved along the slope of the mean curve to the
+    rate at which the band is drawn, so that only what lies across the curve counts.
+    """
+    level = (lambda x: db(x)) if metric == "ms_ssim" else float
+    mean_rates = np.log(rates.mean(axis=0))
+    means = np.array([level(x) for x in values.mean(axis=0)])
+    slopes = np.gradient(means, mean_rates) if len(means) > 1 else np.zeros(1)
+    bounds = []
+    for k in range(len(means)):
+
+        def moved(pair: Floats, k: int = k) -> float:
+            return float(level(pair[1]) - slopes[k] * (np.log(pair[0]) - mean_rates[k]))
+
+        found = bootstrap_interval(np.stack([rates[:, k], values[:, k]], axis=1), moved, clusters=clusters, n=n)
+        bounds.append((found.low, found.high))
+    return np.array(bounds)
+
+
+@styled
+def rate_distortion(
+    frame: pd.DataFrame,
+    metric: Literal["psnr", "ms_ssim"] = "psnr",
+    *,
+    log: bool = False,
+    objects: Mapping[str, Hashable] | None = None,
+    n: int = 1000,
+) -> Figure:
+    """Mean quality against mean rate, a curve for each codec and a marker for each setting (paper, Fig. 6).
+
+    Bands are 95 % bootstrap intervals over images, or over the objects they show. They say how well the mean
+    of such images is known; two codecs whose bands overlap may still differ clearly on every image, which
+    `bd_rate_bars` shows. MS-SSIM is in dB, −10·log10(1 − mean).
+
+    Parameters
+    ----------
+    log : a logarithmic rate axis, which shows the low rates
+    objects : image → the object it shows; images of one object are then drawn together
+    n : resamples
+
+    Raises
+    ------
+    InputError
+        Codecs that were not measured on the same images, or images too small for MS-SSIM.
+    """
+    if metric not in ("psnr", "ms_ssim"):
+        raise InputError(f"metric = {metric!r}: take psnr or ms_ssim.")
+    columns = ("image", "codec", "setting", "bpp", "psnr", "ms_ssim")
+    require(frame, columns, "The rate-distortion table", "run `evaluate` first")
+    means = curves.mean_curves(frame)
+    if not np.isfinite(means[metric]).all():
+        raise InputError("Some images are too small for MS-SSIM (161 px a side): leave them out, or plot psnr.")
+    clusters = None if objects is None else [objects[name] for name in sorted(set(frame["image"]))]
+    figure, axes = plt.subplots(figsize=(WIDTH, 4.8))
+    known = [codec for codec in CODECS if codec in set(means["codec"])]
+    codecs = known + sorted(set(means["codec"]) - set(known))
+    for i, codec in enumerate(codecs):
+        curve, look = means[means["codec"] == codec], line(codec, CODECS, i)
+        part = frame[frame["codec"] == codec]
+        rates, values = (
+            part.pivot(index="image", columns="setting", values=name)[list(curve["setting"])].to_numpy(np.float64)
+            for name in ("bpp", metric)
+        )
+        height = curve[metric] if metric == "psnr" else curve[metric].map(db)
+        band = _band(rates, values, metric, n, clusters)
+        axes.fill_between(curve["bpp"], band[:, 0], band[:, 1], color=look.colour, alpha=0.13, linewidth=0)
+        axes.plot(curve["bpp"], height, zorder=3, **look.options())
+    axes.set_ylabel("PSNR in dB" if metric == "psnr" else "MS-SSIM in dB, −10·log₁₀(1 − MS-SSIM)")
+    rate_ticks(axes, log)
+    legend_above(figure, axes)
+    return figure
+
+
+@styled
+def bd_rate_bars(table: pd.DataFrame, reference: str = "jpeg2000") -> Figure:
+    """BD-rate of each codec against a reference, the mean over images, with interval whiskers.
+
+    Parameters
+    ----------
+    table : of `comparison.bd_rates` or `comparison.against`
+    """
+    require(table, ("codec", "reference", "bd_rate", "low", "high"), "The BD-rate table", "run `bd_rates` first")
+    # Codecs without a number last.
+    table = bd_rate.of_reference(table, reference).sort_values("bd_rate", ignore_index=True)
+    figure, axes = plt.subplots(figsize=(WIDTH, 1.0 + 0.42 * len(table)))
+    for i, (codec, value) in enumerate(zip(table["codec"], table["bd_rate"], strict=True)):
+        if np.isfinite(value):
+            axes.barh(i, value, height=0.55, color=line(codec, CODECS, i).colour, alpha=0.45, edgecolor=GREY, zorder=2)
+    whiskers(axes, table, "bd_rate", plain=True)
+    axes.set_yticks(range(len(table)), [codec_name(codec) for codec in table["codec"]])
+    axes.set_xlabel(_bd_label(table))
+    return figure
+
+
+def _bd_label(table: pd.DataFrame) -> str:
+    reference = codec_name(table["reference"].iloc[0])
+    return f"mean BD-rate of images against {reference} in % (negative: fewer bits at equal PSNR)"
+
+
+@styled
+def rate_by_category(
+    frame: pd.DataFrame, codec: str = "learned", reference: str = "jpeg2000", *, n: int = 400
+) -> Figure:
+    """Where learned coding wins and loses: BD-rate by category, best first, with the number of images.
+
+    Parameters
+    ----------
+    frame : the rate-distortion frame, or the table that `rate_distortion.by_category` made of it
+    n : resamples for the intervals, where they are computed here
+    """
+    if "bd_rate" not in frame.columns:
+        require(frame, ("image", "codec", "category"), "The rate-distortion table", "run `evaluate` first")
+        frame = bd_rate.by_category(frame[frame["codec"].isin([codec, reference])], reference, n=n)
+    columns = ("category", "codec", "reference", "bd_rate", "low", "high", "images")
+    require(frame, columns, "The table by category", "run `by_category` first")
+    table = frame[(frame["codec"] == codec) & (frame["reference"] == reference)]
+    if table.empty:
+        raise InputError(f"The table has no BD-rate of {codec} against {reference}: name codecs that it holds.")
+    table = table.sort_values("bd_rate", ignore_index=True)
+    figure, axes = plt.subplots(figsize=(WIDTH, 1.0 + 0.24 * len(table)))
+    whiskers(axes, table, "bd_rate")
+    names = [c.replace("_", " ") for c in table["category"]]
+    axes.set_yticks(range(len(table)), [f"{c} ({k})" for c, k in zip(names, table["images"], strict=True)])
+    axes.set_ylabel("category (images)")
+    axes.set_xlabel(f"{codec_name(codec)}: {_bd_label(table)}")
+    return figure

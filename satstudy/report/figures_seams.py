@@ -1,0 +1,131 @@
+"""The plots of the blending experiment: what a seam looks like in numbers, and what an overlap costs and brings."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from satstudy.core.errors import InputError
+from satstudy.metrics.blending import checked
+from satstudy.report.labels import require
+from satstudy.report.style import TILINGS, WIDTH, legend_above, line, styled
+
+
+@styled
+def seam_profile(frame: pd.DataFrame, value: Literal["gradient", "error"] = "gradient") -> Figure:
+    """Gradient or error by the distance to the nearest seam, a line for each tiling, averaged over images.
+
+    Parameters
+    ----------
+    frame : rows of `blending.seam_profile` with a column `tiling` ("independent", "blend", "seamless")
+    """
+    if value not in ("gradient", "error"):
+        raise InputError(f"value = {value!r}: take gradient or error.")
+    require(frame, ("tiling", "distance", value), "The seam profile", "run `blending.seam_profile` first")
+    figure, axes = plt.subplots(figsize=(WIDTH, 3.6))
+    for i, (tiling, part) in enumerate(frame.groupby("tiling", sort=False)):
+        curve = part.groupby("distance")[value].mean()
+        axes.plot(
+            curve.index, curve, **line(str(tiling), TILINGS, i).options(markevery=[0, *range(1 + i, len(curve), 4)])
+        )
+    if value == "gradient" and "gradient_original" in frame.columns:
+        # Each tiling looks at the original at its own seams; their mean is the level to compare with.
+        curve = frame.groupby("distance")["gradient_original"].mean()
+        axes.plot(curve.index, curve, **TILINGS["original"].options(linewidth=1.2))
+    what = "absolute luminance difference" if value == "gradient" else "absolute error"
+    axes.set_ylabel(f"mean {what}\nin levels of 0–255")
+    axes.set_xlabel("distance to the nearest seam in px (0: across the seam)")
+    if value == "gradient":
+        axes.set_ylim(bottom=0)
+    legend_above(figure, axes)
+    return figure
+
+
+SEAM_VALUES = {
+    "lost": "PSNR lost in overlaps and within 8 px of seams,\nin dB (against seamless at the same pixels)",
+    "gap": "PSNR away from seams less PSNR in overlaps\nand within 8 px of seams, in dB",
+    "psnr_near": "PSNR in overlaps and within 8 px of seams in dB",
+    "psnr": "PSNR in dB",
+    "ratio": "gradient at seams, decoded / original",
+}
+
+
+@styled
+def overlap_ablation(
+    frame: pd.DataFrame, value: Literal["lost", "gap", "psnr_near", "psnr", "ratio"] | None = None
+) -> Figure:
+    """What an overlap costs in bits and brings at the seams, for each weighting; seamless as a reference.
+
+    Means over images, a panel for each λ. Images of one patch have no seam and are left out.
+
+    Parameters
+    ----------
+    frame : the seam frame, as `blending.checked` takes it
+    value : what is plotted against the rate; by default `lost` where every row has a reference, else `gap`.
+        `lost` compares with seamless at the same pixels; `gap` takes out
+        only how hard an image is as a whole, and `psnr_near` nothing: tilings have their seams in different
+        places. `ratio` is that of the gradient at the seams to the original's
+
+    Raises
+    ------
+    InputError
+        A missing column, no image with a seam, or other images for one tiling than for another.
+    """
+    if value not in (None, *SEAM_VALUES):
+        raise InputError(f"value = {value!r}: take one of {', '.join(SEAM_VALUES)}.")
+    frame = checked(frame)
+    frame = frame[~frame["image"].isin(frame.loc[frame["psnr_near"].isna(), "image"])]
+    if frame.empty:
+        raise InputError("No image of the seam frame has a seam: take images larger than a patch.")
+    value = value or ("lost" if frame["lost"].notna().all() else "gap")
+    if frame[value].isna().any():
+        raise InputError(f"The seam frame has no {value} for some rows: give `blending.measure` the seamless image.")
+    sides = sorted(set(frame.loc[frame["tiling"] != "seamless", "patch"]))
+    if len(sides) > 1:
+        raise InputError(f"The seam frame has patches of {', '.join(map(str, sides))} pixels: keep one size.")
+    lams = sorted(set(frame["lam"]))
+    figure, grid = plt.subplots(1, len(lams), figsize=(WIDTH, 4.0), squeeze=False)
+    for axes, lam in zip(grid[0], lams, strict=True):
+        _ablation_panel(axes, frame[frame["lam"] == lam], value)
+        if len(lams) > 1:
+            axes.set_title(f"λ = {lam:g}")
+    grid[0, 0].set_ylabel(SEAM_VALUES[value])
+    figure.supxlabel("rate in bpp (bits of the whole file per pixel)", fontsize=10)
+    legend_above(figure, grid[0, 0])
+    return figure
+
+
+def _ablation_panel(axes: Axes, frame: pd.DataFrame, value: str) -> None:
+    means = frame.groupby(["tiling", "weighting", "overlap"])[["bpp", value]].mean().reset_index()
+    alone = means[means["tiling"] == "independent"]
+    tops: dict[tuple[int, float], float] = {}
+    for _, row in alone.iterrows():
+        axes.plot(
+            [row["bpp"]], [row[value]], zorder=4, **TILINGS["independent"].options(linestyle="None", markersize=7)
+        )
+    blends = means[means["tiling"] == "blend"]
+    for i, (weighting, part) in enumerate(blends.groupby("weighting")):
+        # Patches side by side are an overlap of nothing: both weightings begin there.
+        curve = pd.concat([alone, part]).sort_values("overlap")
+        axes.plot(curve["bpp"], curve[value], **line(f"blend, {weighting}", TILINGS, i).options())
+        for overlap, x, y in zip(part["overlap"], part["bpp"], part[value], strict=True):
+            key = (int(overlap), round(x, 9))
+            tops[key] = max(y, tops.get(key, -np.inf))
+    falling = value in ("lost", "gap")  # the label stands where the curve does not go
+    shift, side = ((5, 3), "left") if falling else ((-5, 3), "right")
+    for (overlap, x), y in tops.items():
+        axes.annotate(
+            f"{overlap} px", (x, y), shift, textcoords="offset points", ha=side, va="bottom", fontsize=8, zorder=2,
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.6},
+        )  # fmt: skip
+    for _, row in means[means["tiling"] == "seamless"].iterrows():
+        look = TILINGS["seamless"]
+        axes.axhline(row[value], color=look.colour, linestyle=look.dashes, linewidth=1.2, zorder=1)
+        axes.plot([row["bpp"]], [row[value]], zorder=4, **look.options(markersize=6))
+    axes.margins(x=0.14, y=0.14)
+    axes.locator_params(axis="x", nbins=5)

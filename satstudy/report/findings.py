@@ -1,0 +1,115 @@
+"""The sentences with which a study sums itself up, from its result tables alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from satstudy.metrics.bd_rate import of_reference
+from satstudy.metrics.blending import more_bits
+from satstudy.report.labels import codec_name, interval
+
+
+def of_codec(bd: pd.DataFrame, codec: str, value: str = "bd_rate") -> str:
+    """BD-rate of one codec with its interval, or why there is none."""
+    rows = bd[bd["codec"] == codec]
+    if rows.empty:
+        return "was not measured"
+    row = rows.iloc[0]
+    if pd.isna(row[value]):
+        return f"has too little PSNR in common with {codec_name(str(row['reference']))}"
+    low, high = ("low", "high") if value == "bd_rate" else (f"{value}_low", f"{value}_high")
+    number, bounds = signed(row[value], row[low], row[high])
+    return f"{number} % {bounds}".rstrip()
+
+
+def signed(value: float, low: float = math.nan, high: float = math.nan, *, digits: int = 1) -> tuple[str, str]:
+    """A difference with its sign, and its bounds or nothing."""
+    number, _, bounds = interval(value, low, high, digits).partition(" ")
+    return ("" if number[0] == "−" else "+") + number, bounds
+
+
+#: Codecs in the order in which they are named.
+ORDER = ("learned", "learned-refined", "learned-natural", "avif", "webp", "jpeg", "jpeg2000")
+
+
+def rate(bd: pd.DataFrame, reference: str = "jpeg2000") -> str:
+    """How many bits each codec needs against the reference."""
+    if bd.empty:
+        return "**Rate.** No codec was compared with the reference."
+    bd = of_reference(bd, reference)
+    known = [codec for codec in ORDER if codec in set(bd["codec"])]
+    parts = [f"{codec_name(codec)} {of_codec(bd, codec)}" for codec in known]
+    others = [f"{codec_name(codec)} {of_codec(bd, codec, 'of_means')}" for codec in known]
+    return (
+        f"**Rate.** BD-rate against {codec_name(reference)} (negative: fewer bits at equal PSNR), mean over "
+        f"{int(bd['compared'].max()):,} images with 95 % intervals: {'; '.join(parts)}. Of the mean curves: "
+        f"{'; '.join(others)}."
+    )
+
+
+def domain(bd: pd.DataFrame) -> str:
+    """What training on overhead imagery changes."""
+    pair = bd[(bd["reference"] == "learned-natural") & (bd["codec"] == "learned")]
+    if pair.empty:
+        return "**Domain.** There are no weights trained on natural images to compare with."
+    return (
+        f"**Domain.** Trained on overhead imagery instead of natural images: {of_codec(pair, 'learned')} bits at equal "
+        f"PSNR, mean over {int(pair['compared'].iloc[0]):,} images with its 95 % interval."
+    )
+
+
+def places(scenes: pd.DataFrame) -> str:
+    """How the learned codec without seams and AVIF do on scenes of other sensors, place by place."""
+    scenes = of_reference(scenes, "jpeg2000")
+    parts = []
+    for place, part in scenes.groupby("category"):
+        count = int(part["images"].max())
+        said = "; ".join(f"{codec_name(codec)} {of_codec(part, codec)}" for codec in ("learned-seamless", "avif"))
+        parts.append(f"{place} ({count:,} image{'s' if count > 1 else ''}) {said}")
+    return f"**Other sensors.** BD-rate against JPEG 2000 on large scenes: {'. '.join(parts)}."
+
+
+def blending(seams: pd.DataFrame, overlap: int = 8) -> str:
+    """What `seamless` saves against the paper's blending, or against the overlap nearest to it."""
+    blends = seams[(seams["tiling"] == "blend") & (seams["weighting"] == "mean")]
+    seamless = seams[seams["tiling"] == "seamless"]
+    if blends.empty or seamless.empty:
+        return "**Seams.** Blending and `seamless` were not both measured."
+    nearest = min(set(blends["overlap"]), key=lambda other: abs(other - overlap))
+    blend = blends[blends["overlap"] == nearest]
+    more = more_bits(seamless, blend)
+    gained, _ = signed(float(seamless["psnr"].mean()) - float(blend["psnr"].mean()), digits=2)
+    count, lams = seamless["image"].nunique(), ", ".join(f"{lam:g}" for lam in sorted(set(seamless["lam"])))
+    fewer = more.value <= 0
+    number, _, bounds = interval(*((-more.value, -more.high, -more.low) if fewer else more)).partition(" ")
+    return (
+        f"**Seams.** `seamless` takes {number} % {'fewer' if fewer else 'more'} bits{bounds and f' {bounds}'} than "
+        f"blending with an overlap of {nearest} pixels, at {gained} dB ({count} image{'s' if count > 1 else ''}, "
+        f"λ = {lams})."
+    )
+
+
+def classifiers(matrix: pd.DataFrame, chance: Mapping[str, Any]) -> str:
+    """Accuracy on the condition that was trained on, and on the others."""
+    same = matrix["trained_on"] == matrix["validated_on"]
+    parts = [
+        f"{100 * matrix[chosen]['accuracy'].mean():.1f} % {where}"
+        for chosen, where in ((same, "on the condition they were trained on"), (~same, "on another"))
+        if chosen.any()
+    ]
+    guess = f"; guessing gives {100 * chance['uniform']:.1f} %" if "uniform" in chance else ""
+    return f"**Classifiers.** They are right in {' and '.join(parts)} (means over the matrix{guess})."
+
+
+def summary(bd: pd.DataFrame, seams: pd.DataFrame, matrix: pd.DataFrame, chance: Mapping[str, Any]) -> str:
+    """What the paper asks, as a Markdown list."""
+    return listed(rate(bd), blending(seams), classifiers(matrix, chance))
+
+
+def listed(*sentences: str) -> str:
+    """A Markdown list."""
+    return "\n".join(f"- {sentence}" for sentence in sentences)

@@ -1,0 +1,120 @@
+"""The words and numbers that tables and figures share: names of codecs and conditions, estimates with intervals."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+
+from satstudy.core.errors import InputError
+
+CODEC_NAMES = {
+    "jpeg": "JPEG",
+    "jpeg2000": "JPEG 2000",
+    "webp": "WebP",
+    "avif": "AVIF",
+    "learned": "learned",
+    "learned-natural": "learned (natural)",
+    "learned-refined": "learned, refined",
+    "learned-natural-refined": "learned (natural), refined",
+    "jpeg2000-steered": "JPEG 2000, setting chosen by λ",
+    "learned-independent": "learned, independent",
+    "learned-blend": "learned, blend",
+    "learned-seamless": "learned, seamless",
+    "original": "uncompressed",
+}
+
+
+def codec_name(codec: str) -> str:
+    """How a codec is called in print; an unknown one by its own name."""
+    return CODEC_NAMES.get(codec, codec)
+
+
+def require(frame: pd.DataFrame, columns: tuple[str, ...], what: str, remedy: str) -> None:
+    """Raise InputError where `frame` lacks a column or has no row."""
+    missing = [column for column in columns if column not in frame.columns]
+    if missing:
+        raise InputError(f"{what} lacks the columns {', '.join(missing)}: {remedy}.")
+    if frame.empty:
+        raise InputError(f"{what} has no rows: {remedy}.")
+
+
+def rate(bpp: float) -> str:
+    """bpp to two decimals, or to two digits where it is small: "0.67", "0.023", "0.003"."""
+    return f"{bpp:.2f}" if bpp >= 0.1 else f"{bpp:.2g}"
+
+
+def interval(value: float, low: float, high: float, digits: int = 1) -> str:
+    """An estimate for readers: without bounds where there are none, a dash where there is no value.
+
+    >>> interval(80.668, 78.14, 83.0)
+    '80.7 [78.1, 83.0]'
+    """
+    if math.isnan(value):
+        return "–"
+    if math.isnan(low) or math.isnan(high):
+        return _fixed(value, digits)
+    return f"{_fixed(value, digits)} [{_fixed(low, digits)}, {_fixed(high, digits)}]"
+
+
+def _fixed(value: float, digits: int) -> str:
+    return f"{round(value, digits) + 0.0:.{digits}f}".replace("-", "−")  # + 0.0: no "−0.0"
+
+
+def db(ms_ssim: float) -> float:
+    """MS-SSIM in dB, −10·log10(1 − x), which spreads out the values near 1; inf at 1."""
+    return math.inf if ms_ssim >= 1 else -10 * math.log10(1 - ms_ssim)
+
+
+def condition_labels(conditions: pd.DataFrame) -> dict[str, str]:
+    """Condition → codec and measured rate, in the order of the frame; the setting too where two would be called alike.
+
+    Raises
+    ------
+    InputError
+        A column is missing, there is no row, or a condition stands twice.
+    """
+    require(conditions, ("condition", "codec", "setting", "bpp"), "The conditions frame", "code the images first")
+    if conditions["condition"].duplicated().any():
+        twice = conditions.loc[conditions["condition"].duplicated(), "condition"].iloc[0]
+        raise InputError(f"The condition {twice!r} stands twice in the conditions frame: keep one of its rows.")
+    rows = conditions[["condition", "codec", "setting", "bpp"]].astype({"bpp": float}).to_dict("records")
+    plain = [
+        codec_name(row["codec"]) if row["codec"] == "original" else f"{codec_name(row['codec'])} {rate(row['bpp'])} bpp"
+        for row in rows
+    ]
+    return {
+        row["condition"]: f"{label} ({row['setting']})" if plain.count(label) > 1 and row["setting"] else label
+        for row, label in zip(rows, plain, strict=True)
+    }
+
+
+def matrix_cells(matrix: pd.DataFrame, conditions: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """The accuracy matrix as tables, rows validated on, columns trained on, in the order of `conditions`.
+
+    Parameters
+    ----------
+    matrix : of `accuracy.accuracy_matrix`, with intervals, or `accuracy.accuracies`, a row a seed, whose mean is
+        taken and which says nothing of intervals
+
+    Returns
+    -------
+    dict
+        `accuracy`, `low` and `high` in percent; nan where a pair was not measured, or has no interval
+
+    Raises
+    ------
+    InputError
+        A column is missing, there is no row, or a condition is not described in `conditions`.
+    """
+    require(matrix, ("trained_on", "validated_on", "accuracy"), "The accuracy matrix", "train and validate first")
+    order = list(condition_labels(conditions))
+    unknown = sorted((set(matrix["trained_on"]) | set(matrix["validated_on"])) - set(order))
+    if unknown:
+        raise InputError(f"The conditions frame does not describe {', '.join(unknown)}: add a row for each.")
+    frame = matrix.assign(**{side: np.nan for side in ("low", "high") if side not in matrix.columns})
+    means = frame.groupby(["validated_on", "trained_on"])[["accuracy", "low", "high"]].mean() * 100
+    rows = [c for c in order if c in set(matrix["validated_on"])]
+    columns = [c for c in order if c in set(matrix["trained_on"])]
+    return {name: means[name].unstack("trained_on").reindex(index=rows, columns=columns) for name in means.columns}

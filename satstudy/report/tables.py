@@ -1,0 +1,220 @@
+"""Every table of the study as a pandas frame of text, from result frames alone, and as markdown.
+
+Estimates with a 95 % interval are written "80.7 [78.1, 83.0]". The paper's own numbers are in `reported`. That of
+accuracies stands in a module of its own and is exported here.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Hashable, Iterable, Mapping
+
+import pandas as pd
+
+from satstudy.core.errors import InputError
+from satstudy.data import manifests
+from satstudy.metrics import bd_rate, curves
+from satstudy.metrics.blending import checked, more_bits
+from satstudy.metrics.bootstrap import bootstrap_interval
+from satstudy.report.labels import codec_name, db, interval, rate, require
+from satstudy.report.markdown import markdown
+from satstudy.report.paper import SPLIT_SIZES, paper_table_1, paper_table_2
+from satstudy.report.tables_accuracy import table_2
+
+__all__ = [
+    "bd_table", "markdown", "paper_table_1", "paper_table_2", "rd_table", "seams_table", "splits_table",
+    "table_1", "table_2", "weights_table",
+]  # fmt: skip
+
+
+# --- Rate and distortion --------------------------------------------------------------------------------
+
+
+def table_1(
+    frame: pd.DataFrame,
+    domain: str = "learned",
+    natural: str = "learned-natural",
+    *,
+    psnr: float | None = None,
+    objects: Mapping[str, Hashable] | None = None,
+) -> pd.DataFrame:
+    """What training on the domain saves at equal PSNR, beside the paper's Table 1.
+
+    Rates here are read off the mean curves at one PSNR (`comparison.rate_saved_at_psnr`). The paper compares
+    two points whose PSNR differs by 0.12 dB; what it saves is worked out from these as they are.
+
+    Parameters
+    ----------
+    psnr : in dB; by default the middle of what both curves reach
+
+    Raises
+    ------
+    InputError
+        A codec is not in the frame, or both share no PSNR.
+    """
+    columns = ("image", "codec", "setting", "bpp", "psnr")
+    require(frame, columns, "The rate-distortion table", "run `evaluate` first")
+    found = bd_rate.rate_saved_at_psnr(frame, domain, natural, psnr, objects=objects)
+    paper = paper_table_1()
+    (_, psnr_n, bpp_n), (_, psnr_d, bpp_d) = paper.itertuples(index=False)
+    rows = [
+        ("natural images", f"{psnr_n:.2f}", rate(bpp_n), "", f"{found.psnr:.2f}", rate(found.bpp_b), ""),
+        (
+            "overhead images",
+            f"{psnr_d:.2f}",
+            rate(bpp_d),
+            f"{100 * (1 - bpp_d / bpp_n):.0f}",
+            f"{found.psnr:.2f}",
+            rate(found.bpp_a),
+            interval(found.saved, found.low, found.high, 0),
+        ),
+    ]
+    names = ["PSNR in dB", "bpp", "rate saved in %"]
+    headings = ["trained on", *(f"paper: {n}" for n in names), *(f"here: {n}" for n in names)]
+    return pd.DataFrame(rows, columns=headings)
+
+
+def rd_table(
+    frame: pd.DataFrame, *, objects: Mapping[str, Hashable] | None = None, n: int = 1000, times: bool = False
+) -> pd.DataFrame:
+    """Means over images of each codec and setting, with bootstrap intervals over images.
+
+    Parameters
+    ----------
+    objects : image → the object it shows; images of one object are then drawn together
+    times : also seconds per megapixel to encode and decode, medians over images
+    """
+    columns = ("image", "codec", "setting", "bpp", "psnr", "ms_ssim")
+    require(frame, columns, "The rate-distortion table", "run `evaluate` first")
+    means = curves.mean_curves(frame)
+    clusters = None if objects is None else [objects[name] for name in sorted(set(frame["image"]))]
+    rows = []
+    for curve in means.to_dict("records"):
+        part = frame[(frame["codec"] == curve["codec"]) & (frame["setting"] == curve["setting"])].sort_values("image")
+        rates, quality = (bootstrap_interval(part[c].to_numpy(), clusters=clusters, n=n) for c in ("bpp", "psnr"))
+        row = {
+            "codec": codec_name(curve["codec"]),
+            "setting": curve["setting"],
+            "bpp": interval(*rates, 2 if rates.value >= 0.1 else 3),
+            "PSNR in dB": interval(*quality, 1),
+            "MS-SSIM in dB": "–" if math.isnan(curve["ms_ssim"]) else f"{db(curve['ms_ssim']):.1f}",
+        }
+        if times:
+            require(part, ("encode_s", "decode_s", "height", "width"), "The table", "run `evaluate` first")
+            pixels = part["height"] * part["width"] / 1e6
+            for name in ("encode", "decode"):
+                row[f"{name} in s/Mpx"] = f"{(part[f'{name}_s'] / pixels).median():.2g}"
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def bd_table(table: pd.DataFrame, reference: str = "jpeg2000") -> pd.DataFrame:
+    """BD-rates of `comparison.bd_rates` or `comparison.by_category`, with what they were computed over."""
+    columns = (
+        "codec", "reference", "bd_rate", "low", "high", "compared", "images", "of_means", "of_means_low",
+        "of_means_high", "psnr_low", "psnr_high",
+    )  # fmt: skip
+    require(table, columns, "The BD-rate table", "run `bd_rates` first")
+    rows = []
+    for row in bd_rate.of_reference(table, reference).to_dict("records"):
+        against = f"BD-rate against {codec_name(reference)} in %"
+        span = "–" if math.isnan(row["psnr_low"]) else f"{row['psnr_low']:.1f}–{row['psnr_high']:.1f}"
+        rows.append(
+            {
+                **({"category": row["category"].replace("_", " ")} if "category" in row else {}),
+                "codec": codec_name(row["codec"]),
+                f"{against}, mean over images": interval(row["bd_rate"], row["low"], row["high"]),
+                "images": f"{row['compared']} of {row['images']}",
+                "of the mean curves": interval(row["of_means"], row["of_means_low"], row["of_means_high"]),
+                "PSNR of these, in dB": span,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+# --- Seams ----------------------------------------------------------------------------------------------
+
+TILINGS = {"independent": "side by side", "blend": "overlap", "seamless": "seamless"}
+SEAM_MEANS = {
+    "psnr": "PSNR in dB", "psnr_near": "near seams", "psnr_away": "away from them",
+    "lost": "lost near seams against seamless", "seam": "seam measure", "ratio": "seam ratio",
+}  # fmt: skip
+
+
+def seams_table(frame: pd.DataFrame) -> pd.DataFrame:
+    """Means over images of each λ and tiling: what it costs against patches side by side, and what is left of seams.
+
+    Bits are against patches of the same size side by side, paired by image. *Near* is in overlaps and within 8 px of
+    seams. What is lost there is PSNR in dB against seamless at the same pixels. The seam measure is the gradient
+    across the seams over that elsewhere, the seam ratio this measure of the decoded image over that of the original,
+    1 where no seam shows. Images of one patch count only where there is no word of seams.
+
+    Parameters
+    ----------
+    frame : the seam frame, as `blending.checked` takes it
+    """
+    frame = checked(frame)
+    rows = []
+    for key, part in frame.assign(rank=frame["tiling"].map(list(TILINGS).index)).groupby(
+        ["lam", "rank", "patch", "overlap", "weighting"]
+    ):
+        lam, _, patch, overlap, weighting = key
+        tiling = part["tiling"].iloc[0]
+        alone = frame[(frame["tiling"] == "independent") & (frame["lam"] == lam) & (frame["patch"] == patch)]
+        rows.append(
+            {
+                "λ": f"{lam:g}",
+                "tiling": f"overlap {overlap} px, {weighting}" if tiling == "blend" else TILINGS[tiling],
+                "patch in px": "–" if tiling == "seamless" else str(patch),
+                "bpp": f"{part['bpp'].mean():.3f}",
+                "bits against side by side in %": interval(*more_bits(part, alone)),
+                **{h: interval(part[name].mean(), math.nan, math.nan, 2) for name, h in SEAM_MEANS.items()},
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+# --- Data and weights -----------------------------------------------------------------------------------
+
+#: Metadata of weights that a table shows, where any has them, and how it calls them.
+WEIGHTS = {
+    "name": "weights", "domain": "domain", "lam": "λ", "N": "N", "M": "M", "steps": "steps", "data": "trained on",
+    "fingerprint": "fingerprint", "commit": "commit",
+}  # fmt: skip
+
+
+def weights_table(metadata: Iterable[Mapping[str, str]]) -> pd.DataFrame:
+    """What is known of each set of weights: the text of `tensor_files.metadata`, and `name` and `fingerprint` if added.
+
+    Raises
+    ------
+    InputError
+        No weights.
+    """
+    entries = list(metadata)
+    if not entries:
+        raise InputError("There are no weights to list: train some, or give those that ship.")
+    shown = [key for key in WEIGHTS if any(entry.get(key) for entry in entries)]
+    entries.sort(key=lambda e: (e.get("domain", ""), float(e.get("lam", "nan"))))
+    rows = [[_number(entry.get(key, "–")) for key in shown] for entry in entries]
+    return pd.DataFrame(rows, columns=[WEIGHTS[key] for key in shown])
+
+
+def _number(text: str) -> str:
+    """Long whole numbers with their thousands apart: "12,500"."""
+    return f"{int(text):,}" if re.fullmatch(r"\d{4,9}", text) else text
+
+
+def splits_table(manifest: pd.DataFrame) -> pd.DataFrame:
+    """Images, objects and categories of each split, beside the paper's number of images.
+
+    val-compress includes train-class and val-class, as in the paper.
+    """
+    require(manifest, manifests.COLUMNS, "The manifest", "make it again")
+    rows = []
+    for name in manifests.SPLITS:
+        part = manifests.subset(manifest, name)
+        counts = (len(part), part["object"].nunique(), part["category"].nunique(), SPLIT_SIZES[name])
+        rows.append((name, *(f"{count:,}" for count in counts)))
+    return pd.DataFrame(rows, columns=["split", "images", "objects", "categories", "images in the paper"])

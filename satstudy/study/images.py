@@ -1,0 +1,137 @@
+"""The images of a study: where they lie, which there are, and how they are split."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+
+from satstudy.core import paths
+from satstudy.core.digests import digest
+from satstudy.core.errors import InputError
+from satstudy.data import fmow, folders, splits
+from satstudy.data.manifests import read_manifest, subset, write_manifest
+from satstudy.data.records import ImageRecord, ScanResult
+from satstudy.data.synthetic.scene import CATEGORIES, GENERATOR_VERSION
+from satstudy.data.synthetic.tree import write_tree
+from satstudy.study.profiles import Profile
+
+
+@dataclass(frozen=True)
+class StudyImages:
+    """A profile, the folder of its study, and its images, drawn or found.
+
+    Attributes
+    ----------
+    progress : show bars with the time left
+    """
+
+    profile: Profile
+    folder: Path
+    progress: bool = True
+
+    @cached_property
+    def root(self) -> Path:
+        """The folder of the images; synthetic scenes are drawn into it first."""
+        data = self.profile.data
+        if data.kind == "synthetic":
+            settings = self._source
+            root = self.folder / f"scenes-{self.source_key}"
+            write_tree(root, **settings, progress=self.progress)
+            return root
+        return self.named_folder(data.root)
+
+    def named_folder(self, name: str, or_else: str = "the README says where to get them") -> Path:
+        """A folder of images that the profile names, relative to the checkout.
+
+        Raises
+        ------
+        InputError
+            It is not there.
+        """
+        root = paths.ROOT / name
+        if not root.is_dir():
+            raise InputError(
+                f"The profile {self.profile.name} reads images from {root}, which is not there: put or link them "
+                f"there, {or_else}."
+            )
+        return root
+
+    @property
+    def _source(self) -> dict[str, Any]:
+        """What decides which images there are."""
+        data = self.profile.data
+        if data.kind != "synthetic":
+            return {"kind": data.kind, "root": data.root, "min_size": data.min_size}
+        return {
+            "categories": CATEGORIES[: data.categories] if data.categories else None,
+            "train_objects": data.train_objects,
+            "val_objects": data.val_objects,
+            "views": data.views,
+            "size": data.size,
+            "seed": self.profile.seed,
+        }
+
+    @property
+    def source_key(self) -> str:
+        """Differs when other images, or images drawn otherwise, bear the same names."""
+        return digest(self._source, GENERATOR_VERSION)
+
+    @cached_property
+    def _scans(self) -> dict[str, ScanResult]:
+        """What is there, for each half of the data set."""
+        data = self.profile.data
+        least, skip, progress = data.min_size or None, data.on_error, self.progress
+        if data.kind == "folders":
+            return {"all": folders.scan(self.root, min_size=least, on_error=skip, progress=progress)}
+        halves: tuple[Literal["train", "val"], ...] = ("train", "val")
+        return {
+            half: fmow.scan(self.root, split=half, min_size=least, on_error=skip, progress=progress) for half in halves
+        }
+
+    @cached_property
+    def manifest(self) -> pd.DataFrame:
+        """The splits of this study: path, category, object, split."""
+        return self._manifest("object")
+
+    def _manifest(self, level: str) -> pd.DataFrame:
+        want, seed = self.profile.splits, self.profile.seed
+        path = self.folder / f"splits-{level}-{digest(self.source_key, dataclasses.asdict(want), seed)}.csv"
+        if path.exists():
+            return read_manifest(path, self.root)
+        if want.method == "number":
+            if level == "image":
+                raise InputError(
+                    f"The profile {self.profile.name} splits by number, which has no variant that tears objects "
+                    "apart: set accuracy.leakage to false, or splits.method to objects."
+                )
+            frame = splits.by_number(self._scans["all"].records, self.root, train=range(want.number))
+        else:
+            sizes = splits.Sizes(
+                train_compress=want.train_compress,
+                val_compress=want.train_class + want.val_class,
+                train_class=want.train_class,
+                val_class=want.val_class,
+            )
+            halves = self._scans
+            train, val = (
+                (halves["all"].records, None) if "all" in halves else (halves["train"].records, halves["val"].records)
+            )
+            frame = splits.make(train, val, self.root, sizes, seed, "image" if level == "image" else "object")
+        write_manifest(path, frame)
+        return frame
+
+    def images(self, split: str) -> list[Path]:
+        """The files of a split, in the order of the manifest."""
+        rows = subset(self.manifest, split)
+        return [self.root / name for name in rows["path"]]
+
+    def records(self, split: str, level: str = "object") -> list[ImageRecord]:
+        """What the data set says about the images of a split."""
+        known = {record.path: record for scan in self._scans.values() for record in scan.records}
+        rows = subset(self.manifest if level == "object" else self._manifest(level), split)
+        return [known[self.root / name] for name in rows["path"]]

@@ -1,0 +1,214 @@
+"""Study profiles: one YAML file says how large a study is and what it is made of.
+
+A profile is data, and every setting in it has one meaning, written at the field it fills below. An
+unknown key stops the run with the nearest known one, since a misspelt setting is otherwise a silent
+default. A number may stand for a list of one.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from satstudy.core import paths
+from satstudy.core.errors import InputError
+from satstudy.core.settings import build
+
+
+@dataclass(frozen=True)
+class Data:
+    """Where the images come from."""
+
+    kind: Literal["synthetic", "folders", "fmow"]
+    #: Folder of the images, absolute or below the repository; empty for synthetic scenes, which are drawn.
+    root: str = ""
+    #: What the images are called on a page of the book.
+    label: str = ""
+    #: Smaller images are left out (paper, §4.1: 1024); 0 takes all.
+    min_size: int = 0
+    #: Skip unreadable images with a count, or stop at the first.
+    on_error: Literal["raise", "skip"] = "raise"
+    #: Of the synthetic scenes: categories (all if 0), objects of each in the two halves, images of an
+    #: object, and the side of an image in pixels.
+    categories: int = 0
+    train_objects: int = 0
+    val_objects: int = 0
+    views: int = 1
+    size: int = 1024
+    #: Folder of natural images, for the twin of Table 1; empty for none.
+    natural: str = ""
+
+
+@dataclass(frozen=True)
+class Splits:
+    """How many images each split holds; paper, §4.1: 1,289, 1,551 and 378."""
+
+    method: Literal["objects", "number"] = "objects"
+    train_compress: int = 0
+    train_class: int = 0
+    val_class: int = 0
+    #: With `number`: images numbered below this in their class are train-compress.
+    number: int = 40
+
+
+@dataclass(frozen=True)
+class Train:
+    """The codec's training; see `satstudy.training.config.TrainingConfig`."""
+
+    lams: tuple[float, ...]
+    #: Channels; 0 takes those of the weights it starts from, and 64 and 96 from scratch. M may be one for all λ or a
+    #: list, one for each; where it differs from that of the weights, latents are added or left out
+    #: (`satstudy.training.surgery`).
+    N: int = 0
+    M: tuple[int, ...] = (0,)
+    steps: int = 1000
+    #: Steps for a λ that starts from its neighbour's weights; `steps` if 0.
+    warm_steps: int = 0
+    batch: int = 8
+    crop: int = 128
+    lr: float = 2e-3
+    optimizer: Literal["soap", "adam"] = "soap"
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    #: What the context model sees: with 0 the latents with noise, else those that a decoder has, after so many passes.
+    #: A decoder's own rounding matters at low rates, and in large images.
+    context_passes: int = 0
+    #: `shipped` starts from the weights in the package, `scratch` from random ones, `profile:NAME` from those of
+    #: another profile for the same domain, each λ that it has from its own; anything else is a file.
+    init: str = "shipped"
+    #: Images of train-compress held back to watch the training.
+    validation: int = 16
+    validate_every: int = 500
+
+    @property
+    def starts_from(self) -> str | None:
+        """The profile whose weights training starts from."""
+        kind, _, name = self.init.partition(":")
+        return name if kind == "profile" else None
+
+    def __post_init__(self) -> None:
+        if not self.lams or min(self.lams) <= 0 or len(set(self.lams)) < len(self.lams):
+            raise InputError(f"lams = {list(self.lams)} must name one λ or more above 0, each once.")
+        if len(self.M) not in (1, len(self.lams)) or min(self.M) < 0:
+            raise InputError(
+                f"M = {list(self.M)} must be one number of latents, or one for each of {len(self.lams)} λ."
+            )
+
+
+@dataclass(frozen=True)
+class RateDistortion:
+    """What is coded for the rate-distortion curves."""
+
+    #: Images of val-compress, spread evenly over the categories; 0 takes all.
+    images: int = 0
+    #: Side of the central crop that is coded, 0 for the whole image.
+    crop: int = 0
+    jpeg: tuple[int, ...] = (10, 20, 35, 50, 65, 80, 90)
+    jpeg2000: tuple[float, ...] = (0.05, 0.1, 0.2, 0.4, 0.7, 1.2)
+    webp: tuple[int, ...] = (5, 20, 40, 60, 75, 85)
+    avif: tuple[int, ...] = (25, 40, 50, 60, 70, 80)
+    tiling: Literal["independent", "blend", "seamless"] = "blend"
+    #: Steps of latent refinement, which gets a curve of its own; none if 0 (`satstudy.codecs.learned.refinement`).
+    refine: int = 0
+    #: A folder of large scenes that are coded as well, with each tiling; none if empty. What stands before the
+    #: first `_` of a file's name is its place, and places are compared each on its own. A JPEG is halved.
+    scenes: str = ""
+    #: Side of the central crop of a scene, 0 for all of it.
+    scenes_crop: int = 0
+    #: Bootstrap resamples of the images for 95 % intervals.
+    resamples: int = 2000
+
+
+@dataclass(frozen=True)
+class Blending:
+    """Seams and their removal."""
+
+    #: The largest images of `root`, or of val-compress where that is empty; so many of them.
+    images: int = 2
+    root: str = ""
+    lam: float = 0.013
+    overlaps: tuple[int, ...] = (0, 2, 4, 8, 16, 32)
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Classifiers that read coded images; see `satstudy.classification.network.ClassifierConfig`."""
+
+    #: Conditions by name: `original`, `jpeg 75`, `jpeg2000 0.4`, `webp 50`, `avif 50`, `learned 0.013`,
+    #: `learned-natural 0.013`.
+    train_on: tuple[str, ...] = ("original", "jpeg 75", "learned 0.013")
+    validate_on: tuple[str, ...] = ("original", "jpeg 75", "learned 0.013")
+    seeds: int = 2
+    classifier: dict[str, Any] = field(default_factory=dict)
+    #: Also train with an image-level split, which lets one object stand on both sides.
+    leakage: bool = False
+
+
+@dataclass(frozen=True)
+class Profile:
+    """One study, from images to book."""
+
+    name: str
+    description: str
+    data: Data
+    splits: Splits
+    train: Train
+    rd: RateDistortion = field(default_factory=RateDistortion)
+    blending: Blending = field(default_factory=Blending)
+    accuracy: Accuracy = field(default_factory=Accuracy)
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        # It becomes a folder under `build`.
+        if not re.fullmatch(r"\w[\w.-]*", self.name):
+            raise InputError(f"The name {self.name!r} is no folder's: take letters, digits, - and _.")
+
+    @property
+    def synthetic(self) -> bool:
+        return self.data.kind == "synthetic"
+
+
+def names() -> list[str]:
+    """The profiles of this checkout."""
+    return sorted(path.stem for path in paths.PROFILES.glob("*.yaml"))
+
+
+def location(name: str) -> Path:
+    """The YAML file of a profile, named by its name or its path."""
+    return Path(name) if name.endswith((".yaml", ".yml")) else paths.PROFILES / f"{name}.yaml"
+
+
+def chain(name: str) -> list[str]:
+    """The YAML files of a profile and of those that it starts from."""
+    found: list[str] = []
+    while str(location(name)) not in found:
+        found.append(str(location(name)))
+        name = load(name).train.starts_from or name
+    return found
+
+
+def load(name: str) -> Profile:
+    """A profile by its name, or by the path of its YAML file.
+
+    Raises
+    ------
+    InputError
+        No such profile, or one that does not fit.
+    """
+    path = location(name)
+    if not path.is_file():
+        near = difflib.get_close_matches(name, names(), 1)
+        hint = f"did you mean {near[0]}? There are" if near else "take one of"
+        raise InputError(f"There is no profile {name!r}: {hint} {', '.join(names())}, or the path of a YAML file.")
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f", line {mark.line + 1}: {getattr(error, 'problem', '')}" if mark else ""
+        raise InputError(f"{path} cannot be read as YAML{place}: correct it.") from None
+    profile: Profile = build(Profile, content, path.stem)
+    return profile

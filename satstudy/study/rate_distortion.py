@@ -1,0 +1,176 @@
+"""The rate-distortion experiment: code every image with every setting, and keep each line as it is measured.
+
+The comparison of codecs (`bd_rates`, `mean_curves`, …) is in `comparison` and `curves`, and is exported here too.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import time
+from collections.abc import Iterable, Sequence, Sized
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from tqdm.auto import tqdm
+
+from satstudy.codecs.base import Codec
+from satstudy.core.errors import InputError, SatstudyError
+from satstudy.core.paths import atomic
+from satstudy.data.images import Pixels, read_image
+from satstudy.metrics import quality
+from satstudy.metrics.bd_rate import RateSaved, bd_rates, by_category, rate_saved_at_psnr
+from satstudy.metrics.curves import KEY, image_set, interpolated_curves, mean_curves
+
+__all__ = [
+    "COLUMNS", "RateSaved", "Source", "bd_rates", "by_category", "evaluate", "image_set", "interpolated_curves",
+    "mean_curves", "rate_saved_at_psnr", "read_frame",
+]  # fmt: skip
+
+COLUMNS = (
+    "image", "codec", "setting", "bpp", "psnr", "ms_ssim", "encode_s", "decode_s", "bytes", "height", "width",
+    "category",
+)  # fmt: skip
+TEXT = ("image", "codec", "setting", "category")
+
+#: A path, or (name in the CSV, path or pixels, category).
+Source = Path | str | tuple[str, Path | str | Pixels, str]
+
+
+def _named(source: Source) -> tuple[str, Path | str | Pixels, str]:
+    if isinstance(source, tuple):
+        return source
+    # Two parts tell most trees' images apart and keep folders of the machine out of the results.
+    return "/".join(Path(source).parts[-2:]), source, ""
+
+
+def read_frame(csv_path: Path | str) -> pd.DataFrame:
+    """The frame that `evaluate` wrote; InputError where the file is another table."""
+    try:
+        numbers = {column: ["", "nan"] for column in COLUMNS if column not in TEXT}
+        frame = pd.read_csv(
+            csv_path,
+            dtype=dict.fromkeys(TEXT, str),
+            keep_default_na=False,
+            na_values=numbers,
+            float_precision="round_trip",
+        )
+    except (OSError, ValueError) as error:
+        raise InputError(f"{csv_path} cannot be read as a table ({error}): check the name.") from None
+    if list(frame.columns) != list(COLUMNS):
+        raise InputError(f"{csv_path} is no rate-distortion table: expected the columns {', '.join(COLUMNS)}.")
+    return frame
+
+
+def _open_csv(path: Path, resume: bool) -> pd.DataFrame:
+    """What is measured already; the file exists afterwards and ends with a whole line."""
+    text = path.read_bytes() if resume and path.exists() else b""
+    whole = text[: text.rfind(b"\n") + 1]  # a run that was killed can leave half a line
+    if not whole:
+        whole = (",".join(COLUMNS) + "\n").encode()
+    if whole != text:
+        with atomic(path) as temporary:
+            temporary.write_bytes(whole)
+    return read_frame(path)
+
+
+def _measure(codec: Codec, name: str, image: Pixels, category: str) -> dict[str, Any]:
+    start = time.perf_counter()
+    try:
+        data = codec.encode(image)
+        middle = time.perf_counter()
+        decoded = codec.decode(data)
+    except SatstudyError as error:
+        raise type(error)(f"{name} with {codec.name} {codec.setting}: {error}") from None
+    end = time.perf_counter()
+    if decoded.shape != image.shape:
+        raise SatstudyError(f"{codec.name} {codec.setting} turned {name} from {image.shape} into {decoded.shape}.")
+    height, width = image.shape[:2]
+    return {
+        "image": name,
+        "codec": codec.name,
+        "setting": codec.setting,
+        "bpp": quality.bpp(len(data), height, width),
+        "psnr": quality.psnr(image, decoded),
+        "ms_ssim": quality.ms_ssim(image, decoded),
+        "encode_s": round(middle - start, 6),
+        "decode_s": round(end - middle, 6),
+        "bytes": len(data),
+        "height": height,
+        "width": width,
+        "category": category,
+    }
+
+
+def evaluate(
+    images: Iterable[Source],
+    codecs: Sequence[Codec],
+    csv_path: Path | str,
+    *,
+    progress: bool = True,
+    resume: bool = True,
+) -> pd.DataFrame:
+    """Code each image with each codec and setting, and measure rate, distortion and time.
+
+    A line is appended to `csv_path` as soon as it is measured. A run that was interrupted goes on where it
+    stopped: what stands there under the same (image, codec, setting) is taken and not measured again. Give
+    other weights another file, since a setting does not name them.
+
+    Parameters
+    ----------
+    images : paths, or (name, path or `uint8 (h, w, 3)`, category). A bare path is named by its folder and file
+        and has no category
+    codecs : each with a name and setting of its own
+    resume : False starts the file afresh
+
+    Returns
+    -------
+    DataFrame
+        `COLUMNS`, image by image in the order given; only these images and codecs, whatever else the file holds.
+        `ms_ssim` is nan below 161 px a side, `psnr` inf where nothing was lost
+
+    Raises
+    ------
+    InputError
+        No image, two images or two codecs of one name, an image a format cannot hold, or a file that is another table.
+    """
+    names = [(codec.name, codec.setting) for codec in codecs]
+    if not names or len(set(names)) < len(names):
+        raise InputError("Give one codec or more, each with its own name and setting.")
+    path = Path(csv_path)
+    before = _open_csv(path, resume)
+    known = set(before[KEY].itertuples(index=False, name=None))
+    sizes = dict(zip(before["image"], zip(before["height"], before["width"], strict=True), strict=True))
+    order: dict[str, None] = {}
+    total = len(images) * len(codecs) if isinstance(images, Sized) else None
+    with (
+        path.open("a", newline="", encoding="utf-8") as file,
+        tqdm(total=total, disable=not progress, unit="coding", desc="rate-distortion") as bar,
+    ):
+        for name, source, category in map(_named, images):
+            if name in order or "\n" in name:
+                raise InputError(
+                    f"Two images are called {name!r}: give (name, path, category) with names of their own."
+                )
+            order[name] = None
+            missing = [codec for codec in codecs if (name, codec.name, codec.setting) not in known]
+            if bar.total is not None:
+                bar.total -= len(codecs) - len(missing)  # what is done already would spoil the time left
+            image = (source if isinstance(source, np.ndarray) else read_image(source)) if missing else None
+            if image is not None and sizes.get(name, image.shape[:2]) != image.shape[:2]:
+                raise InputError(
+                    f"{path} holds another image called {name!r}, of another size: give a file of its own."
+                )
+            for codec in missing:
+                assert image is not None
+                line = io.StringIO()
+                csv.DictWriter(line, COLUMNS, lineterminator="\n").writerow(_measure(codec, name, image, category))
+                file.write(line.getvalue())
+                file.flush()
+                bar.update()
+    if not order:
+        raise InputError("No image was given: name files, a folder or pixels.")
+    frame = read_frame(path).set_index(KEY, drop=False)
+    return frame.loc[[(name, *codec) for name in order for codec in names]].reset_index(drop=True)

@@ -1,0 +1,140 @@
+"""One study: a profile, its folder under `build`, and how each thing in it comes to be.
+
+Whatever is asked for is made if it is not there: images, splits, weights, measurements. So every
+notebook can be run first, and a second run does only what changed: the name of a thing on disk ends with a
+digest of the settings that made it, so that with another setting it is made anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from satstudy.codecs import AVIF, JPEG, JPEG2000, Codec, WebP
+from satstudy.codecs.learned.checkpoint import NATURAL, OVERHEAD, Checkpoint
+from satstudy.codecs.learned.codec import LearnedCodec, Tiling
+from satstudy.core import paths
+from satstudy.core.errors import InputError
+from satstudy.data.images import Pixels, read_image
+from satstudy.data.manifests import subset
+from satstudy.study import profiles
+from satstudy.study.profiles import Profile
+from satstudy.study.weights import StudyWeights
+
+
+@dataclass(frozen=True)
+class Study(StudyWeights):
+    """A profile at work: its images, its weights, and what is measured with them; see `open_study`."""
+
+    # --- What is coded ----------------------------------------------------------------------------------
+
+    def learned(
+        self, lam: float, domain: str = OVERHEAD, tiling: Tiling | None = None, refine: int = 0
+    ) -> LearnedCodec:
+        """The codec of one λ; the profile says how images are cut unless `tiling` does."""
+        return LearnedCodec(self.weights(lam, domain), tiling or self.profile.rd.tiling, refine=refine)
+
+    def rd_images(self) -> list[tuple[str, Path | Pixels, str]]:
+        """(name, image, category) of the images that rate and distortion are measured on."""
+        rd = self.profile.rd
+        rows = subset(self.manifest, "val-compress")
+        if rd.images and rd.images < len(rows):
+            rows = spread(rows, rd.images, self.profile.seed)
+        chosen: list[tuple[str, Path | Pixels, str]] = []
+        for name, category in zip(rows["path"], rows["category"], strict=True):
+            image: Path | Pixels = self.root / name
+            if rd.crop:
+                image = centre(read_image(self.root / name), rd.crop)
+            chosen.append((name, image, category))
+        return chosen
+
+    def classical(self) -> list[Codec]:
+        """The classical codecs at the profile's settings."""
+        rd = self.profile.rd
+        return [
+            *(JPEG(q) for q in rd.jpeg),
+            *(JPEG2000(bpp=rate) for rate in rd.jpeg2000),
+            *(WebP(q) for q in rd.webp),
+            *(AVIF(q) for q in rd.avif),
+        ]
+
+    def condition_codec(self, name: str) -> Codec | None:
+        """The codec of a condition such as `jpeg 75` or `learned 0.013`; None for `original`.
+
+        Raises
+        ------
+        InputError
+            No such codec.
+        """
+        kind, _, value = name.partition(" ")
+        try:
+            match kind:
+                case "original" if not value:
+                    return None
+                case "jpeg":
+                    return JPEG(int(value))
+                case "jpeg2000":
+                    return JPEG2000(bpp=float(value))
+                case "webp":
+                    return WebP(int(value))
+                case "avif":
+                    return AVIF(int(value))
+                case "learned":
+                    return self.learned(float(value))
+                case "learned-natural":
+                    return self.learned(float(value), NATURAL)
+        except ValueError as error:
+            if isinstance(error, InputError):
+                raise
+        raise InputError(
+            f"{name!r} is no condition: write original, jpeg 75, jpeg2000 0.4, webp 50, avif 50, learned 0.013 "
+            "or learned-natural 0.013."
+        )
+
+    # --- Results ----------------------------------------------------------------------------------------
+
+    @property
+    def results(self) -> Path:
+        """Where the tables of this study go: tracked for the reference study, under `build` otherwise."""
+        return paths.REFERENCE if self.profile.name == "reference" else self.folder / "results"
+
+    def provenance(self, checkpoints: Sequence[Checkpoint] = ()) -> dict[str, str]:
+        """What made a page: profile, commit, weights with their fingerprints, data."""
+        names = [
+            f"{checkpoint.metadata.get('domain', OVERHEAD)} lam={checkpoint.lam:g} ({checkpoint.fingerprint.hex()})"
+            for checkpoint in checkpoints
+        ]
+        return {
+            "profile": self.profile.name,
+            "commit": paths.commit(),
+            "weights": ", ".join(names) or "none",
+            "data": self.profile.data.label or self.profile.data.kind,
+            "synthetic": str(self.profile.synthetic).lower(),
+        }
+
+
+def open_study(profile: str | Profile, progress: bool = True) -> Study:
+    """The study of a profile, by name or by the path of its YAML file."""
+    loaded = profiles.load(profile) if isinstance(profile, str) else profile
+    return Study(loaded, paths.BUILD / loaded.name, progress)
+
+
+def centre(image: Pixels, side: int) -> Pixels:
+    """The central square of `side` pixels, or what there is of it."""
+    height, width = image.shape[:2]
+    top, left = max(0, (height - side) // 2), max(0, (width - side) // 2)
+    return np.ascontiguousarray(image[top : top + side, left : left + side])
+
+
+def spread(rows: pd.DataFrame, count: int, seed: int) -> pd.DataFrame:
+    """`count` rows, as even over the categories as they allow, one of each object first; in the given order."""
+    shuffled = rows.sample(frac=1, random_state=seed)
+    turn = shuffled.groupby(["category", "object"]).cumcount()
+    ordered = shuffled.assign(turn=turn).sort_values("turn", kind="stable")
+    rank = ordered.groupby("category").cumcount()
+    chosen = ordered.assign(rank=rank).sort_values("rank", kind="stable").index[:count]
+    return rows.loc[sorted(chosen)].reset_index(drop=True)

@@ -1,0 +1,235 @@
+"""The weights of a study: the ladder of λ, what each training starts from, and where it is kept."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from satstudy.codecs.learned import checkpoint as zoo
+from satstudy.codecs.learned.checkpoint import NATURAL, OVERHEAD, Checkpoint, nearest
+from satstudy.core import paths
+from satstudy.core.digests import content, digest
+from satstudy.core.errors import InputError
+from satstudy.data.images import find_images
+from satstudy.study import profiles
+from satstudy.study.images import StudyImages
+from satstudy.training.config import TrainingConfig
+from satstudy.training.loop import Trainer
+from satstudy.training.surgery import resize
+from satstudy.training.validation import centres
+
+#: Training images that tell which latents matter.
+RESIZED_ON = 32
+
+
+@dataclass(frozen=True)
+class StudyWeights(StudyImages):
+    """The images of a study, and weights that are trained on them when they are asked for."""
+
+    #: Profiles that start from this one, on the way to it.
+    _after: tuple[str, ...] = ()
+
+    def training_folder(self, lam: float, domain: str = OVERHEAD) -> Path:
+        """Where the training of one λ keeps its metrics and weights."""
+        return self.folder / "train" / f"{domain}-lam{lam:g}-{self._training_key(lam, domain)}"
+
+    def _training_key(self, lam: float, domain: str) -> str:
+        """Differs when the weights would: by a setting, an image, or what the training starts from."""
+        train = dataclasses.asdict(self.profile.train)
+        # The ladder counts by the neighbour alone, and how often the training is watched not at all.
+        for name in ("lams", "init", "steps", "warm_steps", "validate_every"):
+            del train[name]
+        train["M"] = self._latents(lam)
+        start: object
+        if (neighbour := self.neighbour(lam)) is not None:
+            start = self._training_key(neighbour, domain)
+        elif self._before is not None:
+            start = self._before._training_key(self._before.nearest(lam), domain)
+        else:
+            start = self._given(lam)
+        images = [[path.as_posix() for path in part] for part in self._training_images(domain, relative=True)]
+        source = self.source_key if domain == OVERHEAD else self.profile.data.natural
+        return digest(lam, domain, self._steps(lam), self.profile.seed, train, content(start), source, images)
+
+    def _training_images(self, domain: str, relative: bool = False) -> tuple[list[Path], list[Path]]:
+        """Images to train on, and those held back to watch it; by their names in the data set if `relative`."""
+        count = self.profile.train.validation
+        if domain == OVERHEAD:
+            root, images = self.root, self.images("train-compress")
+        elif domain == NATURAL:
+            if not self.profile.data.natural:
+                raise InputError(f"The profile {self.profile.name} names no natural images: set data.natural.")
+            root = paths.ROOT / self.profile.data.natural
+            images = find_images([root])
+        else:
+            raise InputError(f"{domain!r} is no domain: take {OVERHEAD} or {NATURAL}.")
+        if relative:
+            images = [path.relative_to(root) for path in images]
+        if count >= len(images):
+            raise InputError(f"{count} of {len(images)} images are held back for validation: none is left to train on.")
+        held = set(np.random.default_rng(self.profile.seed).permutation(len(images))[:count].tolist())
+        return (
+            [image for i, image in enumerate(images) if i not in held],
+            [image for i, image in enumerate(images) if i in held],
+        )
+
+    def _latents(self, lam: float) -> int:
+        """M for one λ, 0 for that of the weights it starts from."""
+        M = self.profile.train.M
+        return M[0] if len(M) == 1 else M[self.profile.train.lams.index(self.nearest(lam))]
+
+    def nearest(self, lam: float) -> float:
+        """The λ of the profile that is nearest to `lam`."""
+        return nearest(lam, self.profile.train.lams)
+
+    @cached_property
+    def _before(self) -> StudyWeights | None:
+        """The study whose weights this one starts from."""
+        name = self.profile.train.starts_from
+        if name is None:
+            return None
+        profile = profiles.load(name)
+        if profile.name in (*self._after, self.profile.name):
+            raise InputError(f"The profile {profile.name} starts from itself: name another one in train.init.")
+        return dataclasses.replace(
+            self, profile=profile, folder=paths.BUILD / profile.name, _after=(*self._after, self.profile.name)
+        )
+
+    def _given(self, lam: float) -> Path | None:
+        """The weights from outside this study that a training starts from; None for random ones."""
+        init = self.profile.train.init
+        if init == "scratch":
+            return None
+        if init == "shipped":
+            shipped = zoo.shipped()
+            if not shipped:
+                raise InputError("No weights ship with this package: set train.init to scratch.")
+            return shipped[nearest(lam, list(shipped))]
+        path = paths.ROOT / init
+        if not path.is_file():
+            raise InputError(
+                f"The profile {self.profile.name} starts from {path}, which is not there: put the weights there, or "
+                "set train.init to shipped or scratch."
+            )
+        return path
+
+    @cached_property
+    def _base(self) -> float:
+        """The λ whose training starts the ladder: that of the given weights, or the middle one."""
+        lams = sorted(self.profile.train.lams)
+        if self._before is not None:
+            return self.nearest(self._before._base)
+        if self.profile.train.init in ("shipped", "scratch"):
+            return lams[len(lams) // 2]
+        given = self._given(lams[0])
+        assert given is not None
+        return nearest(zoo.load(given).lam, lams)
+
+    def neighbour(self, lam: float) -> float | None:
+        """The λ of this study whose weights `lam` starts from; None where it starts from others."""
+        if self.profile.train.init == "shipped" or lam == self._base:
+            return None
+        if self._before is not None and lam in self._before.profile.train.lams:
+            return None
+        base = self._base
+        ladder = sorted({*self.profile.train.lams, base})
+        return nearest(lam, [x for x in ladder if (x > lam) == (base > lam) and x != lam] or [base])
+
+    def _start(self, lam: float, domain: str) -> tuple[Checkpoint | None, str]:
+        """The weights that the training of `lam` starts from, and what to call them."""
+        neighbour = self.neighbour(lam)
+        if neighbour is not None:
+            checkpoint, name = self.weights(neighbour, domain), f"this study, lam={neighbour:g}"
+        elif self._before is not None:
+            other = self._before.nearest(lam)
+            checkpoint, name = self._before.weights(other, domain), f"{self._before.profile.name}, lam={other:g}"
+        else:
+            path = self._given(lam)
+            if path is None:
+                return None, "random"
+            checkpoint, name = zoo.load(path), path.stem
+        N, M, model = self.profile.train.N, self._latents(lam), checkpoint.model
+        if N not in (0, model.N):
+            raise InputError(
+                f"The profile {self.profile.name} asks for N = {N} and starts from {name} with N = {model.N}: "
+                "take the same N, or start from scratch."
+            )
+        if M in (0, model.M):
+            return checkpoint, name
+        images = self._training_images(domain)[0]
+        some = centres(images[:: -(-len(images) // RESIZED_ON)], 256).float() / 255  # they stand class by class
+        resized = resize(model, M, some, self.profile.seed)
+        return dataclasses.replace(checkpoint, model=resized, stored={}), f"{name}, M from {model.M} to {M}"
+
+    def _steps(self, lam: float) -> int:
+        train = self.profile.train
+        return train.warm_steps if train.warm_steps and self.neighbour(lam) is not None else train.steps
+
+    def weights(self, lam: float, domain: str = OVERHEAD) -> Checkpoint:
+        """The weights for λ, trained now if this study has not trained them.
+
+        With `train.init: shipped` and no steps, those that ship for λ.
+        """
+        if not 0 < lam < 10:
+            raise InputError(f"lam = {lam:g} is no trade-off of this loss: take it between 0 and 10 (paper: ~0.01).")
+        train, steps = self.profile.train, self._steps(lam)
+        if train.init == "shipped" and train.steps == 0:
+            shipped = zoo.shipped(domain)
+            if lam in shipped:
+                return zoo.load(shipped[lam])
+            known = f"take one of {', '.join(f'{x:g}' for x in shipped)}" if shipped else "set train.steps"
+            raise InputError(f"No weights of the domain {domain} ship for lam = {lam:g}: {known}.")
+        folder = self.training_folder(lam, domain)
+        finished = folder / "weights.safetensors"
+        if finished.exists():
+            return zoo.load(finished)
+        start, name = self._start(lam, domain)
+        images, validation = self._training_images(domain)
+        config = TrainingConfig(
+            lam=lam,
+            steps=steps,
+            batch=train.batch,
+            crop=train.crop,
+            lr=train.lr,
+            optimizer=train.optimizer,
+            precision=train.precision,
+            context_passes=train.context_passes,
+            seed=self.profile.seed,
+            warmup=min(100, max(1, steps // 10)),
+            validate_every=train.validate_every,
+            save_every=train.validate_every,
+            log_every=max(1, min(20, steps // 50)),
+        )
+        trainer = Trainer(
+            config,
+            images,
+            validation,
+            folder,
+            init=start.model if start else None,
+            N=train.N or 64,
+            M=self._latents(lam) or 96,
+            metadata={
+                "profile": self.profile.name,
+                "domain": domain,
+                "data": f"{self.profile.data.label}: train-compress" if domain == OVERHEAD else "natural photographs",
+                "images": str(len(images)),
+                "start": name,
+                "synthetic": str(self.profile.synthetic).lower(),
+            },
+            progress=self.progress,
+        )
+        trainer.run()
+        return zoo.load(finished)
+
+    def ladder(self) -> list[float]:
+        """The λ of the profile in the order they are trained: each after the one it starts from."""
+        lams = self.profile.train.lams
+        if self.profile.train.init == "shipped":
+            return sorted(lams)
+        base = self._base
+        return sorted(lams, key=lambda lam: (abs(math.log(lam / base)), lam))

@@ -1,0 +1,190 @@
+"""The command, called in process: what it refuses, how it fails, and that it starts quickly."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+from small_command import files
+
+from satstudy import __version__
+from satstudy.codecs.learned import checkpoint, container
+from satstudy.codecs.learned.codec import LearnedCodec
+from satstudy.codecs.learned.header import Header
+from satstudy.core.errors import SatstudyError
+from satstudy.data.images import read_image
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("", "arguments are required"),
+        ("shrink a.png", "invalid choice"),
+        ("compress a.png", "`satstudy compress --help` says"),
+        ("compress nope.png x.sat", "no file or folder nope.png"),
+        ("compress text.png x.sat", "text.png is no image"),
+        ("compress cut.png x.sat", "cut.png is truncated"),
+        ("compress deep.tif x.sat", "scale it to 8 bits"),
+        ("compress a.png images", "is a folder: name a file in it"),
+        ("compress a.png nope/x.sat", "There is no folder"),
+        ("compress a.png a.png", "is the input itself"),
+        ("compress a.png x.png", "name it .sat"),
+        ("compress a.png weights.safetensors", "name it .sat"),
+        ("compress empty x", "empty: No image"),
+        ("compress images a.png", "a.png is a file"),
+        ("compress a.png x.sat --lam 0.5", "take one of 0.002, 0.02,"),
+        ("compress a.png x.sat --lam 0.02 --bpp 1", "not allowed with"),
+        ("compress a.png x.sat --bpp 0", "above 0"),
+        ("compress a.png x.sat --bpp nan", "above 0"),
+        ("compress a.png x.sat --weights nope.safetensors", "no weights at nope.safetensors"),
+        ("compress a.png x.sat --weights a.png", "no safetensors file"),
+        ("compress a.png x.sat --patch 100", "multiple of 16"),
+        ("compress a.png x.sat --patch -16", "multiple of 16"),
+        ("compress a.png x.sat --tiling blend --overlap -1", "between 0 and half"),
+        ("compress a.png x.sat --tiling tiles", "invalid choice"),
+        ("compress a.png x.sat --device nothing", "no device 'nothing'"),
+        ("compress a.png x.sat --bands 3 2 1", "needs a TIFF"),
+        ("decompress nope.sat x.png", "no file or folder nope.sat"),
+        ("decompress a.png x.png", "a.png: This is no .sat file"),
+        ("decompress good.sat x.jpg", "name the output .png, .tif or .webp"),
+        ("decompress good.sat x", "name the output .png, .tif or .webp"),
+        ("decompress good.sat good.sat", "is the input itself"),
+        ("decompress good.sat images", "is a folder"),
+        ("decompress void.sat x.png", "void.sat: This is no .sat file"),
+        ("decompress short.sat x.png", "short.sat: This file is damaged"),
+        ("decompress head.sat x.png", "head.sat: This file is damaged"),
+        ("decompress damaged.sat x.png", "damaged.sat: This file is damaged"),
+        ("decompress damaged.sat x.tif", "damaged.sat: This file is damaged"),
+        ("decompress newer.sat x.png", "update satstudy"),
+        ("decompress foreign.sat x.png", "name them with --weights"),
+        (
+            "decompress good.sat x.png --weights {shelf}/overhead-lam0.002.safetensors",
+            "decode it with the weights it was made with",
+        ),
+        ("decompress good.sat x.png --window 80 0 11 5", "leaves the image"),
+        ("decompress good.sat x.tif --window 0 0 -5 5", "leaves the image"),
+        ("decompress good.sat x.png --window 1 2 3", "expected 4"),
+        ("decompress good.sat x.png --max-pixels 6299", "raise the limit"),
+        ("decompress good.sat x.png --max-pixels -1", "must be 1 or more"),
+        ("decompress images x", "holds no .sat file"),
+        ("info nope.sat", "no file nope.sat"),
+        ("info images", "cannot be read"),
+        ("info a.png", "a.png: This is no .sat file"),
+        ("info damaged.sat", "damaged.sat: This file is damaged"),
+        ("rd nope.png --csv r.csv", "no file or folder nope.png"),
+        ("rd a.png", "required: --csv"),
+        ("rd a.png --csv r.csv --codec gif", "invalid choice"),
+        ("rd a.png --csv a.png", "name it .csv"),
+        ("rd a.png --csv nope/r.csv", "There is no folder"),
+        ("rd a.png --csv other.csv --codec jpeg", "no rate-distortion table"),
+        ("rd text.png --csv r.csv --codec jpeg", "text.png is no image"),
+        ("train --profile nope", "no profile 'nope'"),
+        ("data", "required"),
+        ("data check nope", "no folder nope"),
+        ("data synth a.png", "is a file"),
+        ("data synth s --size 5", "too small"),
+        ("data fmow f --split val --manifest nope", "no nope"),
+        ("data fmow f --split test", "invalid choice"),
+        ("data pack nope p.zip", "no folder nope"),
+        ("data pack images p.tar", "name it .zip"),
+        ("data pack images nope/p.zip", "There is no folder"),
+        ("data pack images p.zip --limit 0", "above 0"),
+        ("data pack images p.zip --limit 0.001", "raise the limit"),
+        ("data pack images p.zip --numbers 9", "'9' is no range such as 0-39"),
+        ("data pack images p.zip --numbers 9-8", "is no range"),
+        ("data pack images p.zip --numbers 0-9", "no number at the end"),
+        ("data unpack nope.zip x", "no file nope.zip"),
+        ("data unpack a.png x", "a.png is no pack"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_sentence(run, work, shelf, line, words):
+    good = LearnedCodec(checkpoint.load(shelf / "overhead-lam0.02.safetensors")).encode(read_image("a.png"))
+    file = container.read(good)
+    foreign = Header(*good_sizes(file.header), bytes(8))
+    middle = sum(file.spans[0]) // 2
+    for name, data in {
+        "good.sat": good,
+        "void.sat": b"",
+        "short.sat": good[:-5],
+        "head.sat": good[:14] + bytes([good[14] ^ 1]) + good[15:],
+        "damaged.sat": good[:middle] + bytes([good[middle] ^ 1]) + good[middle + 1 :],
+        "newer.sat": good[:3] + b"\x63" + good[4:],
+        "foreign.sat": container.write(foreign, [file.stream(0)]),
+        "text.png": b"some text",
+        "cut.png": (work / "a.png").read_bytes()[:3000],
+        "weights.safetensors": b"",
+        "other.csv": b"a,b\n1,2\n",
+    }.items():
+        (work / name).write_bytes(data)
+    Image.fromarray(np.zeros((9, 9), np.uint16)).save("deep.tif")
+    (work / "empty").mkdir()
+    before = files(work)
+    status, _, err = run(line.format(shelf=shelf))
+    assert status == 2
+    assert words in err
+    assert err.startswith("satstudy: ")
+    assert err.count("\n") == 1
+    assert "Traceback" not in err
+    after = files(work)
+    after.pop("r.csv", None)  # a table is begun before its images are read
+    assert after == before
+
+
+def good_sizes(header):
+    return header.height, header.width, header.tiling, header.tile, header.overlap, header.group
+
+
+@pytest.mark.parametrize(
+    ("raised", "status", "words"),
+    [
+        (SatstudyError("It failed: try again."), 1, "It failed: try again."),
+        (OSError(28, "No space left on device", "a.sat"), 1, "No space left on device (a.sat)"),
+        (OSError("strange"), 1, "strange"),
+        (MemoryError(), 1, "too little memory"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: …"), 1, "too little memory"),
+        (KeyboardInterrupt(), 130, "no half-written file"),
+    ],
+)
+def test_failures_have_another_status_and_leave_nothing(run, work, monkeypatch, raised, status, words):
+    def fail(*_):
+        raise raised
+
+    monkeypatch.setattr(container, "write", fail)
+    before = files(work)
+    found, out, err = run("compress a.png a.sat")
+    assert (found, out) == (status, "")
+    assert words in err
+    assert err.count("\n") == 1
+    assert files(work) == before
+
+
+def test_a_failure_while_writing_leaves_nothing(run, work, monkeypatch):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    run("compress a.png a.sat")
+    before = files(work)
+    monkeypatch.setattr(Image.Image, "save", full)
+    assert run("decompress a.sat b.png")[0] == 1
+    assert files(work) == before
+
+
+def test_what_is_a_mistake_of_ours_is_not_hidden(run, monkeypatch):
+    monkeypatch.setattr(container, "write", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        run("compress a.png a.sat")
+
+
+def test_it_runs_as_a_program():
+    found = subprocess.run(
+        [sys.executable, "-m", "satstudy.cli.main", "--version"], capture_output=True, text=True, timeout=99
+    )
+    assert (found.returncode, found.stdout, found.stderr) == (0, f"{__version__}\n", "")
+
+
+def test_pytorch_is_not_imported_before_it_is_needed():
+    code = "import sys, satstudy.cli.main; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], timeout=99).returncode == 0

@@ -1,0 +1,140 @@
+"""JPEG: real bytes, the smaller of two kinds, refusals."""
+
+import io
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from scipy.ndimage import gaussian_filter
+
+from satstudy.codecs import JPEG
+from satstudy.core.errors import DamagedFile, InputError
+from satstudy.metrics import quality as metrics
+
+
+def picture(height=96, width=128, seed=0):
+    noise = np.random.default_rng(seed).normal(size=(height, width, 3))
+    smooth = gaussian_filter(noise, (2, 2, 0)) * 200 + 120
+    smooth[:, : width // 2] += 50
+    return np.clip(smooth, 0, 255).astype(np.uint8)
+
+
+def test_the_file_is_a_jpeg_that_pillow_reads_as_we_do():
+    image = picture()
+    data = JPEG(80).encode(image)
+    with Image.open(io.BytesIO(data)) as opened:
+        assert opened.format == "JPEG"
+        assert opened.size == (128, 96)
+        assert np.array_equal(np.array(opened), JPEG(80).decode(data))
+
+
+def test_quality_trades_rate_for_distortion():
+    image = picture()
+    points = [
+        (len(data), metrics.psnr(image, JPEG(q).decode(data)))
+        for q in (5, 30, 60, 90)
+        if (data := JPEG(q).encode(image))
+    ]
+    assert points == sorted(points)
+    assert len(set(points)) == 4
+
+
+def test_it_takes_the_smaller_of_progressive_and_sequential_with_equal_pixels():
+    won = set()
+    for image in (picture(32, 32), picture(512, 512)):
+        both = [JPEG(90, progressive=kind).encode(image) for kind in (True, False)]
+        assert len(JPEG(90).encode(image)) == min(map(len, both))
+        assert np.array_equal(*(JPEG().decode(data) for data in both))
+        won.add(len(both[0]) < len(both[1]))
+    assert won == {True, False}  # each kind is the smaller one somewhere, or the choice would be idle
+
+
+def test_optimized_tables_are_smaller():
+    image = picture()
+    assert len(JPEG(50).encode(image)) < len(JPEG(50, optimize=False, progressive=False).encode(image))
+
+
+def test_the_setting_states_what_is_not_default():
+    assert JPEG(75).name == "jpeg"
+    assert JPEG(75).setting == "quality=75"
+    assert JPEG(75, subsampling="4:4:4").setting == "quality=75 4:4:4"
+    assert JPEG(9, optimize=False, progressive=False).setting == "quality=9 standard tables sequential"
+
+
+@pytest.mark.parametrize("subsampling", ["4:2:0", "4:2:2", "4:4:4"])
+def test_subsampling_in_the_file_is_what_was_asked_for(subsampling):
+    data = JPEG(75, subsampling=subsampling).encode(picture())
+    with Image.open(io.BytesIO(data)) as opened:
+        horizontal, vertical = opened.layer[0][1:3]
+    assert (horizontal, vertical) == {"4:2:0": (2, 2), "4:2:2": (2, 1), "4:4:4": (1, 1)}[subsampling]
+
+
+@pytest.mark.parametrize("subsampling", ["4:2:0", "4:2:2", "4:4:4"])
+@pytest.mark.parametrize("quality", [90, 95, 100])
+def test_noise_larger_than_pillows_buffer_is_coded(subsampling, quality):
+    noise = np.random.default_rng(0).integers(0, 256, (400, 400, 3), dtype=np.uint8)
+    codec = JPEG(quality, subsampling=subsampling)
+    assert codec.decode(codec.encode(noise)).shape == noise.shape
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 100))
+def test_any_size_and_quality_comes_back_in_its_size(height, width, quality):
+    image = picture(height, width)
+    decoded = JPEG(quality).decode(JPEG(quality).encode(image))
+    assert decoded.shape == image.shape
+    assert decoded.dtype == np.uint8
+
+
+@pytest.mark.parametrize("wrong", [{"quality": 0}, {"quality": 101}, {"quality": 7.5}, {"subsampling": "4:1:1"}])
+def test_settings_outside_the_format_are_refused(wrong):
+    with pytest.raises(InputError, match="JPEG takes"):
+        JPEG(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("image", "words"),
+    [
+        (np.zeros((8, 8), np.uint8), "RGB"),
+        (np.zeros((8, 8, 4), np.uint8), "RGB"),
+        (np.zeros((8, 8, 3), np.float32), "uint8"),
+        (np.zeros((0, 8, 3), np.uint8), "without pixels"),
+        (np.zeros((1, 65_501, 3), np.uint8), "65500"),
+    ],
+)
+def test_images_the_format_cannot_hold_are_refused(image, words):
+    with pytest.raises(InputError, match=words):
+        JPEG().encode(image)
+
+
+def test_the_widest_image_is_coded():
+    image = np.zeros((1, 65_500, 3), np.uint8)
+    assert JPEG().decode(JPEG().encode(image)).shape == image.shape
+
+
+def test_truncated_and_foreign_bytes_are_refused():
+    data = JPEG(85).encode(picture(40, 40))
+    png = io.BytesIO()
+    Image.fromarray(picture()).save(png, "PNG")
+    grey = io.BytesIO()
+    Image.fromarray(picture()[..., 0]).save(grey, "JPEG")
+    damaged = [data[:cut] for cut in range(0, len(data), 7)] + [
+        data[:-1],
+        b"",
+        b"not an image",
+        png.getvalue(),
+        grey.getvalue(),
+    ]
+    for bytes_ in damaged:
+        with pytest.raises(DamagedFile):
+            JPEG().decode(bytes_)
+
+
+def test_a_header_that_claims_too_many_pixels_is_refused_before_decoding():
+    data = bytearray(JPEG(85, progressive=False).encode(picture(40, 40)))
+    frame = data.index(b"\xff\xc0")
+    data[frame + 5 : frame + 9] = b"\xff\xdc\xff\xdc"  # 65,500²
+    with pytest.raises(DamagedFile, match="limit"):
+        JPEG().decode(bytes(data))

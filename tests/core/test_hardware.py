@@ -1,0 +1,39 @@
+"""satstudy.core.hardware: the settings take hold, and say what the processor can do."""
+
+import contextlib
+from pathlib import Path
+
+import torch
+
+from satstudy.core import hardware
+
+
+def test_the_processor_says_whether_it_multiplies_bfloat16():
+    flags = Path("/proc/cpuinfo").read_text() if hardware._cpu_flag("fpu") else ""
+    assert hardware.fast_bf16(torch.device("cpu")) in (True, False)
+    if "avx512_bf16" not in flags:
+        assert not hardware.fast_bf16(torch.device("cpu"))
+
+
+def test_matmul_is_reduced_within_and_as_before_afterwards():
+    before = torch.get_float32_matmul_precision()
+    with hardware.reduced_precision_matmul(False):
+        assert torch.get_float32_matmul_precision() == before
+    with contextlib.suppress(KeyError), hardware.reduced_precision_matmul():
+        assert torch.get_float32_matmul_precision() == "medium"
+        raise KeyError
+    assert torch.get_float32_matmul_precision() == before
+
+
+def test_an_unknown_flag_is_no_flag():
+    assert not hardware._cpu_flag("no_such_flag")
+
+
+def test_denormal_numbers_become_zero():
+    tiny = torch.tensor([1e-39])
+    try:
+        hardware.settle_for_training()
+        assert (tiny * 1.0).item() == 0.0
+    finally:
+        torch.set_flush_denormal(False)
+    assert (torch.tensor([1e-39]) * 1.0).item() > 0

@@ -1,0 +1,71 @@
+"""The sentences of the summary say what the tables hold."""
+
+import pandas as pd
+from measured_frames import BD, seams
+
+from satstudy.report import findings
+
+
+def test_rates_name_codec_interval_and_images():
+    text = findings.rate(BD)
+    first, second = text.split("Of the mean curves")
+    assert "learned −12.5 % [−13.0, −12.0]" in first
+    assert "AVIF −20.0 % [−22.0, −18.0]" in first
+    assert "WebP has too little PSNR in common with JPEG 2000" in first
+    assert "1,200 images" in first
+    assert text.index("learned") < text.index("AVIF")
+    assert "learned +2.5 % [1.0, 4.0]" in second
+    assert "AVIF −19.0 %;" in second, "no bounds where there are none"
+    assert findings.of_codec(BD, "jpeg") == "was not measured"
+    assert "No codec" in findings.rate(BD.iloc[:0])
+
+
+def test_blending_takes_the_overlap_nearest_to_the_papers():
+    text = findings.blending(seams(2, 8, 32))
+    assert "16.7 % fewer bits [16.7, 16.7] than blending with an overlap of 8 pixels, at +0.25 dB" in text
+    assert "(2 images, λ = 0.01)" in text
+    assert "overlap of 2 pixels" in findings.blending(seams(2))
+    assert "not both measured" in findings.blending(seams())
+    worse = seams(8).assign(bytes=[100, 100, 110, 90])
+    assert "−0.5 % fewer" not in findings.blending(worse)
+    assert "0.5 % fewer bits [−10.0, 10.0]" in findings.blending(worse)
+    alone = seams(8).assign(bytes=[100, 100, 110, 110])
+    assert "10.0 % more bits than blending" in findings.blending(alone[alone["image"] == "a"])
+
+
+def test_a_loss_of_quality_has_a_minus_sign_and_no_change_has_none():
+    worse = seams(8)
+    for quality, said in ((29.97, "−0.03 dB"), (29.999, "+0.00 dB")):
+        worse.loc[worse["tiling"] == "seamless", "psnr"] = quality
+        assert f"at {said}" in findings.blending(worse)
+
+
+def test_domain_compares_learned_with_its_twin_alone():
+    pair = BD[BD["codec"] == "learned"].assign(reference="learned-natural")
+    text = findings.domain(pd.concat([BD, pair]))
+    assert "overhead imagery instead of natural images: −12.5 % [−13.0, −12.0] bits" in text
+    assert "mean over 1,200 images" in text
+    assert "no weights trained on natural images" in findings.domain(BD)
+
+
+def test_places_stand_one_by_one_with_the_number_of_their_images():
+    there = BD.assign(codec=["avif", "learned-seamless", "webp"], category="alps")
+    alone = there.assign(category="berlin", bd_rate=30.0, low=float("nan"), high=float("nan"), images=1)
+    text = findings.places(pd.concat([there, alone, there.assign(reference="jpeg", bd_rate=-70.0)]))
+    assert "alps (1,200 images) learned, seamless −12.5 % [−13.0, −12.0]; AVIF −20.0 % [−22.0, −18.0]." in text
+    assert text.endswith(" berlin (1 image) learned, seamless +30.0 %; AVIF +30.0 %.")
+
+
+def test_classifiers_compare_the_diagonal_with_the_rest():
+    matrix = pd.DataFrame(
+        {
+            "trained_on": ["a", "a", "b", "b"],
+            "validated_on": ["a", "b", "a", "b"],
+            "accuracy": [0.8, 0.3, 0.2, 0.6],
+        }
+    )
+    text = findings.classifiers(matrix, {"uniform": 0.1})
+    assert "70.0 % on the condition they were trained on and 25.0 % on another" in text
+    assert "guessing gives 10.0 %" in text
+    assert findings.classifiers(matrix[:1], {}).count("%") == 1
+    assert findings.summary(BD, seams(8), matrix, {}).count("\n- ") == 2

@@ -1,0 +1,135 @@
+"""Tables say what the frames say, with intervals, and what the paper says beside it."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from satstudy.core.errors import InputError
+from satstudy.metrics import quality
+from satstudy.metrics.blending import COLUMNS as SEAM_COLUMNS
+from satstudy.report import labels, tables
+
+
+def rd_frame(images=6, codecs=("jpeg", "learned", "learned-natural")):
+    rng, rows = np.random.default_rng(0), []
+    better = {"learned": 1.0, "learned-natural": 0.0, "jpeg": -2.0, "jpeg2000": -0.5}
+    for i in range(images):
+        ease = rng.normal(0, 1)
+        for codec in codecs:
+            for q in range(4):
+                bpp = 0.05 * 2**q * rng.uniform(0.97, 1.03)
+                psnr = 24 + 3 * q + better[codec] + ease
+                size = {"bytes": int(bpp * 65536 / 8), "height": 256, "width": 256, "category": "abc"[i % 3]}
+                rows.append({"image": f"i{i}", "codec": codec, "setting": f"q={q}", "bpp": bpp, "psnr": psnr, **size})
+    return pd.DataFrame(rows).assign(ms_ssim=0.9, encode_s=0.065536, decode_s=0.131072)
+
+
+# --- Tables of results ----------------------------------------------------------------------------------
+
+
+def test_table_1_compares_at_one_psnr_and_agrees_with_the_metric():
+    frame = rd_frame()
+    table = tables.table_1(frame, psnr=29.0)
+    assert list(table["trained on"]) == ["natural images", "overhead images"]
+    assert list(table["here: PSNR in dB"]) == ["29.00", "29.00"]
+    means = frame.groupby(["codec", "setting"])[["bpp", "psnr"]].mean()
+    rates = [quality.rate_at_psnr(*means.loc[c].to_numpy().T, 29.0) for c in ("learned-natural", "learned")]
+    assert list(table["here: bpp"]) == [labels.rate(r) for r in rates]
+    saved = table["here: rate saved in %"][1]
+    assert float(saved.split()[0]) == round(100 * (1 - rates[1] / rates[0]))
+    assert list(table["paper: bpp"]) == ["0.84", "0.67"]
+    assert table["paper: rate saved in %"][1] == "20"
+
+
+def test_table_1_says_what_is_missing():
+    with pytest.raises(InputError, match="learned-natural"):
+        tables.table_1(rd_frame(codecs=("jpeg", "learned")))
+    with pytest.raises(InputError, match="lacks the columns psnr"):
+        tables.table_1(rd_frame().drop(columns="psnr"))
+
+
+def test_rd_table_has_a_row_for_each_setting_with_intervals():
+    frame = rd_frame()
+    table = tables.rd_table(frame, n=200, times=True)
+    assert len(table) == 12
+    assert set(table["codec"]) == {"JPEG", "learned", "learned (natural)"}
+    row = table[(table["codec"] == "JPEG") & (table["setting"] == "q=0")].iloc[0]
+    part = frame[(frame["codec"] == "jpeg") & (frame["setting"] == "q=0")]
+    value, bounds = row["PSNR in dB"].split(" ", 1)
+    low, high = map(float, bounds.strip("[]").split(", "))
+    assert float(value) == round(part["psnr"].mean(), 1)
+    assert low < float(value) < high
+    assert row["MS-SSIM in dB"] == "10.0"
+    assert row["encode in s/Mpx"] == "1"
+    assert row["decode in s/Mpx"] == "2"
+
+
+def test_rd_table_of_small_images_has_no_ms_ssim():
+    assert set(tables.rd_table(rd_frame().assign(ms_ssim=math.nan), n=50)["MS-SSIM in dB"]) == {"–"}
+
+
+def test_bd_table_writes_signs_and_missing_numbers():
+    frame = pd.DataFrame(
+        [
+            ("learned", "jpeg2000", -12.34, -20, -1, 4, -3.25, math.nan, math.nan, 22, 30, 5),
+            ("avif", "jpeg2000", *[math.nan] * 3, 0, *[math.nan] * 5, 5),
+            ("avif", "jpeg", *[-30.0] * 3, 5, *[-31.0] * 3, 20, 30, 5),
+        ],
+        columns=["codec", "reference", "bd_rate", "low", "high", "compared", "of_means", "of_means_low",
+                 "of_means_high", "psnr_low", "psnr_high", "images"],
+    )  # fmt: skip
+    table = tables.bd_table(frame)
+    assert list(table.iloc[:, 1]) == ["−12.3 [−20.0, −1.0]", "–"]
+    assert list(table["images"]) == ["4 of 5", "0 of 5"]
+    assert list(table["of the mean curves"]) == ["−3.2", "–"]
+    assert list(table["PSNR of these, in dB"]) == ["22.0–30.0", "–"]
+    assert list(tables.bd_table(frame, "jpeg").iloc[:, 1]) == ["−30.0 [−30.0, −30.0]"]
+    assert "category" in tables.bd_table(frame.assign(category="crop_field"))
+    with pytest.raises(InputError, match="bd_rates"):
+        tables.bd_table(frame.head(0))
+
+
+def test_seams_table_gives_bits_against_patches_side_by_side():
+    tilings = [("seamless", "none", 0, 950), ("blend", "ramp", 8, 1060), ("independent", "none", 0, 1000)]
+    rows = [
+        (f"i{i}", 0.013, tiling, weighting, 256, overlap, size * (i + 1) ** 5, 0.5, 30.0, 29.5, 30.1, 1.2, 1.0, 29.7)
+        for i in range(2)
+        for tiling, weighting, overlap, size in tilings
+    ]
+    frame = pd.DataFrame(rows, columns=SEAM_COLUMNS)
+    table = tables.seams_table(frame)
+    assert list(table["tiling"]) == ["side by side", "overlap 8 px, ramp", "seamless"]
+    assert list(table["bits against side by side in %"]) == ["0.0 [0.0, 0.0]", "6.0 [6.0, 6.0]", "−5.0 [−5.0, −5.0]"]
+    assert set(table["seam ratio"]) == set(table["seam measure"]) == {"1.20"}
+    assert set(table["lost near seams against seamless"]) == {"0.20"}
+    assert set(table["away from them"]) == {"30.10"}
+    # `none` read from a CSV as missing, and no independent patches to compare with
+    alone = tables.seams_table(frame[frame["tiling"] == "seamless"].assign(weighting=None))
+    assert list(alone["bits against side by side in %"]) == ["–"]
+    with pytest.raises(InputError, match="lacks images"):
+        tables.seams_table(frame.iloc[1:])
+    with pytest.raises(InputError, match="tiling 'x'"):
+        tables.seams_table(frame.assign(tiling="x"))
+
+
+def test_splits_table_counts_images_objects_and_categories():
+    rows = [("a/1", "a", "a1", "train-compress"), ("b/1", "b", "b1", "val-compress"), ("b/2", "b", "b1", "train-class")]
+    table = tables.splits_table(pd.DataFrame(rows, columns=["path", "category", "object", "split"]))
+    val = table[table["split"] == "val-compress"].iloc[0]
+    assert (val["images"], val["objects"], val["categories"], val["images in the paper"]) == ("2", "1", "1", "1,929")
+    assert list(table["images"]) == ["1", "2", "1", "0"]
+    with pytest.raises(InputError, match="lacks the columns object"):
+        tables.splits_table(pd.DataFrame(columns=["path", "category", "split"]))
+
+
+def test_weights_table_shows_what_is_known():
+    table = tables.weights_table(
+        [{"lam": "0.013", "N": "64", "steps": "12500"}, {"lam": "0.0018", "N": "64", "arch": "mbt2018"}]
+    )
+    assert list(table.columns) == ["λ", "N", "steps"]
+    assert list(table["λ"]) == ["0.0018", "0.013"]
+    assert list(table["steps"]) == ["–", "12,500"]
+    with pytest.raises(InputError, match="no weights"):
+        tables.weights_table([])

@@ -1,0 +1,55 @@
+"""The matrix of accuracies says what its frames say, and what the paper says beside it."""
+
+import math
+
+import pandas as pd
+import pytest
+from small_tables import CONDITIONS
+
+from satstudy.core.errors import InputError
+from satstudy.report.tables_accuracy import table_2
+
+MATRIX = pd.DataFrame(
+    [
+        ("high", "low", 0.25, 0.2, 0.3),
+        ("high", "high", 0.80668, 0.7814, 0.83),
+        ("jpeg", "webp", 0.5, math.nan, math.nan),
+    ],
+    columns=["trained_on", "validated_on", "accuracy", "low", "high"],
+)
+
+
+def test_table_2_has_intervals_and_the_papers_nearest_number():
+    table = table_2(MATRIX, CONDITIONS)
+    assert list(table.columns) == ["learned 0.70 bpp (paper: LC 0.67 bpp)", "JPEG 0.80 bpp (paper: JPEG 0.77 bpp)"]
+    low, high, webp = table.index
+    assert (low, webp) == ("learned 0.023 bpp (paper: LC 0.02 bpp)", "WebP 0.50 bpp")
+    assert table.loc[high, table.columns[0]] == "80.7 [78.1, 83.0] (80.67)"
+    assert table.loc[low, table.columns[0]] == "25.0 [20.0, 30.0] (27.12)"
+    assert table.loc[low, table.columns[1]] == "–"  # not measured: the paper's number alone would mislead
+    assert table.loc[webp, table.columns[1]] == "50.0"  # no interval, and no such codec in the paper
+    plain = table_2(MATRIX, CONDITIONS, paper=False)
+    assert plain.loc["learned 0.70 bpp", "learned 0.70 bpp"] == "80.7 [78.1, 83.0]"
+
+
+def test_a_matrix_by_seed_is_averaged_and_has_no_interval():
+    by_seed = pd.DataFrame(
+        [("high", "high", 0, 0.8), ("high", "high", 1, 0.7)], columns=["trained_on", "validated_on", "seed", "accuracy"]
+    )
+    assert table_2(by_seed, CONDITIONS, paper=False).iloc[0, 0] == "75.0"
+
+
+def test_uncompressed_images_stand_beside_the_papers_uncompressed_row():
+    raw = pd.DataFrame([("jpeg", "raw", 0.9)], columns=["trained_on", "validated_on", "accuracy"])
+    for bpp in (24.0, math.nan):
+        conditions = CONDITIONS.assign(bpp=CONDITIONS["bpp"].where(CONDITIONS["condition"] != "raw", bpp))
+        assert table_2(raw, conditions).iloc[0, 0] == "90.0 (91.29)"
+
+
+def test_table_2_says_what_is_missing():
+    with pytest.raises(InputError, match="does not describe webp"):
+        table_2(MATRIX, CONDITIONS[CONDITIONS["condition"] != "webp"])
+    with pytest.raises(InputError, match="no rows"):
+        table_2(MATRIX.head(0), CONDITIONS)
+    with pytest.raises(InputError, match="stands twice"):
+        table_2(MATRIX, pd.concat([CONDITIONS, CONDITIONS.head(1)]))

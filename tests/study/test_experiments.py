@@ -1,0 +1,349 @@
+"""The measurements behind the notebooks, on a study of a few small scenes."""
+
+import itertools
+import os
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from small_study import place, tiny
+
+from satstudy.classification.network import ClassifierConfig
+from satstudy.codecs import JPEG
+from satstudy.codecs.learned.codec import LearnedCodec
+from satstudy.core.errors import InputError
+from satstudy.data.images import read_image
+from satstudy.report.figures_close_ups import kept_seam
+from satstudy.report.figures_images import kept_crops
+from satstudy.study import experiments, rate_distortion
+from satstudy.study.experiments.classifiers import accuracy_predictions, classifier_config
+from satstudy.study.experiments.crops import detailed_crop, example_codings, rate_crops
+from satstudy.study.experiments.rates import of_tiling, rate_distortion_frame, scenes_comparison, scenes_frame
+from satstudy.study.experiments.seams import blend_image, seam_crops, seam_frame, seam_images
+from satstudy.study.experiments.weights import checkpoints, training_metrics
+from satstudy.study.study import open_study
+
+#: No training: the weights that ship serve as they are.
+STILL = {"steps": 0, "lams": [0.01]}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, tiny_model):
+    """A repository whose tiny study has its scenes."""
+    folder = tmp_path_factory.mktemp("study")
+    with place(folder, tiny_model):
+        _ = open_study(tiny(), progress=False).manifest
+    return folder
+
+
+@pytest.fixture
+def opened(folder, tiny_model, one_thread):
+    """`opened(rd=…)`: the tiny study with changes."""
+    with place(folder, tiny_model):
+        for made in ("rd*", "accuracy"):
+            for path in (folder / "build" / "tiny").glob(made):
+                shutil.rmtree(path)
+        yield lambda **changes: open_study(tiny(**{"train": STILL, **changes}), progress=False)
+
+
+@pytest.fixture
+def coded(monkeypatch):
+    """What is coded from here on, as (codec, setting, height, width)."""
+    calls = []
+    for kind in (JPEG, LearnedCodec):
+        encode = kind.encode
+
+        def counting(self, image, *rest, _encode=encode, **named):
+            calls.append((self.name, self.setting, *image.shape[:2]))
+            return _encode(self, image, *rest, **named)
+
+        monkeypatch.setattr(kind, "encode", counting)
+    return calls
+
+
+# --- Rate and distortion ----------------------------------------------------------------------------------
+
+
+def test_every_codec_codes_the_same_images(opened):
+    study = opened()
+    frame = rate_distortion_frame(study, [0.01])
+    assert list(frame.columns) == list(rate_distortion.COLUMNS)
+    names = {name for name, _, _ in study.rd_images()}
+    settings = frame.groupby(["codec", "setting"])["image"].agg(set)
+    assert set(settings.index) == {
+        ("jpeg", "quality=20"), ("jpeg", "quality=80"), ("jpeg2000", "bpp=0.5"), ("learned", "lam=0.01"),
+    }  # fmt: skip
+    assert all(images == names for images in settings)
+    assert len(frame) == 8
+    assert (frame["bpp"] * frame["height"] * frame["width"]).round(6).eq(8 * frame["bytes"]).all()
+
+
+def test_a_second_run_codes_nothing_and_returns_the_same(opened, coded):
+    first = rate_distortion_frame(opened(), [0.01])
+    assert len(coded) == 6
+    again = rate_distortion_frame(opened(), [0.01])
+    assert len(coded) == 6
+    assert again.equals(first)
+    more = rate_distortion_frame(opened(rd={"jpeg": [20, 50, 80]}), [0.01])
+    assert [call[:2] for call in coded[6:]] == [("jpeg", "quality=50")] * 2
+    assert len(more) == 10
+
+
+def test_another_crop_of_the_same_images_is_coded_anew(opened, coded):
+    rate_distortion_frame(opened(), [0.01])
+    before = len(coded)
+    frame = rate_distortion_frame(opened(rd={"crop": 64}), [0.01])
+    assert set(frame["height"]) == {64}
+    assert len(coded) == 2 * before
+    # Nor are the whole images forgotten.
+    assert set(rate_distortion_frame(opened(), [0.01])["width"]) == {176}
+    assert len(coded) == 2 * before
+
+
+def test_another_tiling_and_other_weights_are_coded_anew(opened, coded, make_model):
+    rate_distortion_frame(opened(), [0.01])
+    before = len(coded)
+    rate_distortion_frame(opened(rd={"tiling": "independent"}), [0.01])
+    assert [call[0] for call in coded[before:]] == ["learned"] * 2
+    study = opened()
+    path = study.weights(0.01).path
+    kept = path.read_bytes()
+    try:
+        from small_study import ship
+
+        ship(path.parent, make_model(3), 0.01)
+        rate_distortion_frame(opened(), [0.01])
+    finally:
+        path.write_bytes(kept)
+    assert [call[0] for call in coded[before + 2 :]] == ["learned"] * 2
+
+
+def test_the_readers_own_images_are_measured_by_themselves(opened, coded, tmp_path, picture):
+    for name in ("a/x.png", "b/x.png"):
+        (tmp_path / name).parent.mkdir()
+        Image.fromarray(picture(64, 80, len(name))).save(tmp_path / name)
+    frame = rate_distortion_frame(opened(), [0.01], str(tmp_path))
+    assert set(frame["image"]) == {"a/x.png", "b/x.png"}
+    assert set(frame["height"]) == {64}
+    assert len(coded) == 6
+    rate_distortion_frame(opened(), [0.01], str(tmp_path))
+    assert len(coded) == 6
+    assert set(rate_distortion_frame(opened(), [0.01])["height"]) == {176}
+
+
+def test_an_own_image_that_changed_is_coded_anew(opened, tmp_path, picture):
+    path = tmp_path / "x.png"
+    Image.fromarray(picture(64, 64, 1)).save(path)
+    first = rate_distortion_frame(opened(), [0.01], str(path))
+    assert set(first["image"]) == {"x.png"}
+    Image.fromarray(picture(64, 64, 2)).save(path)
+    os.utime(path, ns=(1, 1))
+    assert not rate_distortion_frame(opened(), [0.01], str(path))["bytes"].equals(first["bytes"])
+    with pytest.raises(InputError, match="no file or folder"):
+        rate_distortion_frame(opened(), [0.01], str(tmp_path / "none"))
+
+
+# --- Seams ------------------------------------------------------------------------------------------------
+
+
+def test_an_image_is_coded_in_every_way_and_measured(opened, picture):
+    study, image = opened(), picture(272, 260)
+    made = blend_image(study, image, 0.01, progress=False)
+    ways = [(way.tiling, way.weighting, way.overlap) for way in made]
+    assert ways == [("independent", "none", 0), ("blend", "mean", 8), ("blend", "ramp", 8), ("seamless", "none", 0)]
+    assert all(way.decoded.shape == image.shape for way in made)
+    mean, ramp = made[1], made[2]
+    assert not np.array_equal(mean.decoded, ramp.decoded)
+    frame = seam_frame(study, "scene.png", image, made, 0.01)
+    assert {
+        "image", "lam", "tiling", "weighting", "patch", "overlap", "bytes", "bpp", "psnr", "psnr_near", "psnr_away",
+        "seam", "seam_original",
+    } <= set(frame.columns)  # fmt: skip
+    assert frame["tiling"].tolist() == [way.tiling for way in made]
+    assert frame["bytes"].tolist() == [way.data_bytes for way in made]
+    assert set(frame["image"]) == {"scene.png"}
+    assert np.allclose(frame["bpp"], 8 * frame["bytes"] / (272 * 260))
+
+
+def test_what_is_kept_of_a_seam_and_of_the_rates_draws_their_figures(opened, picture):
+    study = opened(train={**STILL, "lams": [0.01]}, rd={"jpeg": [20, 50, 80]})
+    image = picture(300, 520)
+    made = {way.tiling: way for way in blend_image(study, image, 0.01, progress=False) if way.weighting != "ramp"}
+    crops, at = seam_crops("scene.png", image, made["independent"], made["blend"], made["seamless"], 0.01)
+    top, left, size = at["top"], at["left"], at["size"]
+    assert (crops["original"] == image[top : top + size, left : left + size]).all()
+    assert (crops["blend"] == made["blend"].decoded[top : top + size, left : left + size]).all()
+    assert (at["height"], at["width"], at["overlap"]) == (300, 520, 8)
+    kept_seam(crops, at)
+    crops, about = rate_crops(study, side=96)
+    (label, rate, _), (other, like, _) = about["coded"]
+    assert (label, other) == ("learned", "JPEG")
+    assert {crop.shape for crop in crops.values()} == {(96, 96, 3)}
+    # The qualities beside it are farther from the size of the learned file.
+    source = read_image(next(path for path in study.images("val-compress") if path.name == about["image"]))
+    sizes = [8 * len(JPEG(quality).encode(source)) / source[..., 0].size for quality in range(1, 101)]
+    assert abs(like - rate) == pytest.approx(min(abs(size - rate) for size in sizes))
+    kept_crops(crops, about)
+
+
+def test_scenes_of_one_tiling_are_the_learned_codec(opened, folder, picture):
+    frame = scenes_frame(opened(rd=scenes(folder, picture)), [0.01])
+    one = of_tiling(frame, "seamless")
+    assert set(one["codec"]) == {"jpeg", "jpeg2000", "learned"}
+    assert (
+        one[one["codec"] == "learned"]["bytes"].tolist()
+        == frame[frame["codec"] == "learned-seamless"]["bytes"].tolist()
+    )
+
+
+def test_seams_are_looked_at_in_the_largest_images(opened):
+    (only,) = seam_images(opened())
+    sizes = [record.height * record.width for record in opened().records("val-compress")]
+    assert only[1].shape[0] * only[1].shape[1] == max(sizes) > min(sizes)
+    assert only[0].startswith("val/")
+    assert len(seam_images(opened(blending={"images": 3}))) == 3
+
+
+def scenes(folder, picture):
+    """Two places, one of them seen twice, as a folder of large scenes."""
+    made = folder / "scenes"
+    shutil.rmtree(made, ignore_errors=True)
+    made.mkdir()
+    for seed, name in enumerate(("north_1.png", "north_2.png", "south.png")):
+        Image.fromarray(picture(190, 180 + 10 * seed, seed)).save(made / name)
+    return {"scenes": "scenes", "scenes_crop": 176}
+
+
+def test_scenes_are_coded_by_every_codec_and_with_every_tiling(opened, folder, picture, coded):
+    study = opened(rd=scenes(folder, picture))
+    frame = scenes_frame(study, [0.01])
+    assert set(frame["codec"]) == {"jpeg", "jpeg2000", "learned-independent", "learned-blend", "learned-seamless"}
+    assert frame.groupby("image")["category"].first().to_dict() == {
+        "north_1.png": "north", "north_2.png": "north", "south.png": "south",
+    }  # fmt: skip
+    assert frame.groupby(["codec", "setting"])["image"].nunique().eq(3).all()
+    assert set(frame["height"]) == set(frame["width"]) == {176}
+    before = len(coded)
+    assert scenes_frame(study, [0.01]).equals(frame)
+    assert len(coded) == before, "a second run codes nothing"
+
+
+def test_seams_are_looked_at_in_the_folder_of_the_profile(opened, folder, picture):
+    scenes(folder, picture)
+    found = seam_images(opened(blending={"root": "scenes", "images": 2}))
+    assert [name for name, _ in found] == ["south.png", "north_2.png"]
+    assert found[0][1].shape == (190, 200, 3)
+    # Blocks of a JPEG would meet the seams: it is halved, for either experiment.
+    Image.fromarray(picture(401, 380, 5)).save(folder / "scenes" / "west.jpg")
+    found = dict(seam_images(opened(blending={"root": "scenes", "images": 2})))
+    assert found["west.jpg"].shape == (200, 190, 3)
+
+
+def test_scenes_are_compared_by_place_and_their_tilings_with_each_other():
+    rows = []
+    for name, count in (("north", 2), ("south", 1)):
+        for i, s in itertools.product(range(count), range(4)):
+            for codec, factor in (("jpeg2000", 1.0), ("learned-blend", 0.8), ("learned-seamless", 0.7)):
+                row = dict.fromkeys(rate_distortion.COLUMNS, 1.0)
+                row |= {"image": f"{name}{i}", "codec": codec, "setting": f"s={s}", "category": name}
+                rows.append({**row, "bpp": factor * 2**s / 10, "psnr": 24 + 3 * s})
+    table = scenes_comparison(pd.DataFrame(rows), n=20).set_index(["category", "codec", "reference"])
+    assert table.loc[("north", "learned-seamless", "jpeg2000"), "bd_rate"] == pytest.approx(-30)
+    assert table.loc[("south", "learned-seamless", "learned-blend"), "bd_rate"] == pytest.approx(-12.5)
+    assert len(table) == 2 * (2 + 1)
+
+
+@pytest.mark.parametrize("change", [{"rd": {"scenes": "nowhere"}}, {"blending": {"root": "nowhere"}}])
+def test_a_folder_that_is_not_there_names_the_setting(opened, change):
+    with pytest.raises(InputError, match=r"nowhere.*put or link them there, or leave (rd\.scenes|blending\.root) out"):
+        (scenes_frame(opened(**change), [0.01]) if "rd" in change else seam_images(opened(**change)))
+
+
+# --- Classifiers ------------------------------------------------------------------------------------------
+
+
+def test_the_profile_describes_the_classifier(opened):
+    config, size = classifier_config(opened())
+    assert (config.arch, config.epochs, config.crop, size) == ("test_resnet", 1, 32, 48)
+    config, size = classifier_config(opened(accuracy={"classifier": {"lr": "1e-3"}}))
+    assert config == ClassifierConfig(lr=0.001)
+    assert size == 128
+
+
+@pytest.mark.parametrize(
+    ("settings", "text"),
+    [
+        ({"epoch": 3}, "tiny.accuracy.classifier has no setting 'epoch': did you mean epochs"),
+        ({"epochs": "three"}, "tiny.accuracy.classifier.epochs is 'three' and must be int"),
+        ({"size": "big"}, "tiny.accuracy.classifier.size is 'big' and must be int"),
+        ({"optimizer": "soap"}, "tiny.accuracy.classifier.optimizer is 'soap'"),
+        ({"batch": 1}, "tiny.accuracy.classifier does not fit: batch = 1 is too few"),
+    ],
+)
+def test_a_classifier_that_does_not_fit_is_named(opened, settings, text):
+    with pytest.raises(InputError) as caught:
+        classifier_config(opened(accuracy={"classifier": settings}))
+    assert text in str(caught.value)
+
+
+def test_classifiers_are_trained_and_validated_on_each_condition(opened, monkeypatch):
+    result = accuracy_predictions(opened())
+    pairs = set(zip(result.predictions["trained_on"], result.predictions["validated_on"], strict=True))
+    assert pairs == {(a, b) for a in ("original", "jpeg 20") for b in ("original", "jpeg 50")}
+    assert len(result.predictions) == 4 * len(result.val_labels) == 16
+    assert len(result.train_labels) == 8
+    assert result.conditions["condition"].tolist() == ["original", "jpeg 20", "jpeg 50"]
+    assert result.conditions["bpp"].iloc[0] == 24
+    monkeypatch.setattr("satstudy.classification.train.train_classifier", lambda *a, **k: pytest.fail("trained again"))
+    assert accuracy_predictions(opened()).predictions.equals(result.predictions)
+
+
+def test_a_condition_that_is_none_stops_before_anything_is_trained(opened, monkeypatch):
+    monkeypatch.setattr(experiments.classifiers, "cross_validate", lambda *a, **k: pytest.fail("trained"))
+    with pytest.raises(InputError, match="'jpg 5' is no condition"):
+        accuracy_predictions(opened(accuracy={"validate_on": ["jpg 5"]}))
+
+
+# --- Crops for the eye ------------------------------------------------------------------------------------
+
+
+def test_the_crop_with_the_most_detail_is_found():
+    image = np.full((100, 160, 3), 90, np.uint8)
+    image[60:100:2, 80:120] = 255
+    top, left = detailed_crop(image, 40)
+    assert (top, left) == (60, 80)
+    assert detailed_crop(np.zeros((20, 30, 3), np.uint8), 40) == (0, 0), "smaller than the crop"
+    assert detailed_crop(np.zeros((100, 100, 3), np.uint8), 40) == (0, 0), "the first of equals"
+
+
+@pytest.mark.parametrize("shape", [(40, 40), (41, 95), (200, 40)])
+def test_the_crop_lies_within_the_image(picture, shape):
+    top, left = detailed_crop(picture(*shape), 40)
+    assert 0 <= top <= shape[0] - 40
+    assert 0 <= left <= shape[1] - 40
+
+
+def test_example_codings_are_crops_with_the_figures_of_the_whole_image(picture):
+    image = picture(64, 96)
+    (low, high) = example_codings(image, [JPEG(10), JPEG(90)], 16, 32, 24)
+    assert low[0] == high[0] == "JPEG"
+    assert low[1].shape == (24, 24, 3)
+    assert np.array_equal(low[1], JPEG(10).decode(JPEG(10).encode(image))[16:40, 32:56])
+    assert low[2] == 8 * len(JPEG(10).encode(image)) / (64 * 96) < high[2]
+    assert low[3] < high[3]
+
+
+# --- Weights ----------------------------------------------------------------------------------------------
+
+
+def test_checkpoints_and_metrics_of_a_ladder(opened):
+    still = opened()
+    assert [checkpoint.lam for checkpoint in checkpoints(still, [0.01])] == [0.01]
+    assert training_metrics(still, [0.01]) == {}, "nothing was trained"
+    trained = opened(train={"lams": [0.01], "steps": 2})
+    checkpoints(trained, [0.01])
+    metrics = training_metrics(trained, [0.01, 0.02])
+    assert list(metrics) == ["λ=0.01"]
+    assert set(metrics["λ=0.01"]["split"]) == {"train", "validation"}
