@@ -50,10 +50,10 @@ def mutate(data: bytes, rng: np.random.Generator) -> bytes:
 
 def _resealed(data: bytes) -> bytes:
     """The same bytes with the checksums of index and header corrected, as far as they can be found."""
-    from satstudy.codecs.learned import container
-    from satstudy.codecs.learned.header import TILE_UNIT, Header
+    from satstudy.codecs.learned import bitstream
+    from satstudy.codecs.learned.bitstream import TILE_UNIT, Header
 
-    cursor = container._Cursor(memoryview(data))
+    cursor = bitstream._Cursor(memoryview(data))
     try:
         cursor.take(13)
         height, width, tile, overlap, group, notes = (cursor.varint() for _ in range(6))
@@ -126,11 +126,11 @@ def worker(seed: int, count: int) -> None:
 
 
 def _valid(data: bytes) -> bool:
-    from satstudy.codecs.learned import container
+    from satstudy.codecs.learned import bitstream
     from satstudy.core.errors import InputError
 
     try:
-        file = container.read(data)
+        file = bitstream.read(data)
         for index in range(len(file.spans)):
             file.stream(index)
         return True

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 
 from benchmarks.common import SIDE, best, paper_sized, save, scene, shipped
 from satstudy.codecs import AVIF, JPEG2000, LearnedCodec
-from satstudy.codecs.learned.patches import BATCH
+from satstudy.codecs.learned.codec import BATCH
 from satstudy.codecs.learned.stitching import grid
 
 #: CompressAI takes seconds a patch: a few stand for all 36, which cost the same.

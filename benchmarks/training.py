@@ -21,7 +21,8 @@ from benchmarks.common import save
 from satstudy.codecs.learned.model import Model, build
 from satstudy.core import paths
 from satstudy.core.hardware import settle_for_training
-from satstudy.data.images import Pixels, find_images
+from satstudy.core.types import Pixels
+from satstudy.data.images import find_images
 from satstudy.data.synthetic.scene import CATEGORIES, draw
 from satstudy.training.config import TrainingConfig
 from satstudy.training.crops import CropSource

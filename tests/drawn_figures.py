@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from satstudy.metrics.blending import COLUMNS as SEAM_COLUMNS
+from satstudy.metrics.seams import COLUMNS as SEAM_COLUMNS
 
 CODECS = ("jpeg", "jpeg2000", "webp", "avif", "learned", "learned-natural")
 

@@ -28,10 +28,10 @@ from satstudy.codecs.learned.model import from_weights
 from satstudy.core import paths
 from satstudy.core.errors import InputError
 from satstudy.data.images import read_image
-from satstudy.data.manifests import subset
+from satstudy.data.splits import subset
 from satstudy.metrics import quality
 from satstudy.report import findings, tables
-from satstudy.report.markdown import markdown
+from satstudy.report.tables import markdown
 from satstudy.study import rate_distortion
 from satstudy.study.notebook import load_table
 from satstudy.study.study import Study, open_study, spread

@@ -22,9 +22,10 @@ from tqdm.auto import tqdm
 from satstudy.codecs import Codec
 from satstudy.core.errors import InputError
 from satstudy.core.paths import atomic
-from satstudy.data.images import Pixels, read_image
+from satstudy.core.types import Pixels
+from satstudy.data.fmow import crop_object
+from satstudy.data.images import read_image
 from satstudy.data.records import ImageRecord
-from satstudy.data.views import crop_object
 from satstudy.metrics.quality import bpp as bits_per_pixel
 from satstudy.metrics.quality import psnr as peak_ratio
 

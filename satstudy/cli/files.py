@@ -101,19 +101,19 @@ def compress(arguments: argparse.Namespace) -> int:
 def decompress(arguments: argparse.Namespace) -> int:
     """.sat files to images."""
     from satstudy.cli import coding
-    from satstudy.codecs.learned import container
-    from satstudy.codecs.learned.header import MAX_SIDE
+    from satstudy.codecs.learned import bitstream
+    from satstudy.codecs.learned.bitstream import MAX_SIDE
 
     pairs = coding.pairs(arguments.image, arguments.out, f".{arguments.format}")
-    limit = arguments.max_pixels or container.MAX_PIXELS
+    limit = arguments.max_pixels or bitstream.MAX_PIXELS
     if limit < 1:
         raise InputError(f"--max-pixels {limit} must be 1 or more.")
     if len(pairs) == 1:  # what is wrong with it is told before PyTorch is imported
         with coding.about(pairs[0].source):
-            container.read(coding.mapped(pairs[0].source), MAX_SIDE**2 if arguments.window else limit)
+            bitstream.read(coding.mapped(pairs[0].source), MAX_SIDE**2 if arguments.window else limit)
 
     from satstudy.cli import geotiff_output
-    from satstudy.codecs.learned.windows import Window
+    from satstudy.codecs.learned.codec import Window
 
     for pair in pairs:
         geotiff_output.check_output(pair.target)
@@ -122,7 +122,7 @@ def decompress(arguments: argparse.Namespace) -> int:
 
     def work(path: Path, out: Path) -> str:
         data = coding.mapped(path)
-        header = container.read(data, MAX_SIDE**2 if window else limit).header
+        header = bitstream.read(data, MAX_SIDE**2 if window else limit).header
         key = b"" if arguments.weights else header.fingerprint
         if key not in codecs:
             checkpoint = coding.weights(path=arguments.weights) if arguments.weights else coding.matching(key)
@@ -136,13 +136,13 @@ def decompress(arguments: argparse.Namespace) -> int:
 def info(arguments: argparse.Namespace) -> int:
     """What a .sat file says about itself; status 2 if part of it is damaged."""
     from satstudy.cli import coding
-    from satstudy.codecs.learned import container
-    from satstudy.codecs.learned.header import MAX_SIDE
+    from satstudy.codecs.learned import bitstream
+    from satstudy.codecs.learned.bitstream import MAX_SIDE
 
     path = Path(arguments.file)
     with coding.about(path):
         data = coding.mapped(path)
-        file = container.read(data, MAX_SIDE**2)
+        file = bitstream.read(data, MAX_SIDE**2)
     header = file.header
     overhead = file.spans[0][0]
     tiles = math.prod(header.tiles())

@@ -7,10 +7,8 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from satstudy.codecs.learned.codec import LearnedCodec
-from satstudy.codecs.learned.container import MAX_PIXELS
-from satstudy.codecs.learned.header import MAX_SIDE
-from satstudy.codecs.learned.windows import Window, check_window
+from satstudy.codecs.learned.bitstream import MAX_PIXELS, MAX_SIDE
+from satstudy.codecs.learned.codec import LearnedCodec, Window, check_window
 from satstudy.core.errors import InputError, SatstudyError
 from satstudy.core.paths import atomic
 from satstudy.data.geotiff import CACHE, TIFF, say_once

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from satstudy.cli.arguments import watched
 from satstudy.core.errors import InputError
-from satstudy.data.listing import MANIFEST, read_manifest_list, select
+from satstudy.data.download import MANIFEST, read_manifest_list, select
 from satstudy.data.synthetic.tree import write_tree
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def rd(arguments: argparse.Namespace) -> int:
 
     from satstudy import codecs
     from satstudy.codecs.learned import checkpoint
-    from satstudy.metrics import curves
+    from satstudy.metrics import bd_rate
     from satstudy.study import rate_distortion
 
     chosen: list[Codec] = []
@@ -47,7 +47,7 @@ def rd(arguments: argparse.Namespace) -> int:
         else:
             chosen += codecs.ladder(name)
     frame = rate_distortion.evaluate(images, chosen, csv, progress=watched(arguments), resume=not arguments.fresh)
-    table = curves.mean_curves(frame)
+    table = bd_rate.mean_curves(frame)
     print(table.to_string(index=False, float_format=lambda x: f"{x:.4g}"))
     return 0
 
@@ -145,8 +145,8 @@ def pack(arguments: argparse.Namespace) -> int:
 
 def unpack(arguments: argparse.Namespace) -> int:
     """The images of a pack."""
-    from satstudy.data import unpacking
+    from satstudy.data import packing
 
-    count = unpacking.unpack(arguments.pack, arguments.folder, progress=watched(arguments))
+    count = packing.unpack(arguments.pack, arguments.folder, progress=watched(arguments))
     print(f"{arguments.folder}: {count} images unpacked")
     return 0

@@ -9,7 +9,8 @@ import numpy as np
 from PIL import Image, ImageFile
 
 from satstudy.core.errors import DamagedFile, InputError
-from satstudy.data.images import MAX_PIXELS, Pixels
+from satstudy.core.types import Pixels
+from satstudy.data.images import MAX_PIXELS
 
 
 class Codec(Protocol):

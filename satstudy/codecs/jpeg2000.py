@@ -32,7 +32,7 @@ import PIL
 
 from satstudy.codecs.base import check_pixels, check_size
 from satstudy.core.errors import DamagedFile, InputError, SatstudyError
-from satstudy.data.images import Pixels
+from satstudy.core.types import Pixels
 
 OLDEST = (2, 4, 0)  # glymur's own minimum
 

@@ -11,7 +11,7 @@ from PIL.WebPImagePlugin import WebPImageFile
 
 from satstudy.codecs.base import check_pixels, check_range, load_with_pillow, save_with_pillow
 from satstudy.core.errors import InputError
-from satstudy.data.images import Pixels
+from satstudy.core.types import Pixels
 
 
 @dataclass(frozen=True)

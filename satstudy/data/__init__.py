@@ -1,8 +1,8 @@
 """Data sets: reading images, scanning folders and fMoW trees, drawing splits, fetching fMoW, packing."""
 
 from satstudy.data.images import find_images, image_size, read_image, write_image
-from satstudy.data.manifests import read_manifest, write_manifest
 from satstudy.data.records import Box, ImageRecord, ScanResult
+from satstudy.data.splits import read_manifest, write_manifest
 
 __all__ = [
     "Box",

@@ -9,23 +9,24 @@ ignored. The challenge's own test and seq splits carry numbers for names and hid
 from __future__ import annotations
 
 import functools
+import json
+import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+import numpy as np
+from PIL import Image
 from tqdm.auto import tqdm
 
 from satstudy.core.errors import InputError
-from satstudy.data import folders, sidecar
+from satstudy.core.types import Pixels
+from satstudy.data import folders
 from satstudy.data.images import EXTENSIONS, image_size, read_image
-from satstudy.data.records import ImageRecord, ScanResult
-from satstudy.data.scanning import collect
-from satstudy.data.views import context_box, crop_object
-
-__all__ = ["FMOW_CATEGORIES", "CheckReport", "check", "context_box", "crop_object", "scan"]
+from satstudy.data.records import Box, ImageRecord, ScanResult, collect
 
 #: The 62 categories of the train and val splits, and the one for a box that holds none of them.
 FMOW_CATEGORIES: tuple[str, ...] = tuple(
@@ -39,6 +40,8 @@ FMOW_CATEGORIES: tuple[str, ...] = tuple(
     single-unit_residential smokestack solar_farm space_facility stadium storage_tank surface_mine
     swimming_pool toll_booth tower tunnel_opening waste_disposal water_treatment_facility wind_farm zoo""".split()  # noqa: SIM905
 )
+
+
 SPLITS = ("train", "val")
 
 
@@ -154,15 +157,15 @@ def _refuse_empty(
 
 
 def _record(path: Path, split: str) -> tuple[ImageRecord, list[str]]:
-    meta = sidecar.read(path.with_suffix(".json"))
+    meta = read_sidecar(path.with_suffix(".json"))
     height, width = image_size(path)
     notes = []
-    tall, wide = sidecar.number(meta.get("img_height")), sidecar.number(meta.get("img_width"))
+    tall, wide = sidecar_number(meta.get("img_height")), sidecar_number(meta.get("img_width"))
     if tall is not None and wide is not None and (tall, wide) != (height, width):
         notes.append(f"the JSON says {tall:g}×{wide:g} pixels, the image has {height}×{width}, which count")
     category = path.parent.parent.name
-    boxes, odd = sidecar.boxes(meta.get("bounding_boxes"), category, height, width, path)
-    gsd = sidecar.number(meta.get("gsd"))
+    boxes, odd = sidecar_boxes(meta.get("bounding_boxes"), category, height, width, path)
+    gsd = sidecar_number(meta.get("gsd"))
     if gsd is not None and gsd <= 0:
         gsd = None
     return ImageRecord(path, category, f"{split}/{path.parent.name}", height, width, boxes, gsd), notes + odd
@@ -219,3 +222,151 @@ def check(source: Path | str | ScanResult | Sequence[ImageRecord], progress: boo
         unreadable=unreadable,
         notes=list(result.notes),
     )
+
+
+#: A sidecar has a few kilobytes; what is larger is none.
+MAX_JSON_BYTES = 4 * 2**20
+
+
+def read_sidecar(path: Path) -> dict[str, Any]:
+    """The object that a sidecar holds; its fields are unchecked, and any may be missing.
+
+    Raises
+    ------
+    InputError
+        No such file, too large, no JSON, or no object.
+    """
+    try:
+        if path.stat().st_size > MAX_JSON_BYTES:
+            raise InputError(f"{path} has more than {MAX_JSON_BYTES} bytes and is no fMoW sidecar: fetch it again.")
+        meta = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise InputError(f"{path} is missing: fetch it beside its image, or skip such images.") from None
+    except InputError:
+        raise
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{path} is no readable JSON ({error}): fetch it again.") from None
+    if not isinstance(meta, dict):
+        raise InputError(f"{path} holds a {type(meta).__name__} where fMoW has an object: fetch it again.")
+    return meta
+
+
+def sidecar_number(value: Any) -> float | None:
+    """A finite number, also one written as text; None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        found = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return found if math.isfinite(found) else None
+
+
+def sidecar_boxes(found: Any, category: str, height: int, width: int, path: Path) -> tuple[tuple[Box, ...], list[str]]:
+    """The boxes that hold something of the image, and a note for each that does not.
+
+    Parameters
+    ----------
+    found : the field `bounding_boxes`: a list, one bare dict, or None. ID −1 marks a placeholder of the
+        ground-truth archive, which is no object
+    category : of a box that names none
+    path : of the image, for the message
+
+    Raises
+    ------
+    InputError
+        Something else than boxes of four numbers.
+    """
+    entries = [found] if isinstance(found, dict) else found or []
+    kept: list[Box] = []
+    notes: list[str] = []
+    try:
+        for entry in entries:
+            if sidecar_number(entry.get("ID")) == -1:
+                continue
+            x, y, w, h = (float(value) for value in entry["box"])
+            if not all(abs(value) < 1e6 for value in (x, y, w, h)):
+                raise ValueError(f"{x}, {y}, {w}, {h} lies beyond any image")
+            box = Box(round(x), round(y), round(w), round(h), str(entry.get("category") or category))
+            if box.w < 1 or box.h < 1 or box.x >= width or box.y >= height or box.x + box.w <= 0 or box.y + box.h <= 0:
+                notes.append(f"box {x:g}, {y:g}, {w:g}, {h:g} holds nothing of the image and is left out")
+            else:
+                kept.append(box)
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
+        raise InputError(
+            f"{path.with_suffix('.json')} has bounding_boxes that cannot be read ({error!r}): fetch it again."
+        ) from None
+    return tuple(kept), notes
+
+
+#: Metres per pixel assumed where the JSON says none: fMoW's pan-sharpened satellites lie between 0.3 and 0.7.
+TYPICAL_GSD = 0.5
+
+
+def context_box(box: Box, gsd: float | None) -> Box:
+    """The box and its surroundings, as the first-place solution of the fMoW challenge cuts it.
+
+    The long side grows to `long · 1.5 · 2**t`, t = clamp(1 − (log2(size in m) − 5) / 6, 0, 1): threefold for
+    what is up to 32 m long, 1.5-fold from 2048 m on. The short side gets the same margin in pixels, as there, so
+    that a narrow box shows as much ground at its long edges as at its short ones. That solution also
+    evens out unequal pixel spacing of the two axes; here pixels count as square.
+
+    Parameters
+    ----------
+    box : the annotated object
+    gsd : metres per pixel; `TYPICAL_GSD` where it is None
+
+    Returns
+    -------
+    Box
+        Not clipped: it may reach over the image's edge.
+    """
+    long = max(box.w, box.h)
+    metres = long * (TYPICAL_GSD if gsd is None else gsd)
+    t = min(1.0, max(0.0, 1 - (math.log2(metres) - 5) / 6))
+    margin = round(long * (1.5 * 2**t - 1) / 2)
+    return Box(box.x - margin, box.y - margin, box.w + 2 * margin, box.h + 2 * margin, box.category)
+
+
+def crop_object(image: Pixels, record: ImageRecord, size: int = 256) -> Pixels:
+    """The classifier's view of an image: its object with context, `size` pixels on the long side.
+
+    The first box of the record's own category is taken, or else the first of all. A record without boxes
+    gives the whole image. What lies beyond the image's edge is black, and so is the padding of
+    the short side, half of it on each side.
+
+    Parameters
+    ----------
+    image : uint8 (record.height, record.width, 3), the original or a decoded version of it
+
+    Returns
+    -------
+    uint8 (size, size, 3), bicubic with Pillow's antialiasing
+
+    Raises
+    ------
+    InputError
+        An image of another size than the record's.
+    """
+    if image.shape[:2] != (record.height, record.width):
+        raise InputError(
+            f"The image of {record.path} has {image.shape[0]}×{image.shape[1]} pixels where its record says "
+            f"{record.height}×{record.width}: boxes fit only the full-size image."
+        )
+    if record.boxes:
+        own = [box for box in record.boxes if box.category == record.category]
+        view = context_box((own or list(record.boxes))[0], record.gsd)
+    else:
+        view = Box(0, 0, record.width, record.height)
+    scale = size / max(view.w, view.h)
+    canvas = np.zeros((size, size, 3), dtype=np.uint8)
+    pad_x, pad_y = (size - round(view.w * scale)) // 2, (size - round(view.h * scale)) // 2
+    # Only the part inside the image is resized: the view's own size comes from a file and may be anything.
+    left, top = max(view.x, 0), max(view.y, 0)
+    right, bottom = min(view.x + view.w, record.width), min(view.y + view.h, record.height)
+    x0, x1 = (min(size, pad_x + round((edge - view.x) * scale)) for edge in (left, right))
+    y0, y1 = (min(size, pad_y + round((edge - view.y) * scale)) for edge in (top, bottom))
+    if x1 > x0 and y1 > y0:
+        piece = Image.fromarray(np.ascontiguousarray(image[top:bottom, left:right]))
+        canvas[y0:y1, x0:x1] = np.asarray(piece.resize((x1 - x0, y1 - y0), Image.Resampling.BICUBIC))
+    return canvas

@@ -8,8 +8,7 @@ from typing import Literal
 
 from satstudy.core.errors import InputError
 from satstudy.data.images import find_images, image_size
-from satstudy.data.records import ImageRecord, ScanResult
-from satstudy.data.scanning import collect
+from satstudy.data.records import ImageRecord, ScanResult, collect
 
 
 def scan(

@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from satstudy.core.errors import InputError
-from satstudy.data.images import Pixels, read_image
+from satstudy.core.types import Pixels
+from satstudy.data.images import read_image
 from satstudy.data.sources import ArraySource, MaskedSource, Source
 
 TIFF = (".tif", ".tiff")

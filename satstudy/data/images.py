@@ -9,18 +9,20 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from satstudy.core.errors import InputError
 from satstudy.core.paths import atomic
-
-Pixels = NDArray[np.uint8]
+from satstudy.core.types import Pixels
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".jp2", ".avif", ".bmp")
+
 #: fMoW's largest image is 16288×16291; Pillow's own limit of 89 million pixels stops far below it.
 MAX_PIXELS = 20_000 * 20_000
+
+
 WEBP_MAX_SIDE = 16_383
+
 
 _limit = threading.Lock()
 

@@ -7,12 +7,12 @@ from typing import Protocol, cast
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from satstudy.codecs.learned import validity
 from satstudy.core.errors import InputError
-from satstudy.data.images import Pixels
+from satstudy.core.types import Mask, Pixels
 
 
 class Source(Protocol):
@@ -85,6 +85,35 @@ def read(source: Source, top: int, bottom: int, left: int, right: int) -> Tensor
     if tells := masked(source):
         valid = tells.valid(top, bottom, left, right)
         if valid is not None and not valid.all():
-            pixels = validity.fill(pixels, valid)
+            pixels = fill_invalid(pixels, valid)
     # Torch warns of arrays that cannot be written to, as Pillow's and rasterio's may be.
     return torch.from_numpy(np.require(pixels, requirements=("C", "W")))
+
+
+def fill_invalid(pixels: Pixels, valid: Mask) -> Pixels:
+    """Replace pixels without data by a smooth continuation of those with.
+
+    Means of the valid pixels over ever larger squares, interpolated back (pull-push: Gortler et al.,
+    *The Lumigraph*, SIGGRAPH 1996).
+
+    Parameters
+    ----------
+    pixels : uint8 (rows, columns, 3)
+    valid : bool (rows, columns)
+    """
+    colour = torch.from_numpy(pixels.astype(np.float32)).permute(2, 0, 1)[None]
+    smooth = _pull_push(colour, torch.from_numpy(valid.astype(np.float32))[None, None])
+    filled: Pixels = smooth[0].permute(1, 2, 0).round().to(torch.uint8).numpy()
+    return filled
+
+
+def _pull_push(colour: Tensor, valid: Tensor) -> Tensor:
+    """float32 (1, 3, h, w), with `valid` 0 or 1 (1, 1, h, w); mid-grey where nothing is valid."""
+    if valid.all():
+        return colour
+    if valid.numel() == 1:
+        return torch.full_like(colour, 128)
+    share = F.avg_pool2d(valid, 2, ceil_mode=True)
+    mean = F.avg_pool2d(colour * valid, 2, ceil_mode=True) / share.clamp_min(1e-6)
+    coarse = _pull_push(mean, (share > 0).float())
+    return torch.where(valid > 0, colour, F.interpolate(coarse, size=valid.shape[2:], mode="bilinear"))

@@ -16,30 +16,15 @@ import warnings
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 
 from satstudy.core.errors import InputError
-from satstudy.data.dealing import Pool, all_objects, count_images, deal, draw, draw_pool
-from satstudy.data.manifests import COLUMNS, SPLITS, build, leakage, read_manifest, subset, write_manifest
+from satstudy.core.paths import atomic
 from satstudy.data.records import ImageRecord
-
-__all__ = [
-    "COLUMNS",
-    "PAPER",
-    "SPLITS",
-    "Sizes",
-    "by_number",
-    "file_number",
-    "leakage",
-    "make",
-    "read_manifest",
-    "subset",
-    "write_manifest",
-]
 
 
 @dataclass(frozen=True)
@@ -129,20 +114,20 @@ def make(
         )
     val_side, train_side = deal(val_pool, sizes.val_class, sizes.train_class, rng)
     drawn = {
-        "train-compress": draw(train_pool, sizes.train_compress, rng),
-        "train-class": draw(train_side, sizes.train_class, rng),
-        "val-class": draw(val_side, sizes.val_class, rng),
+        "train-compress": draw_objects(train_pool, sizes.train_compress, rng),
+        "train-class": draw_objects(train_side, sizes.train_class, rng),
+        "val-class": draw_objects(val_side, sizes.val_class, rng),
     }
     taken = {record.path for name in ("train-class", "val-class") for record in drawn[name]}
     rest = {
         category: [left for images in objects if (left := [r for r in images if r.path not in taken])]
         for category, objects in val_pool.items()
     }
-    drawn["val-compress"] = draw(rest, sizes.val_compress - len(taken), rng)
+    drawn["val-compress"] = draw_objects(rest, sizes.val_compress - len(taken), rng)
     _report(drawn, sizes)
     if level == "image":
         _shuffle_classes(drawn, rng)
-    return build(((r, name) for name, records in drawn.items() for r in records), root)
+    return manifest_from(((r, name) for name, records in drawn.items() for r in records), root)
 
 
 def file_number(path: Path) -> int | None:
@@ -191,7 +176,7 @@ def by_number(
     torn = sorted(name for name, side in sides.items() if len(side) > 1)
     if torn:
         raise InputError(f"{len(torn)} objects ({torn[0]}, …) have numbers on two sides: use make() instead.")
-    return build(rows, root)
+    return manifest_from(rows, root)
 
 
 def _require(pool: Pool, needed: int, where: str, what: str) -> None:
@@ -236,3 +221,227 @@ def _shuffle_classes(drawn: dict[str, list[ImageRecord]], rng: np.random.Generat
         side = "val-class" if validation[mixed[i].category] > 0 else "train-class"
         validation[mixed[i].category] -= 1
         drawn[side].append(mixed[i])
+
+
+COLUMNS = ("path", "category", "object", "split")
+
+
+SPLITS = ("train-compress", "val-compress", "train-class", "val-class")
+
+
+def manifest_from(rows: Iterable[tuple[ImageRecord, str]], root: Path | str) -> pd.DataFrame:
+    try:
+        table = [(r.path.relative_to(root).as_posix(), r.category, r.object, name) for r, name in rows]
+    except ValueError as error:
+        raise InputError(
+            f"An image lies outside the data's root ({error}): name the folder that was scanned."
+        ) from None
+    table.sort(key=lambda row: (SPLITS.index(row[3]), row[0]))
+    manifest = pd.DataFrame(table, columns=list(COLUMNS))
+    _check_manifest(manifest, "The manifest")
+    return manifest
+
+
+def subset(manifest: pd.DataFrame, name: str) -> pd.DataFrame:
+    """The rows of one of the four sets; val-compress includes train-class and val-class."""
+    if name not in SPLITS:
+        raise InputError(f"{name!r} is no split: take one of {', '.join(SPLITS)}.")
+    names = SPLITS[1:] if name == "val-compress" else (name,)
+    return manifest[manifest["split"].isin(names)].reset_index(drop=True)
+
+
+def leakage(manifest: pd.DataFrame) -> int:
+    """How many images of val-class show an object that train-class shows too; 0 for a split by object."""
+    known = set(subset(manifest, "train-class")["object"])
+    return int(subset(manifest, "val-class")["object"].isin(known).sum())
+
+
+def write_manifest(path: Path | str, manifest: pd.DataFrame) -> None:
+    """Write a manifest as CSV, after the checks that `read_manifest` makes."""
+    _check_manifest(manifest, "The manifest")
+    with atomic(path) as temporary:
+        manifest.to_csv(temporary, columns=list(COLUMNS), index=False, lineterminator="\n")
+
+
+def read_manifest(path: Path | str, root: Path | str | None = None) -> pd.DataFrame:
+    """Read a manifest; with `root`, see that every image is there.
+
+    Raises
+    ------
+    InputError
+        No readable CSV, other columns, an unknown split, an image twice, a path that leaves the root, or
+        images missing under `root`.
+    """
+    path = Path(path)
+    try:
+        # A category may be called "NA": nothing is read as missing.
+        manifest = pd.read_csv(path, dtype=str, na_filter=False, encoding="utf-8")
+    except FileNotFoundError:
+        raise InputError(f"There is no manifest {path}: make one first.") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} is no readable CSV ({error}): make the manifest again.") from None
+    _check_manifest(manifest, str(path))
+    if root is not None:
+        missing = [name for name in manifest["path"] if not Path(root, name).is_file()]
+        if missing:
+            raise InputError(
+                f"{len(missing)} of {len(manifest)} images of {path} are not in {root} ({missing[0]}, …): "
+                "fetch them, or make the manifest again."
+            )
+    return manifest
+
+
+def _check_manifest(manifest: pd.DataFrame, what: str) -> None:
+    if list(manifest.columns) != list(COLUMNS):
+        raise InputError(
+            f"{what} has the columns {', '.join(map(str, manifest.columns))} instead of {', '.join(COLUMNS)}: "
+            "make it again."
+        )
+    unknown = sorted(set(manifest["split"]) - set(SPLITS))
+    if unknown:
+        raise InputError(f"{what} has an unknown split {unknown[0]!r}: take one of {', '.join(SPLITS)}.")
+    twice = manifest["path"][manifest["path"].duplicated()]
+    if len(twice):
+        raise InputError(f"{what} has {twice.iloc[0]} {1 + (twice == twice.iloc[0]).sum()} times: keep one row of it.")
+    for name in manifest["path"]:
+        pure = PurePosixPath(name)
+        plain = pure.name and not pure.is_absolute() and ".." not in pure.parts and str(pure) == name
+        if not plain or re.search(r"[\\\0\r\n]|^[A-Za-z]:", name):
+            raise InputError(f"{what} has {name!r}, which is no plain path below the data's root: make it one.")
+
+
+#: Category → its objects → the images of each.
+Pool = dict[str, list[list[ImageRecord]]]
+
+
+def draw_pool(
+    records: Sequence[ImageRecord], categories: Iterable[str] | None, per_object: int | None, rng: np.random.Generator
+) -> Pool:
+    """Objects by category, in random order that does not depend on the order of the records."""
+    kept = None if categories is None else set(categories)
+    objects: dict[str, list[ImageRecord]] = defaultdict(list)
+    previous = None
+    for record in sorted(records, key=lambda r: r.path.as_posix()):
+        if previous == record.path:
+            raise InputError(f"{record.path} is among the records twice: scan each folder once.")
+        previous = record.path
+        if kept is None or record.category in kept:
+            objects[record.object].append(record)
+    pool: Pool = defaultdict(list)
+    for name in sorted(objects):
+        images = objects[name]
+        if len({r.category for r in images}) > 1:
+            raise InputError(f"The object {name} has images of two categories: give each object one.")
+        order = rng.permutation(len(images))[:per_object]
+        pool[images[0].category].append([images[i] for i in order])
+    return {category: [pool[category][i] for i in rng.permutation(len(pool[category]))] for category in sorted(pool)}
+
+
+def all_objects(pool: Pool) -> list[list[ImageRecord]]:
+    """The objects of all categories."""
+    return [images for objects in pool.values() for images in objects]
+
+
+def count_images(objects: Iterable[Sequence[ImageRecord]]) -> int:
+    """The images of some objects."""
+    return sum(map(len, objects))
+
+
+def _even(total: int, room: Sequence[int], rng: np.random.Generator) -> list[int]:
+    """`total` dealt out as evenly as `room` allows; who gets one more is drawn."""
+    dealt = [0] * len(room)
+    total = min(total, sum(room))
+    while total:
+        free = [i for i in range(len(room)) if dealt[i] < room[i]]
+        share = total // len(free)
+        if not share:
+            for i in rng.permutation(free)[:total]:
+                dealt[i] += 1
+            break
+        for i in free:
+            step = min(share, room[i] - dealt[i])
+            dealt[i] += step
+            total -= step
+    return dealt
+
+
+def draw_objects(pool: Pool, count: int, rng: np.random.Generator) -> list[ImageRecord]:
+    """`count` images, even over the categories, of as few objects as the drawn order needs."""
+    quotas = _even(count, [count_images(objects) for objects in pool.values()], rng)
+    return [
+        record
+        for objects, quota in zip(pool.values(), quotas, strict=True)
+        for record in [record for images in objects for record in images][:quota]
+    ]
+
+
+def deal(pool: Pool, first: int, second: int, rng: np.random.Generator) -> tuple[Pool, Pool]:
+    """Deal whole objects to two sides that need `first` and `second` images.
+
+    Both sides get enough in all if any way of dealing gives that (else as much as any gives). Among those
+    ways, as many categories as possible stand on both sides, and each is dealt in the proportion of the two as
+    nearly as its objects allow, by least squares. Found by dynamic programming over the sums that are reachable.
+    """
+    if not first + second:
+        return {}, {}
+    # Most pools hold many times what is wanted; a part of each category is enough, and quick.
+    quotas = _even(first + second, [count_images(objects) for objects in pool.values()], rng)
+    part: Pool = {}
+    for (category, objects), quota in zip(pool.items(), quotas, strict=True):
+        enough, running = 2 * quota + max(map(len, objects)), np.cumsum([len(o) for o in objects])
+        part[category] = objects[: int(np.searchsorted(running, enough)) + 1]
+    sides, missing = _deal_all(part, first, second, rng)
+    if missing and len(all_objects(part)) < len(all_objects(pool)):
+        sides, missing = _deal_all(pool, first, second, rng)
+    return sides
+
+
+def _deal_all(pool: Pool, first: int, second: int, rng: np.random.Generator) -> tuple[tuple[Pool, Pool], int]:
+    total, share = count_images(all_objects(pool)), first / (first + second)
+    names = [list(pool)[i] for i in rng.permutation(len(pool))]
+    cost = np.full(total + 1, np.inf)  # of giving the first side s images, the categories so far
+    cost[0] = 0
+    choices: list[np.ndarray[tuple[int], np.dtype[np.int32]]] = []
+    for name in names:
+        images_here = count_images(pool[name])
+        reachable = _sums(pool[name])[-1]
+        after, choice = np.full(total + 1, np.inf), np.zeros(total + 1, dtype=np.int32)
+        for here in (s for s in range(images_here + 1) if reachable >> s & 1):
+            one_sided = first and second and here in (0, images_here)
+            penalty = (here - share * images_here) ** 2 + (total**2 if one_sided else 0)
+            candidate = cost[: total + 1 - here] + penalty
+            better = candidate < after[here:]
+            after[here:][better] = candidate[better]
+            choice[here:][better] = here
+        cost = after
+        choices.append(choice)
+    s = np.arange(total + 1)
+    missing = np.maximum(0, first - s) + np.maximum(0, second - (total - s))
+    empty = ((s == 0) & (first > 0)) | ((s == total) & (second > 0))
+    missing = np.where(np.isfinite(cost) & ~empty, missing, total + first + second)
+    best = int(np.lexsort((cost, missing))[0])
+    one: Pool = {}
+    two: Pool = {}
+    remaining = best
+    for name, choice in zip(reversed(names), reversed(choices), strict=True):
+        here = int(choice[remaining])
+        remaining -= here
+        sums = _sums(pool[name])
+        one[name], two[name] = [], []
+        for k in range(len(pool[name]) - 1, -1, -1):
+            images = pool[name][k]
+            if sums[k] >> here & 1:  # reachable without it
+                two[name].append(images)
+            else:
+                one[name].append(images)
+                here -= len(images)
+    ordered = sorted(pool)
+    return ({c: one[c] for c in ordered}, {c: two[c] for c in ordered}), int(missing[best])
+
+
+def _sums(objects: Sequence[Sequence[ImageRecord]]) -> list[int]:
+    """Bit s of entry k: whether some of the first k objects have s images in all."""
+    reached = [1]
+    for images in objects:
+        reached.append(reached[-1] | reached[-1] << len(images))
+    return reached

@@ -12,11 +12,10 @@ from statistics import NormalDist
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from satstudy.core.errors import InputError
-
-Floats = NDArray[np.float64]
+from satstudy.core.types import Floats
 
 
 class Interval(NamedTuple):

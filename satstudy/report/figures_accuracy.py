@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from satstudy.core.errors import InputError
-from satstudy.report.labels import condition_labels, matrix_cells, require
+from satstudy.core.frames import require
+from satstudy.report.labels import condition_labels, matrix_cells
 from satstudy.report.style import WIDTH, styled, whiskers
 
 

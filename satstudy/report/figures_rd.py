@@ -16,13 +16,14 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
 from satstudy.core.errors import InputError
-from satstudy.metrics import bd_rate, curves
-from satstudy.metrics.bootstrap import Floats, bootstrap_interval
+from satstudy.core.frames import require
+from satstudy.core.types import Floats
+from satstudy.metrics import bd_rate
+from satstudy.metrics.bootstrap import bootstrap_interval
 from satstudy.report.figures_accuracy import accuracy_difference, accuracy_heatmap, confusion_heatmap
-from satstudy.report.figures_close_ups import kept_seam, seam_comparison
-from satstudy.report.figures_images import crops_grid, kept_crops, patch_grid
+from satstudy.report.figures_images import crops_grid, kept_crops, kept_seam, patch_grid, seam_comparison
 from satstudy.report.figures_seams import overlap_ablation, seam_profile
-from satstudy.report.labels import codec_name, db, require
+from satstudy.report.labels import codec_name, db
 from satstudy.report.style import (
     CODECS,
     GREY,
@@ -151,7 +152,7 @@ def rate_distortion(
         raise InputError(f"metric = {metric!r}: take psnr or ms_ssim.")
     columns = ("image", "codec", "setting", "bpp", "psnr", "ms_ssim")
     require(frame, columns, "The rate-distortion table", "run `evaluate` first")
-    means = curves.mean_curves(frame)
+    means = bd_rate.mean_curves(frame)
     if not np.isfinite(means[metric]).all():
         raise InputError("Some images are too small for MS-SSIM (161 px a side): leave them out, or plot psnr.")
     clusters = None if objects is None else [objects[name] for name in sorted(set(frame["image"]))]

@@ -11,8 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from satstudy.core.errors import InputError
-from satstudy.metrics.blending import checked
-from satstudy.report.labels import require
+from satstudy.core.frames import require
+from satstudy.metrics.seams import checked
 from satstudy.report.style import TILINGS, WIDTH, legend_above, line, styled
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from satstudy.metrics.bd_rate import of_reference
-from satstudy.metrics.blending import more_bits
+from satstudy.metrics.seams import more_bits
 from satstudy.report.labels import codec_name, interval
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from satstudy.core.errors import InputError
+from satstudy.core.frames import require
 
 CODEC_NAMES = {
     "jpeg": "JPEG",
@@ -29,15 +30,6 @@ CODEC_NAMES = {
 def codec_name(codec: str) -> str:
     """How a codec is called in print; an unknown one by its own name."""
     return CODEC_NAMES.get(codec, codec)
-
-
-def require(frame: pd.DataFrame, columns: tuple[str, ...], what: str, remedy: str) -> None:
-    """Raise InputError where `frame` lacks a column or has no row."""
-    missing = [column for column in columns if column not in frame.columns]
-    if missing:
-        raise InputError(f"{what} lacks the columns {', '.join(missing)}: {remedy}.")
-    if frame.empty:
-        raise InputError(f"{what} has no rows: {remedy}.")
 
 
 def rate(bpp: float) -> str:

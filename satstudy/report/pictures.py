@@ -15,7 +15,7 @@ from PIL import Image
 
 from satstudy.core.errors import InputError
 from satstudy.core.paths import atomic
-from satstudy.data.images import Pixels
+from satstudy.core.types import Pixels
 
 #: Pixels of a picture that may be read: these are crops.
 MAX_PIXELS = 1 << 20

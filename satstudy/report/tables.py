@@ -8,29 +8,29 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
 from satstudy.core.errors import InputError
-from satstudy.data import manifests
-from satstudy.metrics import bd_rate, curves
-from satstudy.metrics.blending import checked, more_bits
+from satstudy.core.frames import require
+from satstudy.data import splits
+from satstudy.metrics import bd_rate
 from satstudy.metrics.bootstrap import bootstrap_interval
-from satstudy.report.labels import codec_name, db, interval, rate, require
-from satstudy.report.markdown import markdown
-from satstudy.report.paper import SPLIT_SIZES, paper_table_1, paper_table_2
-from satstudy.report.tables_accuracy import table_2
-
-__all__ = [
-    "bd_table", "markdown", "paper_table_1", "paper_table_2", "rd_table", "seams_table", "splits_table",
-    "table_1", "table_2", "weights_table",
-]  # fmt: skip
+from satstudy.metrics.seams import checked, more_bits
+from satstudy.report.labels import codec_name, condition_labels, db, interval, matrix_cells, rate
+from satstudy.report.paper import (
+    SPLIT_SIZES,
+    TABLE_2_TRAINED,
+    TABLE_2_VALIDATED,
+    Reported,
+    paper_table_1,
+    paper_table_2,
+)
 
 
 # --- Rate and distortion --------------------------------------------------------------------------------
-
-
 def table_1(
     frame: pd.DataFrame,
     domain: str = "learned",
@@ -87,7 +87,7 @@ def rd_table(
     """
     columns = ("image", "codec", "setting", "bpp", "psnr", "ms_ssim")
     require(frame, columns, "The rate-distortion table", "run `evaluate` first")
-    means = curves.mean_curves(frame)
+    means = bd_rate.mean_curves(frame)
     clusters = None if objects is None else [objects[name] for name in sorted(set(frame["image"]))]
     rows = []
     for curve in means.to_dict("records"):
@@ -134,8 +134,9 @@ def bd_table(table: pd.DataFrame, reference: str = "jpeg2000") -> pd.DataFrame:
 
 
 # --- Seams ----------------------------------------------------------------------------------------------
-
 TILINGS = {"independent": "side by side", "blend": "overlap", "seamless": "seamless"}
+
+
 SEAM_MEANS = {
     "psnr": "PSNR in dB", "psnr_near": "near seams", "psnr_away": "away from them",
     "lost": "lost near seams against seamless", "seam": "seam measure", "ratio": "seam ratio",
@@ -211,10 +212,92 @@ def splits_table(manifest: pd.DataFrame) -> pd.DataFrame:
 
     val-compress includes train-class and val-class, as in the paper.
     """
-    require(manifest, manifests.COLUMNS, "The manifest", "make it again")
+    require(manifest, splits.COLUMNS, "The manifest", "make it again")
     rows = []
-    for name in manifests.SPLITS:
-        part = manifests.subset(manifest, name)
+    for name in splits.SPLITS:
+        part = splits.subset(manifest, name)
         counts = (len(part), part["object"].nunique(), part["category"].nunique(), SPLIT_SIZES[name])
         rows.append((name, *(f"{count:,}" for count in counts)))
     return pd.DataFrame(rows, columns=["split", "images", "objects", "categories", "images in the paper"])
+
+
+def _nearest(conditions: pd.DataFrame, known: Sequence[Reported]) -> dict[str, Reported]:
+    """Condition → the paper's of the same codec at the nearest rate, in log; none where the paper has no such codec."""
+    found = {}
+    for row in conditions.to_dict("records"):
+        alike = [r for r in known if r.codec == row["codec"]]
+        if alike:
+            bpp = row["bpp"] if row["codec"] != "original" else 24.0
+            found[row["condition"]] = min(alike, key=lambda r, b=bpp: abs(math.log(r.bpp / b)))  # type: ignore[misc]
+    return found
+
+
+def table_2(matrix: pd.DataFrame, conditions: pd.DataFrame, *, paper: bool = True) -> pd.DataFrame:
+    """Accuracy in % with intervals, columns trained on, rows validated on, beside the paper's Table 2.
+
+    The paper's number stands in brackets: "80.7 [78.1, 83.0] (80.67)". It is that of the same codec at the
+    nearest rate, which the heading names; its data, classes and network are others.
+
+    Parameters
+    ----------
+    matrix, conditions : as `labels.matrix_cells` takes them
+    paper : False leaves the paper's numbers out
+    """
+    cells, names = matrix_cells(matrix, conditions), condition_labels(conditions)
+    accuracy, low, high = cells["accuracy"], cells["low"], cells["high"]
+    reported = paper_table_2()
+    rows = _nearest(conditions, TABLE_2_VALIDATED) if paper else {}
+    columns = _nearest(conditions, TABLE_2_TRAINED) if paper else {}
+
+    def heading(condition: str, of_paper: dict[str, Reported]) -> str:
+        match = of_paper.get(condition)
+        same = match is None or match.codec == "original"
+        return names[condition] if match is None or same else f"{names[condition]} (paper: {match.name})"
+
+    def cell(validated: str, trained: str) -> str:
+        value, *bounds = (part[trained].to_dict()[validated] for part in (accuracy, low, high))
+        text = interval(value, bounds[0], bounds[1])
+        if validated in rows and trained in columns and text != "–":
+            text += f" ({reported[columns[trained].name].to_dict()[rows[validated].name]:.2f})"
+        return text
+
+    return pd.DataFrame(
+        [[cell(v, t) for t in accuracy.columns] for v in accuracy.index],
+        index=pd.Index([heading(v, rows) for v in accuracy.index], name="validated on"),
+        columns=pd.Index([heading(t, columns) for t in accuracy.columns], name="trained on"),
+    )
+
+
+_NUMBER = re.compile(r"[−+-]?[\d,.]+( \[[^\]]*\])?( \([\d.]+\))?|–|")
+
+
+def markdown(table: pd.DataFrame, caption: str = "") -> str:
+    """A pipe table, with an index that has a name as first column; numbers are set to the right.
+
+    The caption stands before it in italics. The text of cells is escaped where markdown would read it.
+    """
+    if table.index.name is not None:
+        table = table.reset_index()
+    columns = [_texts(table.iloc[:, j]) for j in range(table.shape[1])]
+    cells = list(zip(*columns, strict=True))
+    right = [bool(cells) and all(_NUMBER.fullmatch(row[j]) for row in cells) for j in range(table.shape[1])]
+    lines = [
+        [_escaped(str(name)) for name in table.columns],
+        ["---:" if r else ":---" for r in right],
+        *([_escaped(text) for text in row] for row in cells),
+    ]
+    head = f"*{_escaped(caption)}*\n\n" if caption else ""
+    return head + "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+
+
+def _texts(column: pd.Series[Any]) -> list[str]:
+    """Numbers of a column to as many decimals as four digits of any of them need."""
+    if not pd.api.types.is_float_dtype(column):
+        return [str(value) for value in column]
+    shown = [f"{value:.4g}" for value in column if math.isfinite(value)]
+    decimals = max((len(text.partition(".")[2]) for text in shown if "e" not in text), default=0)
+    return [interval(float(value), math.nan, math.nan, decimals) for value in column]
+
+
+def _escaped(text: str) -> str:
+    return re.sub(r"([|*_`<\\])", r"\\\1", " ".join(text.split()))

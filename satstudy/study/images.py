@@ -14,8 +14,8 @@ from satstudy.core import paths
 from satstudy.core.digests import digest
 from satstudy.core.errors import InputError
 from satstudy.data import fmow, folders, splits
-from satstudy.data.manifests import read_manifest, subset, write_manifest
 from satstudy.data.records import ImageRecord, ScanResult
+from satstudy.data.splits import read_manifest, subset, write_manifest
 from satstudy.data.synthetic.scene import CATEGORIES, GENERATOR_VERSION
 from satstudy.data.synthetic.tree import write_tree
 from satstudy.study.profiles import Profile

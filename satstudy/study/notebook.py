@@ -16,9 +16,9 @@ from IPython.display import Markdown, display
 from satstudy.codecs.learned.checkpoint import Checkpoint
 from satstudy.core import paths
 from satstudy.core.errors import InputError
-from satstudy.data.images import Pixels
+from satstudy.core.types import Pixels
 from satstudy.report import figures_rd, pictures, tables
-from satstudy.study.experiments.rates import of_tiling
+from satstudy.study.experiments import of_tiling
 from satstudy.study.study import Study, open_study
 
 #: Set in a notebook whose parameters have been checked: what it defines later is no parameter.

@@ -19,10 +19,19 @@ from tqdm.auto import tqdm
 from satstudy.codecs.base import Codec
 from satstudy.core.errors import InputError, SatstudyError
 from satstudy.core.paths import atomic
-from satstudy.data.images import Pixels, read_image
+from satstudy.core.types import Pixels
+from satstudy.data.images import read_image
 from satstudy.metrics import quality
-from satstudy.metrics.bd_rate import RateSaved, bd_rates, by_category, rate_saved_at_psnr
-from satstudy.metrics.curves import KEY, image_set, interpolated_curves, mean_curves
+from satstudy.metrics.bd_rate import (
+    KEY,
+    RateSaved,
+    bd_rates,
+    by_category,
+    image_set,
+    interpolated_curves,
+    mean_curves,
+    rate_saved_at_psnr,
+)
 
 __all__ = [
     "COLUMNS", "RateSaved", "Source", "bd_rates", "by_category", "evaluate", "image_set", "interpolated_curves",

@@ -19,8 +19,9 @@ from satstudy.codecs.learned.checkpoint import NATURAL, OVERHEAD, Checkpoint
 from satstudy.codecs.learned.codec import LearnedCodec, Tiling
 from satstudy.core import paths
 from satstudy.core.errors import InputError
-from satstudy.data.images import Pixels, read_image
-from satstudy.data.manifests import subset
+from satstudy.core.types import Pixels
+from satstudy.data.images import read_image
+from satstudy.data.splits import subset
 from satstudy.study import profiles
 from satstudy.study.profiles import Profile
 from satstudy.study.weights import StudyWeights

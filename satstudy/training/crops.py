@@ -17,7 +17,8 @@ import torch
 from torch import Tensor
 
 from satstudy.core.errors import InputError
-from satstudy.data.images import Pixels, read_image
+from satstudy.core.types import Pixels
+from satstudy.data.images import read_image
 
 
 class CropSource:

@@ -7,6 +7,7 @@ holds; an interrupted run therefore ends with the weights that an uninterrupted 
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import json
 import time
@@ -17,17 +18,16 @@ from typing import Any
 import numpy as np
 import torch
 import torch.distributed as dist
+from torch import Tensor
 from tqdm.auto import tqdm
 
 from satstudy.codecs.learned import checkpoint
 from satstudy.codecs.learned.model import Model, build
-from satstudy.core import interrupts
+from satstudy.core import hardware, tensor_files
 from satstudy.core.errors import InputError
 from satstudy.core.hardware import settle_for_training
-from satstudy.core.paths import commit
-from satstudy.data.images import Pixels
-from satstudy.training import log as training_log
-from satstudy.training import state as training_state
+from satstudy.core.paths import atomic, commit
+from satstudy.core.types import Pixels
 from satstudy.training.config import TrainingConfig, learning_rate
 from satstudy.training.crops import CropSource
 from satstudy.training.processes import Process
@@ -94,7 +94,7 @@ class Trainer:
             "seconds": self.seconds,
             **self.learner.state(),
         }
-        training_state.save(self.folder / "state.safetensors", state)
+        save_state(self.folder / "state.safetensors", state)
 
     def resume(self) -> bool:
         """Take up the run in `folder` if there is one of the same configuration.
@@ -107,7 +107,7 @@ class Trainer:
         path = self.folder / "state.safetensors"
         if not path.exists():
             return False
-        state = training_state.load(path)
+        state = load_state(path)
         if state["config"] != self._identity or not self.learner.fits(state):
             raise InputError(
                 f"{self.folder} holds a run with another configuration: choose another folder, or remove it."
@@ -128,7 +128,7 @@ class Trainer:
 
     def _log(self, path: Path, rows: list[dict[str, Any]]) -> None:
         if self.process.first:
-            training_log.append(path, rows)
+            append_log(path, rows)
 
     def steps(self) -> Iterator[tuple[float, float, float]]:
         """Train step by step; yields (loss, bpp, PSNR in dB) of each batch."""
@@ -159,7 +159,7 @@ class Trainer:
         self.resume()
         log = self.folder / "metrics.csv"
         if self.process.first:
-            training_log.forget_after(log, self.step)
+            truncate_log(log, self.step)
         rows: list[dict[str, Any]] = []
         window: list[tuple[float, float, float]] = []
         bar = tqdm(
@@ -170,7 +170,7 @@ class Trainer:
             disable=not (self.progress and self.process.first),
             mininterval=1.0,
         )
-        with interrupts.held_back() as interrupted:
+        with hardware.deferred_interrupts() as interrupted:
             for figures in self.steps():
                 window.append(figures)
                 done = self.step == config.steps
@@ -231,3 +231,98 @@ class Trainer:
             "commit": commit(),
             "torch": torch.__version__,
         }
+
+
+def _dense(shape: Sequence[int], stride: Sequence[int]) -> bool:
+    """Whether these strides place the elements one beside the other, in whatever order of dimensions."""
+    if len(shape) != len(stride):
+        return False
+    if 0 in shape:
+        return all(step >= 0 for step in stride)
+    expected = 1
+    for step, size in sorted((step, size) for step, size in zip(stride, shape, strict=True) if size > 1):
+        if step != expected:
+            return False
+        expected *= size
+    # The strides of dimensions of one element move nothing, but are kept: some kernels look at them.
+    return all(step >= 0 for step in stride)
+
+
+def save_state(path: Path | str, state: Any) -> None:
+    """Write a nest of dicts, lists, tensors and plain values; dict keys may be text or integers."""
+    tensors: dict[str, Tensor] = {}
+
+    def flatten(value: Any) -> Any:
+        if isinstance(value, Tensor):
+            # Strides are part of the state: SOAP's bases lie in columns and convolutions in channels-last,
+            # and a product over another layout differs in its last bit.
+            name = str(len(tensors))
+            tensors[name] = value.detach().cpu().contiguous().clone()
+            dense = value if _dense(value.shape, value.stride()) else tensors[name]
+            return {"tensor": name, "stride": list(dense.stride())}
+        if isinstance(value, dict):
+            return {"dict": [[key, flatten(item)] for key, item in value.items()]}
+        if isinstance(value, list | tuple):
+            return {"list": [flatten(item) for item in value]}
+        return {"value": value}
+
+    tree = flatten(state)
+    tensor_files.write(path, tensors, {"tree": json.dumps(tree)})
+
+
+def load_state(path: Path | str) -> Any:
+    """What `save` wrote.
+
+    Raises
+    ------
+    InputError
+        Damaged, or not written by `save`.
+    """
+    tensors, text = tensor_files.read(path)
+
+    def build(node: dict[str, Any]) -> Any:
+        if "tensor" in node:
+            tensor = tensors[node["tensor"]]
+            stride = node["stride"]
+            if not _dense(tensor.shape, stride):
+                raise ValueError(f"strides {stride} for {tuple(tensor.shape)}")
+            return torch.empty_strided(tensor.shape, stride, dtype=tensor.dtype).copy_(tensor)
+        if "dict" in node:
+            return {key: build(item) for key, item in node["dict"]}
+        if "list" in node:
+            return [build(item) for item in node["list"]]
+        return node["value"]
+
+    try:
+        return build(json.loads(text["tree"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path} is no training state ({error}): remove it to start afresh.") from None
+
+
+CSV_FIELDS = ("step", "split", "loss", "bpp", "psnr", "lr", "seconds")
+
+
+def append_log(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+    """Add rows, with a header where the file is new."""
+    if not rows:
+        return
+    fresh = not path.exists()
+    with path.open("a", newline="") as file:
+        writer = csv.DictWriter(file, CSV_FIELDS)
+        if fresh:
+            writer.writeheader()
+        writer.writerows(rows)
+
+
+def truncate_log(path: Path, step: int) -> None:
+    """Drop what an interrupted run logged after its last saved state, at `step`."""
+    if not path.exists():
+        return
+    with path.open(newline="") as file:
+        # A row cut short by a kill belongs to a step after the saved state, whatever its digits say.
+        whole = (row for row in csv.DictReader(file) if None not in row.values() and row["step"].isdigit())
+        rows = [row for row in whole if int(row["step"]) <= step]
+    with atomic(path) as temporary, temporary.open("w", newline="") as file:
+        writer = csv.DictWriter(file, CSV_FIELDS)
+        writer.writeheader()
+        writer.writerows(rows)

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from satstudy.codecs.learned.model import Model
-from satstudy.data.images import Pixels, read_image
+from satstudy.core.types import Pixels
+from satstudy.data.images import read_image
 
 
 def centres(images: Sequence[Path | Pixels], side: int) -> Tensor:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from small_command import files
 
+from satstudy.codecs.learned import bitstream
 from satstudy.codecs.learned import checkpoint as zoo
-from satstudy.codecs.learned import container
 from satstudy.codecs.learned.codec import LearnedCodec
 from satstudy.data.images import read_image
 from satstudy.data.sources import ArraySource
@@ -46,7 +46,7 @@ def test_options_reach_the_file(run, work, shelf, options, lam, tiling, tile, ov
     assert status == 0
     searched = " refine=2" if "--refine" in options else ""
     assert f"lam={lam:g}{searched}, {tiling.removesuffix('-ramp')}" in out
-    header = container.read((work / "a.sat").read_bytes()).header
+    header = bitstream.read((work / "a.sat").read_bytes()).header
     assert (header.tiling, header.tile, header.overlap) == (tiling, tile, overlap)
     # All three are shipped weights, which decompress finds by itself.
     assert run("decompress a.sat b.png")[0] == 0
@@ -96,7 +96,7 @@ def test_an_output_is_replaced_and_only_when_it_is_whole(run, work):
     assert run("compress cut.png a.sat")[0] == 2
     assert (work / "a.sat").read_text() == "before"
     assert run("compress a.png a.sat")[0] == 0
-    assert container.read((work / "a.sat").read_bytes())
+    assert bitstream.read((work / "a.sat").read_bytes())
 
 
 def test_info_shows_notes_in_one_line_each(run, work, checkpoint):

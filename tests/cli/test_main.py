@@ -9,9 +9,9 @@ from PIL import Image
 from small_command import files
 
 from satstudy import __version__
-from satstudy.codecs.learned import checkpoint, container
+from satstudy.codecs.learned import bitstream, checkpoint
+from satstudy.codecs.learned.bitstream import Header
 from satstudy.codecs.learned.codec import LearnedCodec
-from satstudy.codecs.learned.header import Header
 from satstudy.core.errors import SatstudyError
 from satstudy.data.images import read_image
 
@@ -102,7 +102,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 )
 def test_what_is_wrong_is_said_in_one_sentence(run, work, shelf, line, words):
     good = LearnedCodec(checkpoint.load(shelf / "overhead-lam0.02.safetensors")).encode(read_image("a.png"))
-    file = container.read(good)
+    file = bitstream.read(good)
     foreign = Header(*good_sizes(file.header), bytes(8))
     middle = sum(file.spans[0]) // 2
     for name, data in {
@@ -112,7 +112,7 @@ def test_what_is_wrong_is_said_in_one_sentence(run, work, shelf, line, words):
         "head.sat": good[:14] + bytes([good[14] ^ 1]) + good[15:],
         "damaged.sat": good[:middle] + bytes([good[middle] ^ 1]) + good[middle + 1 :],
         "newer.sat": good[:3] + b"\x63" + good[4:],
-        "foreign.sat": container.write(foreign, [file.stream(0)]),
+        "foreign.sat": bitstream.write(foreign, [file.stream(0)]),
         "text.png": b"some text",
         "cut.png": (work / "a.png").read_bytes()[:3000],
         "weights.safetensors": b"",
@@ -152,7 +152,7 @@ def test_failures_have_another_status_and_leave_nothing(run, work, monkeypatch, 
     def fail(*_):
         raise raised
 
-    monkeypatch.setattr(container, "write", fail)
+    monkeypatch.setattr(bitstream, "write", fail)
     before = files(work)
     found, out, err = run("compress a.png a.sat")
     assert (found, out) == (status, "")
@@ -173,7 +173,7 @@ def test_a_failure_while_writing_leaves_nothing(run, work, monkeypatch):
 
 
 def test_what_is_a_mistake_of_ours_is_not_hidden(run, monkeypatch):
-    monkeypatch.setattr(container, "write", lambda *_: 1 / 0)
+    monkeypatch.setattr(bitstream, "write", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         run("compress a.png a.sat")
 

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from satstudy.codecs.learned import container
+from satstudy.codecs.learned import bitstream
 from satstudy.study import study
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -23,7 +23,7 @@ def test_weights_are_listed_with_the_fingerprints_of_files(run, work, shelf):
     lines = [line.split() for line in out.splitlines()]
     named = [" ".join(line[:2]) for line in lines]
     assert named == ["natural lam=0.02", "overhead lam=0.002", "overhead lam=0.02"]
-    assert lines[1][4] == container.read((work / "a.sat").read_bytes()).header.fingerprint.hex()
+    assert lines[1][4] == bitstream.read((work / "a.sat").read_bytes()).header.fingerprint.hex()
 
 
 def test_rd_measures_real_files(run, work):

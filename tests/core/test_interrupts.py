@@ -6,11 +6,11 @@ import threading
 
 import pytest
 
-from satstudy.core import interrupts
+from satstudy.core import hardware
 
 
 def test_a_second_interrupt_stops_at_once():
-    with interrupts.held_back() as came:
+    with hardware.deferred_interrupts() as came:
         os.kill(os.getpid(), signal.SIGINT)
         assert came
         with pytest.raises(KeyboardInterrupt):
@@ -19,7 +19,7 @@ def test_a_second_interrupt_stops_at_once():
 
 def test_afterwards_interrupts_raise_as_before():
     before = signal.getsignal(signal.SIGINT)
-    with interrupts.held_back() as came:
+    with hardware.deferred_interrupts() as came:
         assert signal.getsignal(signal.SIGINT) is not before
     assert signal.getsignal(signal.SIGINT) is before
     assert not came
@@ -29,7 +29,7 @@ def test_in_another_thread_there_is_nothing_to_hold_back():
     seen = []
 
     def work():
-        with interrupts.held_back() as came:
+        with hardware.deferred_interrupts() as came:
             seen.append(came)
 
     thread = threading.Thread(target=work)

@@ -59,7 +59,7 @@ def test_paths_are_absolute():
         paths.BUILD,
     ):
         assert path.is_absolute()
-    assert (paths.PACKAGE / "paths.py").is_file()
+    assert (paths.PACKAGE / "core" / "paths.py").is_file()
 
 
 def test_the_commit_is_named_with_a_plus_when_files_differ(tmp_path, monkeypatch):

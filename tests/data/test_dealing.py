@@ -7,8 +7,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from satstudy.data.dealing import all_objects, count_images, deal, draw, draw_pool
 from satstudy.data.records import ImageRecord
+from satstudy.data.splits import all_objects, count_images, deal, draw_objects, draw_pool
 
 
 def records(*categories: list[int]) -> list[ImageRecord]:
@@ -74,7 +74,7 @@ def test_draws_are_exact_and_even_over_the_categories(categories, data):
     pool = pool_of(*categories)
     totals = {c: count_images(objects) for c, objects in pool.items()}
     count = data.draw(st.integers(0, sum(totals.values())))
-    drawn = draw(pool, count, np.random.default_rng(0))
+    drawn = draw_objects(pool, count, np.random.default_rng(0))
     assert len(drawn) == count == len({r.path for r in drawn})
     got = {c: sum(r.category == c for r in drawn) for c in pool}
     most = max(got.values())
@@ -82,7 +82,7 @@ def test_draws_are_exact_and_even_over_the_categories(categories, data):
 
 
 def test_objects_are_drawn_whole_but_for_the_last():
-    drawn = draw(pool_of([3, 3, 3, 3]), 7, np.random.default_rng(0))
+    drawn = draw_objects(pool_of([3, 3, 3, 3]), 7, np.random.default_rng(0))
     taken = sorted(sum(r.object == name for r in drawn) for name in {r.object for r in drawn})
     assert taken == [1, 3, 3]
 

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from satstudy.core.errors import InputError
-from satstudy.data import scanning
+from satstudy.data import records
 from satstudy.data.fmow import FMOW_CATEGORIES, check, scan
 from satstudy.data.records import Box
 
@@ -237,7 +237,7 @@ def test_scanning_many_images_shows_progress_and_few_none(tmp_path, monkeypatch,
     put(tmp_path, "val/zoo/zoo_1/zoo_1_0_rgb")
     scan(tmp_path, min_size=None)
     assert capsys.readouterr().err == ""
-    monkeypatch.setattr(scanning, "PROGRESS_FROM", 1)
+    monkeypatch.setattr(records, "PROGRESS_FROM", 1)
     scan(tmp_path, min_size=None)
     assert "scanning fMoW" in capsys.readouterr().err
     scan(tmp_path, min_size=None, progress=False)

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from satstudy.core.errors import InputError
-from satstudy.data import scanning
+from satstudy.data import records
 from satstudy.data.folders import scan
 
 
@@ -100,6 +100,6 @@ def test_no_folder_and_no_image(tmp_path):
 
 def test_scanning_many_images_shows_progress(tmp_path, monkeypatch, capsys):
     put(tmp_path, "a/x.png")
-    monkeypatch.setattr(scanning, "PROGRESS_FROM", 1)
+    monkeypatch.setattr(records, "PROGRESS_FROM", 1)
     scan(tmp_path)
     assert "scanning" in capsys.readouterr().err

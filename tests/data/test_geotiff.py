@@ -8,8 +8,7 @@ import pytest
 from PIL import Image
 
 from satstudy.cli import geotiff_output
-from satstudy.codecs.learned.codec import LearnedCodec
-from satstudy.codecs.learned.windows import Window
+from satstudy.codecs.learned.codec import LearnedCodec, Window
 from satstudy.core.errors import InputError, SatstudyError
 from satstudy.data import geotiff
 from satstudy.data.images import read_image

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from satstudy.core.errors import InputError
-from satstudy.data.listing import check_path, keep_large, read_manifest_list, select
+from satstudy.data.download import check_path, keep_large, read_manifest_list, select
 
 
 def files(split: str, category: str, objects: int, images: int = 2) -> list[str]:

@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 
 from satstudy.core.errors import InputError
-from satstudy.data.manifests import COLUMNS, build, leakage, read_manifest, subset, write_manifest
 from satstudy.data.records import ImageRecord
+from satstudy.data.splits import COLUMNS, leakage, manifest_from, read_manifest, subset, write_manifest
 
 
 def table(*rows: tuple[str, str, str, str]) -> pd.DataFrame:
@@ -100,6 +100,6 @@ def test_with_a_root_every_image_has_to_be_there(tmp_path):
 
 def test_records_outside_the_root_are_refused():
     record = ImageRecord(Path("/data/a.png"), "a", "a", 1, 1)
-    assert list(build([(record, "val-class")], "/data")["path"]) == ["a.png"]
+    assert list(manifest_from([(record, "val-class")], "/data")["path"]) == ["a.png"]
     with pytest.raises(InputError, match="outside the data's root"):
-        build([(record, "val-class")], "/other")
+        manifest_from([(record, "val-class")], "/other")

@@ -14,8 +14,7 @@ from satstudy.codecs.jpeg import JPEG
 from satstudy.core.errors import InputError
 from satstudy.data import packing
 from satstudy.data.images import find_images, read_image
-from satstudy.data.packing import MIB, pack
-from satstudy.data.unpacking import unpack
+from satstudy.data.packing import MIB, pack, unpack
 from satstudy.metrics.quality import psnr
 
 CLASSES, COUNT = ("forest", "river"), 5

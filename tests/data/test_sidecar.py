@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from satstudy.core.errors import InputError
-from satstudy.data import sidecar
+from satstudy.data import fmow
 from satstudy.data.records import Box
 
 JSON = st.recursive(
@@ -21,7 +21,7 @@ JSON = st.recursive(
 @given(found=JSON)
 def test_anything_gives_boxes_that_hold_some_of_the_image_or_an_input_error(found):
     try:
-        boxes, _ = sidecar.boxes(found, "zoo", 30, 40, Path("a.jpg"))
+        boxes, _ = fmow.sidecar_boxes(found, "zoo", 30, 40, Path("a.jpg"))
     except InputError:
         return
     for box in boxes:
@@ -47,17 +47,17 @@ def test_anything_gives_boxes_that_hold_some_of_the_image_or_an_input_error(foun
     ],
 )
 def test_numbers(value, expected):
-    assert sidecar.number(value) == expected
+    assert fmow.sidecar_number(value) == expected
 
 
 def test_fractions_are_rounded_and_a_category_is_filled_in():
-    boxes, notes = sidecar.boxes([{"box": [1.4, 1.6, "3", 4]}], "zoo", 30, 40, Path("a.jpg"))
+    boxes, notes = fmow.sidecar_boxes([{"box": [1.4, 1.6, "3", 4]}], "zoo", 30, 40, Path("a.jpg"))
     assert boxes == (Box(1, 2, 3, 4, "zoo"),)
     assert notes == []
 
 
 def test_reading_gives_the_object(tmp_path):
     (tmp_path / "a.json").write_text(json.dumps({"gsd": 1}))
-    assert sidecar.read(tmp_path / "a.json") == {"gsd": 1}
+    assert fmow.read_sidecar(tmp_path / "a.json") == {"gsd": 1}
     with pytest.raises(InputError, match="is missing"):
-        sidecar.read(tmp_path / "b.json")
+        fmow.read_sidecar(tmp_path / "b.json")

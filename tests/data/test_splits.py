@@ -10,9 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from satstudy.core.errors import InputError
-from satstudy.data.manifests import leakage, read_manifest, subset, write_manifest
 from satstudy.data.records import ImageRecord
-from satstudy.data.splits import PAPER, Sizes, by_number, make
+from satstudy.data.splits import PAPER, Sizes, by_number, leakage, make, read_manifest, subset, write_manifest
 
 
 def pool(split: str, categories: list[list[int]]) -> list[ImageRecord]:

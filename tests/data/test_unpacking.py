@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from satstudy.core.errors import DamagedFile, InputError
-from satstudy.data import unpacking
-from satstudy.data.unpacking import unpack
+from satstudy.data import packing
+from satstudy.data.packing import unpack
 
 FILES = {"lake/a.jpg": b"some pixels", "lake/b.webp": b"some others", "c.png": b"", "pack.json": b'{"images": 3}'}
 
@@ -120,7 +120,7 @@ def test_members_above_a_size_are_refused(tmp_path, monkeypatch):
     refused(tmp_path, altered(zipped(), "c.png", 20, "<II", [2**30 + 1, 2**30 + 1]), r"'c\.png', which is too large")
     note = json.dumps({"images": 3, "more": "x" * 2**22}).encode()
     refused(tmp_path, zipped({**FILES, "pack.json": note}), r"'pack\.json', which is too large")
-    monkeypatch.setattr(unpacking, "MAX_IMAGE_BYTES", 10)
+    monkeypatch.setattr(packing, "MAX_IMAGE_BYTES", 10)
     refused(tmp_path, zipped(), r"'lake/a\.jpg', which is too large")
 
 

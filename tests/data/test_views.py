@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from satstudy.core.errors import InputError
+from satstudy.data.fmow import TYPICAL_GSD, context_box, crop_object
 from satstudy.data.records import Box, ImageRecord
-from satstudy.data.views import TYPICAL_GSD, context_box, crop_object
 
 
 def record(height: int, width: int, *boxes: Box, gsd: float | None = 0.5, category: str = "zoo") -> ImageRecord:

@@ -9,8 +9,7 @@ from measured_frames import frame_of
 
 from satstudy.core.errors import InputError
 from satstudy.metrics import bd_rate
-from satstudy.metrics.bd_rate import bd_rates, by_category, rate_saved_at_psnr
-from satstudy.metrics.curves import image_set, mean_curves
+from satstudy.metrics.bd_rate import bd_rates, by_category, image_set, mean_curves, rate_saved_at_psnr
 from satstudy.study import rate_distortion
 
 

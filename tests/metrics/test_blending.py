@@ -9,10 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from patched import layouts, noise
 
-from satstudy.codecs.learned.stitching import grid, seams
+from satstudy.codecs.learned import stitching
+from satstudy.codecs.learned.stitching import grid
 from satstudy.core.errors import InputError
-from satstudy.metrics import blending
-from satstudy.metrics.blending import measure, measured_layout, worst_seam
+from satstudy.metrics import seams
+from satstudy.metrics.seams import measure, measured_layout, worst_seam
 
 
 @pytest.mark.parametrize(
@@ -23,7 +24,7 @@ def test_a_row_has_the_columns_of_the_frame(tiling, patch, overlap):
     assert (layout.patch, layout.overlap) == (patch, overlap)
     original = noise(80, 90)
     row = measure(original, original // 2 * 2, 900, layout, image="a", lam=0.01, tiling=tiling)
-    assert tuple(row) == blending.COLUMNS
+    assert tuple(row) == seams.COLUMNS
     assert row["bpp"] == 1.0
     assert row["psnr"] == pytest.approx(row["psnr_near"], abs=0.5) == pytest.approx(row["psnr_away"], abs=0.5)
     assert row["seam"] / row["seam_original"] == pytest.approx(1, abs=0.05)
@@ -36,7 +37,7 @@ def test_a_reference_is_measured_at_the_same_pixels():
     seamless[:, 31:33] += 10
     seamless[:8, :8] += 50  # away from the seams
     row = measure(original, decoded, 9, layout, image="a", lam=0.01, tiling="independent", reference=seamless)
-    lost = blending.checked(pd.DataFrame([row]))["lost"][0]
+    lost = seams.checked(pd.DataFrame([row]))["lost"][0]
     assert lost == pytest.approx(10 * math.log10(4))
 
 
@@ -62,7 +63,9 @@ def test_the_crop_lies_in_the_image_and_holds_a_seam(layout, size, seed):
     top, left, size, orientation = worst_seam(original, decoded, layout, size)
     assert 0 <= top <= layout.height - size
     assert 0 <= left <= layout.width - size
-    start, places = (top, seams(layout)[0]) if orientation == "horizontal" else (left, seams(layout)[1])
+    start, places = (
+        (top, stitching.seams(layout)[0]) if orientation == "horizontal" else (left, stitching.seams(layout)[1])
+    )
     assert any(start < s < start + size for s in places)
 
 
@@ -85,8 +88,8 @@ def test_the_crop_shows_a_seam_of_another_layout_as_well():
 def test_bits_are_compared_image_by_image():
     part = pd.DataFrame({"image": ["a", "b"], "lam": 0.01, "bytes": [110, 8000]})
     base = pd.DataFrame({"image": ["b", "a"], "lam": 0.01, "bytes": [10_000, 100]})
-    found = blending.more_bits(part, base)
+    found = seams.more_bits(part, base)
     assert found.value == pytest.approx(100 * (math.sqrt(1.1 * 0.8) - 1))
     assert (found.low, found.high) == pytest.approx((-20, 10))
-    assert math.isnan(blending.more_bits(part, base[:1]).value)
-    assert math.isnan(blending.more_bits(part[:0], base).value)
+    assert math.isnan(seams.more_bits(part, base[:1]).value)
+    assert math.isnan(seams.more_bits(part[:0], base).value)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from satstudy.core.errors import InputError
-from satstudy.metrics import quality
+from satstudy.metrics.bd_rate import bd_rate_interval
 from satstudy.metrics.bootstrap import bootstrap_interval, cluster_bootstrap, difference_interval, proportion_interval
 
 RATES = np.array([0.1, 0.2, 0.4, 0.8, 1.6])
@@ -82,23 +82,23 @@ def curves(images=25, seed=8):
 
 
 def test_bd_rate_interval_holds_the_saving_and_pairs_images():
-    value, low, high = quality.bd_rate_interval(*curves(), n=300)
+    value, low, high = bd_rate_interval(*curves(), n=300)
     assert -30 < low < value < high < -10
     assert high - low < 10  # the contents' spread of 50 % cancels because images are drawn for both at once
 
 
 def test_bd_rate_interval_is_as_wide_as_zero_for_a_constant_factor():
     rate, psnr, *_ = curves()
-    found = quality.bd_rate_interval(rate, psnr, rate / 2, psnr, n=200)
+    found = bd_rate_interval(rate, psnr, rate / 2, psnr, n=200)
     assert found == pytest.approx((-50, -50, -50))
 
 
 def test_bd_rate_interval_refuses_curves_that_cannot_be_paired():
     rate, psnr, *_ = curves()
     with pytest.raises(InputError, match="same images"):
-        quality.bd_rate_interval(rate, psnr, rate[1:], psnr[1:])
+        bd_rate_interval(rate, psnr, rate[1:], psnr[1:])
     with pytest.raises(InputError, match="share no PSNR"):
-        quality.bd_rate_interval(rate, psnr, rate, psnr + 90)
+        bd_rate_interval(rate, psnr, rate, psnr + 90)
 
 
 def test_wilson_by_hand_and_at_the_ends():

@@ -7,7 +7,7 @@ import pytest
 from measured_frames import frame_of
 
 from satstudy.core.errors import InputError
-from satstudy.metrics.curves import image_set, interpolated_curves, mean_curves
+from satstudy.metrics.bd_rate import image_set, interpolated_curves, mean_curves
 
 
 def test_mean_curves_average_over_images_by_setting():

@@ -15,6 +15,7 @@ from torchmetrics.functional.image import peak_signal_noise_ratio as torchmetric
 
 from satstudy.core.errors import InputError
 from satstudy.metrics import quality as metrics
+from satstudy.metrics.bd_rate import bd_rate, interpolated_means, rate_at_psnr
 
 RATES = np.array([0.1, 0.2, 0.4, 0.8, 1.6])
 PSNRS = np.array([24.0, 27.0, 30.5, 34.0, 38.0])
@@ -103,19 +104,19 @@ def test_ms_ssim_is_nan_below_its_smallest_side_and_a_number_at_it():
 @pytest.mark.parametrize("method", ["pchip", "akima"])
 @pytest.mark.parametrize("factor", [0.5, 0.75, 1.0, 2.0])
 def test_bd_rate_of_a_constant_factor_is_that_factor(factor, method):
-    found = metrics.bd_rate(RATES, PSNRS, factor * RATES, PSNRS, method)
+    found = bd_rate(RATES, PSNRS, factor * RATES, PSNRS, method)
     assert found == pytest.approx(100 * (factor - 1), abs=1e-9)
 
 
 def test_bd_rate_takes_different_numbers_of_points_in_any_order():
     # Both on the line log2(bpp) = (PSNR − 30)/6, the second at 80 % of the rate.
     psnr_a, psnr_b = np.array([36.0, 24, 30]), np.array([27.0, 33, 39, 25, 29])
-    found = metrics.bd_rate(2 ** ((psnr_a - 30) / 6), psnr_a, 0.8 * 2 ** ((psnr_b - 30) / 6), psnr_b)
+    found = bd_rate(2 ** ((psnr_a - 30) / 6), psnr_a, 0.8 * 2 ** ((psnr_b - 30) / 6), psnr_b)
     assert found == pytest.approx(-20)
 
 
 def test_bd_rate_ignores_a_dearer_point_of_equal_psnr():
-    found = metrics.bd_rate(RATES, PSNRS, [*(0.5 * RATES), 9.0], [*PSNRS, PSNRS[-1]])
+    found = bd_rate(RATES, PSNRS, [*(0.5 * RATES), 9.0], [*PSNRS, PSNRS[-1]])
     assert found == pytest.approx(-50)
 
 
@@ -131,21 +132,21 @@ def test_bd_rate_ignores_a_dearer_point_of_equal_psnr():
 )
 def test_curves_without_a_bd_rate_say_why(bpp, psnr, words):
     with pytest.raises(InputError, match=words):
-        metrics.bd_rate(RATES, PSNRS, bpp, psnr)
+        bd_rate(RATES, PSNRS, bpp, psnr)
 
 
 def test_rate_at_psnr_meets_the_points_and_is_nan_outside():
     for rate, psnr in zip(RATES, PSNRS, strict=True):
-        assert metrics.rate_at_psnr(RATES, PSNRS, psnr) == pytest.approx(rate)
-    assert 0.2 < metrics.rate_at_psnr(RATES, PSNRS, 28.0) < 0.4
-    assert math.isnan(metrics.rate_at_psnr(RATES, PSNRS, 50.0))
+        assert rate_at_psnr(RATES, PSNRS, psnr) == pytest.approx(rate)
+    assert 0.2 < rate_at_psnr(RATES, PSNRS, 28.0) < 0.4
+    assert math.isnan(rate_at_psnr(RATES, PSNRS, 50.0))
 
 
 def test_interpolated_means_average_at_equal_rates_over_the_common_range():
     # Two images whose PSNR is linear in log2(bpp), 10 dB apart, at different rates.
     first, second = np.array([0.1, 0.2, 0.4, 0.8]), np.array([1.6, 0.8, 0.2, 0.4])
     quality = np.stack([20 + 3 * np.log2(first), 30 + 3 * np.log2(second)])
-    rates, means = metrics.interpolated_means([first, second], quality, count=7)
+    rates, means = interpolated_means([first, second], quality, count=7)
     assert rates[0] == pytest.approx(0.2)
     assert rates[-1] == pytest.approx(0.8)
     assert means == pytest.approx(25 + 3 * np.log2(rates))
@@ -153,4 +154,4 @@ def test_interpolated_means_average_at_equal_rates_over_the_common_range():
 
 def test_interpolated_means_need_a_rate_that_all_images_reach():
     with pytest.raises(InputError, match="all 2 images"):
-        metrics.interpolated_means([[0.1, 0.2], [0.3, 0.4]], [[20, 21], [20, 21]])
+        interpolated_means([[0.1, 0.2], [0.3, 0.4]], [[20, 21], [20, 21]])

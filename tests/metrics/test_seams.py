@@ -13,8 +13,7 @@ from satstudy.codecs.learned.stitching import grid, seams
 from satstudy.core.errors import InputError
 from satstudy.metrics import quality
 from satstudy.metrics import seams as seam_measures
-from satstudy.metrics.blending import worst_seam
-from satstudy.metrics.seams import psnr_near_away, seam_measure, seam_profile, seam_ratio
+from satstudy.metrics.seams import psnr_near_away, seam_measure, seam_profile, seam_ratio, worst_seam
 
 
 def smooth(height, width):

@@ -6,8 +6,8 @@ from drawn_figures import agg, image
 
 from satstudy.codecs.learned.stitching import grid
 from satstudy.core.errors import InputError
-from satstudy.metrics.blending import SeamCrop
-from satstudy.report.figures_close_ups import kept_seam, seam_comparison
+from satstudy.metrics.seams import SeamCrop
+from satstudy.report.figures_images import kept_seam, seam_comparison
 
 pytestmark = pytest.mark.usefixtures("quiet_figures")
 

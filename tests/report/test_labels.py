@@ -7,8 +7,8 @@ import pytest
 from small_tables import CONDITIONS
 
 from satstudy.report import labels
-from satstudy.report.markdown import markdown
 from satstudy.report.paper import paper_table_1, paper_table_2
+from satstudy.report.tables import markdown
 
 
 @pytest.mark.parametrize(

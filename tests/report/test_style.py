@@ -9,7 +9,7 @@ from matplotlib import pyplot as plt
 from satstudy.codecs.learned.stitching import grid
 from satstudy.core.errors import InputError
 from satstudy.report import figures_rd, style
-from satstudy.report.figures_close_ups import seam_comparison
+from satstudy.report.figures_images import seam_comparison
 from satstudy.report.figures_seams import overlap_ablation
 from satstudy.report.style import synthetic_note
 

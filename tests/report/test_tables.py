@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from satstudy.core.errors import InputError
-from satstudy.metrics import quality
-from satstudy.metrics.blending import COLUMNS as SEAM_COLUMNS
+from satstudy.metrics.bd_rate import rate_at_psnr
+from satstudy.metrics.seams import COLUMNS as SEAM_COLUMNS
 from satstudy.report import labels, tables
 
 
@@ -35,7 +35,7 @@ def test_table_1_compares_at_one_psnr_and_agrees_with_the_metric():
     assert list(table["trained on"]) == ["natural images", "overhead images"]
     assert list(table["here: PSNR in dB"]) == ["29.00", "29.00"]
     means = frame.groupby(["codec", "setting"])[["bpp", "psnr"]].mean()
-    rates = [quality.rate_at_psnr(*means.loc[c].to_numpy().T, 29.0) for c in ("learned-natural", "learned")]
+    rates = [rate_at_psnr(*means.loc[c].to_numpy().T, 29.0) for c in ("learned-natural", "learned")]
     assert list(table["here: bpp"]) == [labels.rate(r) for r in rates]
     saved = table["here: rate saved in %"][1]
     assert float(saved.split()[0]) == round(100 * (1 - rates[1] / rates[0]))

@@ -7,7 +7,7 @@ import pytest
 from small_tables import CONDITIONS
 
 from satstudy.core.errors import InputError
-from satstudy.report.tables_accuracy import table_2
+from satstudy.report.tables import table_2
 
 MATRIX = pd.DataFrame(
     [

@@ -15,14 +15,25 @@ from satstudy.codecs import JPEG
 from satstudy.codecs.learned.codec import LearnedCodec
 from satstudy.core.errors import InputError
 from satstudy.data.images import read_image
-from satstudy.report.figures_close_ups import kept_seam
-from satstudy.report.figures_images import kept_crops
+from satstudy.report.figures_images import kept_crops, kept_seam
 from satstudy.study import experiments, rate_distortion
-from satstudy.study.experiments.classifiers import accuracy_predictions, classifier_config
-from satstudy.study.experiments.crops import detailed_crop, example_codings, rate_crops
-from satstudy.study.experiments.rates import of_tiling, rate_distortion_frame, scenes_comparison, scenes_frame
-from satstudy.study.experiments.seams import blend_image, seam_crops, seam_frame, seam_images
-from satstudy.study.experiments.weights import checkpoints, training_metrics
+from satstudy.study.experiments import (
+    accuracy_predictions,
+    blend_image,
+    checkpoints,
+    classifier_config,
+    detailed_crop,
+    example_codings,
+    of_tiling,
+    rate_crops,
+    rate_distortion_frame,
+    scenes_comparison,
+    scenes_frame,
+    seam_crops,
+    seam_frame,
+    seam_images,
+    training_metrics,
+)
 from satstudy.study.study import open_study
 
 #: No training: the weights that ship serve as they are.
@@ -301,7 +312,7 @@ def test_classifiers_are_trained_and_validated_on_each_condition(opened, monkeyp
 
 
 def test_a_condition_that_is_none_stops_before_anything_is_trained(opened, monkeypatch):
-    monkeypatch.setattr(experiments.classifiers, "cross_validate", lambda *a, **k: pytest.fail("trained"))
+    monkeypatch.setattr(experiments, "cross_validate", lambda *a, **k: pytest.fail("trained"))
     with pytest.raises(InputError, match="'jpg 5' is no condition"):
         accuracy_predictions(opened(accuracy={"validate_on": ["jpg 5"]}))
 

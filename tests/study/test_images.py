@@ -8,7 +8,7 @@ from small_study import opened
 
 from satstudy.core.errors import InputError
 from satstudy.data import splits
-from satstudy.data.manifests import leakage, subset
+from satstudy.data.splits import leakage, subset
 from satstudy.data.synthetic.scene import CATEGORIES
 
 

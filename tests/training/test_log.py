@@ -1,29 +1,29 @@
 """satstudy.training.log: rows are added, and those of steps that come again are dropped."""
 
-from satstudy.training import log
+from satstudy.training import loop
 
 
 def row(step):
-    return {name: str(step) for name in log.CSV_FIELDS}
+    return {name: str(step) for name in loop.CSV_FIELDS}
 
 
 def test_rows_are_added_below_one_header(tmp_path):
     path = tmp_path / "metrics.csv"
-    log.append(path, [])
+    loop.append_log(path, [])
     assert not path.exists()
-    log.append(path, [row(1)])
-    log.append(path, [row(2), row(3)])
+    loop.append_log(path, [row(1)])
+    loop.append_log(path, [row(2), row(3)])
     lines = path.read_text().split()
-    assert lines[0] == ",".join(log.CSV_FIELDS)
+    assert lines[0] == ",".join(loop.CSV_FIELDS)
     assert [line.partition(",")[0] for line in lines[1:]] == ["1", "2", "3"]
 
 
 def test_rows_of_later_steps_are_dropped_also_one_that_was_cut(tmp_path):
     path = tmp_path / "metrics.csv"
-    log.forget_after(path, 0)
+    loop.truncate_log(path, 0)
     assert not path.exists()
-    log.append(path, [row(1), row(2), row(3)])
+    loop.append_log(path, [row(1), row(2), row(3)])
     with path.open("a") as file:
         file.write("1,train")  # of step 1000-odd, killed
-    log.forget_after(path, 2)
+    loop.truncate_log(path, 2)
     assert [line.partition(",")[0] for line in path.read_text().split()[1:]] == ["1", "2"]

@@ -15,8 +15,7 @@ from satstudy.codecs.learned import checkpoint
 from satstudy.core.errors import InputError, SatstudyError
 from satstudy.core.tensor_files import metadata
 from satstudy.training.config import TrainingConfig
-from satstudy.training.log import CSV_FIELDS
-from satstudy.training.loop import Trainer
+from satstudy.training.loop import CSV_FIELDS, Trainer
 from satstudy.training.processes import Process
 
 pytestmark = pytest.mark.usefixtures("one_thread")

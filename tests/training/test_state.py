@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import save_file
 
 from satstudy.core.errors import InputError
-from satstudy.training import state as training_state
+from satstudy.training import loop as training_state
 
 
 def test_a_nest_comes_back_with_its_values_and_strides(tmp_path):
@@ -26,8 +26,8 @@ def test_a_nest_comes_back_with_its_values_and_strides(tmp_path):
         7: torch.randn(3, 1).expand(3, 4),
         8: torch.tensor([True, False]),
     }
-    training_state.save(tmp_path / "s.safetensors", state)
-    back = training_state.load(tmp_path / "s.safetensors")
+    training_state.save_state(tmp_path / "s.safetensors", state)
+    back = training_state.load_state(tmp_path / "s.safetensors")
     assert list(back) == list(state)
     assert (back["text"], back["number"], back["none"], back[0]["empty"]) == ("a", 0.1 + 0.2, None, [])
     assert torch.equal(back[0]["nested"][0][0], x)
@@ -45,11 +45,11 @@ def test_a_state_that_is_none_is_refused(tmp_path):
     for tree in (None, "{", "[]", '{"tensor": "9", "stride": [1]}', '{"tensor": "0", "stride": [1000000]}'):
         save_file({"0": torch.zeros(3)}, tmp_path / "s.safetensors", metadata={"tree": tree} if tree else None)
         with pytest.raises(InputError, match="no training state"):
-            training_state.load(tmp_path / "s.safetensors")
+            training_state.load_state(tmp_path / "s.safetensors")
 
 
 def test_nothing_is_pickled(tmp_path):
-    training_state.save(tmp_path / "s.safetensors", {"a": [torch.zeros(2)]})
+    training_state.save_state(tmp_path / "s.safetensors", {"a": [torch.zeros(2)]})
     data = (tmp_path / "s.safetensors").read_bytes()
     header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
     assert set(header) == {"__metadata__", "0"}

@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, Literal
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from satstudy.codecs.learned import container, patches, seamless, validity
+from satstudy.codecs.learned import bitstream
+from satstudy.codecs.learned.bitstream import MAX_PATCH, MAX_PIXELS, MAX_SIDE, MAX_TILE, Container, Header
 from satstudy.codecs.learned.checkpoint import NATURAL, Checkpoint
-from satstudy.codecs.learned.container import MAX_PIXELS, Container
 from satstudy.codecs.learned.entropy import EntropyCoder
-from satstudy.codecs.learned.header import MAX_PATCH, MAX_SIDE, MAX_TILE, Header
-from satstudy.codecs.learned.latents import FileLatents
-from satstudy.codecs.learned.model import LATENT_STRIDE
+from satstudy.codecs.learned.model import LATENT_STRIDE, latent_shape
 from satstudy.codecs.learned.refinement import RefinedTransforms
-from satstudy.codecs.learned.stitching import Grid, Weighting, assemble, blend
-from satstudy.codecs.learned.transforms import Transforms
-from satstudy.codecs.learned.windows import Window, check_window, touched
+from satstudy.codecs.learned.stitching import Grid, Interval, Patch, Weighting, assemble, blend, grid, intervals
+from satstudy.codecs.learned.transforms import HALO, Transforms, pad_to_stride
 from satstudy.core.errors import InputError, WrongWeights
-from satstudy.data.images import Pixels
-from satstudy.data.sources import ArraySource, MaskedSource, Source, masked
+from satstudy.core.types import Pixels
+from satstudy.data.sources import ArraySource, MaskedSource, Source, masked, read
 
 Tiling = Literal["independent", "blend", "seamless"]
 
@@ -31,6 +30,7 @@ Tiling = Literal["independent", "blend", "seamless"]
 #: 15 % at 256 pixels and 1 to 7 % at 512 (λ of 0.013 to 0.0008). Of 2048² pixels of Blue Marble, 1024 takes 6 to 7 %
 #: more bits than 2048, which needs a fifth more time: its wavefront has twice the steps, of half the width.
 SEAMLESS_TILE = 1024
+
 #: Pixels along one side of a group of tiles, which share a stream: all patches of the paper's example.
 GROUP_PIXELS = 2048
 
@@ -141,7 +141,7 @@ class LearnedCodec:
                 f"An image of {source.height}×{source.width} pixels cannot be coded: it needs 1×1 or more."
             )
         header = self._header(source, notes)
-        container.packed_notes(header.notes)  # too long ones are said before the work
+        bitstream.packed_notes(header.notes)  # too long ones are said before the work
         if not header.in_range():
             raise InputError(
                 f"An image of {source.height}×{source.width} pixels is above the limit of {MAX_SIDE} a side: "
@@ -153,9 +153,9 @@ class LearnedCodec:
                 mask = b""
                 if tells := masked(source):
                     area = header.group_area(tiles[0][0] // header.group, tiles[0][1] // header.group)
-                    mask = validity.pack(tells.valid(*area))
+                    mask = bitstream.pack_mask(tells.valid(*area))
                 streams.append(mask + self.entropy.encode(list(self._analyse(source, header, tiles, bar)))[0])
-        return container.write(header, streams)
+        return bitstream.write(header, streams)
 
     def _analyse(
         self, source: Source, header: Header, tiles: list[tuple[int, int]], bar: tqdm[Any]
@@ -163,10 +163,10 @@ class LearnedCodec:
         """Latents float32 (M, rows, columns) of the tiles of one group."""
         layout = header.layout()
         if header.tiling != "seamless":
-            yield from patches.analyse(self.transforms, source, layout, tiles, bar)
+            yield from _analyse_patches(self.transforms, source, layout, tiles, bar)
             return
         for at in tiles:
-            yield seamless.analyse(self.transforms, source, layout[at])
+            yield _analyse_tile(self.transforms, source, layout[at])
             bar.update()
 
     # --- Decoding ---------------------------------------------------------------------------------------
@@ -181,7 +181,7 @@ class LearnedCodec:
         WrongWeights
             Made with other weights.
         """
-        file = container.read(data, max_pixels)
+        file = bitstream.read(data, max_pixels)
         if file.header.fingerprint != self.fingerprint:
             raise WrongWeights(
                 f"This file was made with weights {file.header.fingerprint.hex()} and these are "
@@ -220,7 +220,7 @@ class LearnedCodec:
         for top, band in self._bands(latents, window, layout, rows, columns):
             if header.fill is not None:
                 valid = latents.valid(top, top + len(band), window.x, window.x + window.width)
-                validity.impose(band, valid, header.fill)
+                bitstream.impose_mask(band, valid, header.fill)
             yield top, band
 
     def _bands(
@@ -230,12 +230,224 @@ class LearnedCodec:
         header = latents.file.header
         with tqdm(total=len(rows) * len(columns), desc="decode", unit="tile", disable=not self.progress) as bar:
             if header.tiling == "seamless":
-                yield from seamless.bands(self.transforms, latents, window, bar)
+                yield from _seamless_bands(self.transforms, latents, window, bar)
                 return
             weighting: Weighting = "ramp" if header.tiling == "blend-ramp" else "mean"
-            decoded = patches.decoded(self.transforms, latents, layout, rows, columns, bar)
+            decoded = _decoded_patches(self.transforms, latents, layout, rows, columns, bar)
             left = window.x - layout.columns[columns[0]][0]
             for top, band in blend(layout, decoded, weighting, rows, columns):
                 first, last = max(top, window.y), min(top + len(band), window.y + window.height)
                 if first < last:
                     yield first, band[first - top : last - top, left : left + window.width]
+
+
+class Window(NamedTuple):
+    """Part of an image, in pixels from its upper left corner."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+
+def check_window(window: Window | None, header: Header, max_pixels: int) -> Window:
+    """The window, or the whole image.
+
+    Raises
+    ------
+    InputError
+        Empty, outside the image, or of more than `max_pixels`.
+    """
+    if window is None:
+        return Window(0, 0, header.width, header.height)
+    x, y, width, height = window
+    if x < 0 or y < 0 or width < 1 or height < 1 or x + width > header.width or y + height > header.height:
+        raise InputError(
+            f"The window {x} {y} {width} {height} leaves the image of {header.width}×{header.height} (width×height): "
+            "give X Y WIDTH HEIGHT within it."
+        )
+    if width * height > max_pixels:
+        raise InputError(f"The window holds more than {max_pixels} pixels: take a smaller one, or raise the limit.")
+    return window
+
+
+def touched(parts: Sequence[Interval], start: int, length: int) -> list[int]:
+    """Which intervals share a pixel with [start, start + length)."""
+    return [i for i, (a, b) in enumerate(parts) if a < start + length and b > start]
+
+
+class FileLatents:
+    """Quantized latents of a file by tile, and masks, decoded group by group when first asked for."""
+
+    def __init__(self, entropy: EntropyCoder, file: Container):
+        self.entropy, self.file = entropy, file
+        self.layout = file.header.layout()
+        self.side = file.header.group
+        self._groups: dict[tuple[int, int], dict[tuple[int, int], Tensor]] = {}
+        self._masks: dict[tuple[int, int], Pixels | None] = {}
+
+    def forget(self, row: int) -> None:
+        """Drop the groups that lie wholly above latent row `row`."""
+        rows = self.layout.rows
+        for key in list(self._groups):
+            last = min((key[0] + 1) * self.side, len(rows)) - 1
+            if -(-rows[last][1] // LATENT_STRIDE) <= row:
+                del self._groups[key], self._masks[key]
+
+    def _load(self, key: tuple[int, int]) -> None:
+        if key in self._groups:
+            return
+        header = self.file.header
+        tiles = header.group_tiles(*key)
+        patches = [self.layout[at] for at in tiles]
+        shapes = [latent_shape(patch.height, patch.width) for patch in patches]
+        stream, mask = self.file.stream(header.group_index(*key)), None
+        if header.fill is not None:
+            area = header.group_area(*key)
+            mask, stream = bitstream.split_mask(stream, area.height, area.width)
+        self._groups[key] = dict(zip(tiles, self.entropy.decode(stream, shapes), strict=True))
+        self._masks[key] = mask
+
+    def tile(self, i: int, j: int) -> Tensor:
+        """float32 (M, rows, columns)."""
+        key = (i // self.side, j // self.side)
+        self._load(key)
+        return self._groups[key][i, j]
+
+    def valid(self, top: int, bottom: int, left: int, right: int) -> NDArray[np.bool_]:
+        """Which pixels of a rectangle have data: bool (rows, columns)."""
+        result = np.ones((bottom - top, right - left), bool)
+        down, across = self.file.header.shape()
+        span = self.side * (self.file.header.tile - self.file.header.overlap)
+        # Where groups overlap they say the same, and the one that begins later is asked.
+        for i in range(min(top // span, down - 1), min((bottom - 1) // span, down - 1) + 1):
+            for j in range(min(left // span, across - 1), min((right - 1) // span, across - 1) + 1):
+                self._load((i, j))
+                mask, area = self._masks[i, j], self.file.header.group_area(i, j)
+                if mask is not None:
+                    a, b = max(top, area.top), min(bottom, area.bottom)
+                    c, d = max(left, area.left), min(right, area.right)
+                    part = bitstream.unpack_mask(mask, a - area.top, b - area.top, c - area.left, d - area.left)
+                    result[a - top : b - top, c - left : d - left] = part
+        return result
+
+    def region(self, top: int, bottom: int, left: int, right: int, halo: int) -> tuple[Tensor, int, int]:
+        """The latents under a rectangle of pixels, and up to `halo` more on each side.
+
+        Returns
+        -------
+        region : float32 (M, rows, columns)
+        y, x : the pixel at which it begins
+        """
+        header, stride = self.file.header, LATENT_STRIDE
+        rows, columns = latent_shape(header.height, header.width)
+        a, b = max(0, top // stride - halo), min(rows, -(-bottom // stride) + halo)
+        c, d = max(0, left // stride - halo), min(columns, -(-right // stride) + halo)
+        side = header.tile // stride
+        parts = []
+        for i in range(a // side, -(-b // side)):
+            line = []
+            for j in range(c // side, -(-d // side)):
+                vertical = slice(max(0, a - i * side), b - i * side)
+                line.append(self.tile(i, j)[:, vertical, max(0, c - j * side) : d - j * side])
+            parts.append(torch.cat(line, dim=2))
+        return torch.cat(parts, dim=1), a * stride, c * stride
+
+
+#: Patches that go through a transform together: on a CPU more take memory and save no time.
+BATCH = {"cpu": 1, "cuda": 16}
+
+
+def _analyse_patches(
+    transforms: Transforms, source: Source, layout: Grid, tiles: list[tuple[int, int]], bar: tqdm[Any]
+) -> Iterator[Tensor]:
+    """Latents float32 (M, rows, columns) of the patches `tiles`, in their order."""
+    batch = BATCH.get(transforms.device.type, 1)
+    waiting: list[Tensor] = []
+    for index, at in enumerate(tiles):
+        waiting.append(pad_to_stride(read(source, *layout[at])))
+        # Patches of one shape share a batch.
+        last = index + 1 == len(tiles) or _size(layout, *tiles[index + 1]) != _size(layout, *at)
+        if last or len(waiting) == batch:
+            yield from transforms.analysis(torch.stack(waiting))
+            bar.update(len(waiting))
+            waiting.clear()
+
+
+def _decoded_patches(
+    transforms: Transforms, latents: FileLatents, layout: Grid, rows: list[int], columns: list[int], bar: tqdm[Any]
+) -> Iterator[NDArray[np.float32]]:
+    """Decoded patches, float32 (height, width, 3) in [0, 255], row by row."""
+    together = BATCH.get(transforms.device.type, 1)
+    for i in rows:
+        latents.forget(layout.rows[i][0] // LATENT_STRIDE)
+        start = 0
+        while start < len(columns):
+            shape = _size(layout, i, columns[start])
+            batch = [j for j in columns[start : start + together] if _size(layout, i, j) == shape]
+            pixels = transforms.synthesis(torch.stack([latents.tile(i, j) for j in batch])).cpu()
+            for part in pixels:
+                yield part[: shape[0], : shape[1]].numpy()
+            start += len(batch)
+            bar.update(len(batch))
+
+
+def _size(layout: Grid, i: int, j: int) -> tuple[int, int]:
+    patch = layout[i, j]
+    return patch.height, patch.width
+
+
+#: Side of the pieces in which the transforms run, in pixels, halo not counted.
+TRANSFORM_TILE = 512
+
+
+def _analyse_tile(transforms: Transforms, source: Source, tile: Patch) -> Tensor:
+    """The latents of one tile as an analysis of the whole image has them: float32 (M, rows, columns)."""
+    halo = transforms.margin * LATENT_STRIDE
+    rows = []
+    for a, b in intervals(tile.height, TRANSFORM_TILE, 0):
+        top, bottom = max(0, tile.top + a - halo), min(source.height, tile.top + b + halo)
+        line = []
+        for c, d in intervals(tile.width, TRANSFORM_TILE, 0):
+            left, right = max(0, tile.left + c - halo), min(source.width, tile.left + d + halo)
+            pixels = read(source, top, bottom, left, right)
+            y = transforms.analysis(pad_to_stride(pixels)[None])[0]
+            line.append(y[:, _latents(tile.top + a - top, b - a), _latents(tile.left + c - left, d - c)])
+        rows.append(torch.cat(line, dim=2))
+    return torch.cat(rows, dim=1)
+
+
+def _latents(before: int, length: int) -> slice:
+    """The latents of `length` pixels that begin `before` pixels into a window."""
+    start = before // LATENT_STRIDE
+    return slice(start, start + math.ceil(length / LATENT_STRIDE))
+
+
+def _seamless_bands(
+    transforms: Transforms, latents: FileLatents, window: Window, bar: tqdm[Any]
+) -> Iterator[tuple[int, Pixels]]:
+    """Bands of the window, rounded; synthesis sees `HALO` latents beyond each piece.
+
+    Yields
+    ------
+    top : first row of the band, counted from the top of the whole image
+    band : uint8 (rows, width of the window, 3)
+    """
+    header = latents.file.header
+    pieces = grid(header.height, header.width, TRANSFORM_TILE, 0)
+    rows, columns = touched(pieces.rows, window.y, window.height), touched(pieces.columns, window.x, window.width)
+    bar.reset(len(rows) * len(columns))
+    for i in rows:
+        top, bottom = pieces.rows[i]
+        first, last = max(top, window.y), min(bottom, window.y + window.height)
+        latents.forget(top // LATENT_STRIDE - HALO)
+        band = np.empty((last - first, window.width, 3), np.uint8)
+        for j in columns:
+            left, right = pieces.columns[j]
+            start, end = max(left, window.x), min(right, window.x + window.width)
+            region, y, x = latents.region(top, bottom, left, right, HALO)
+            pixels = transforms.synthesis(region[None])[0]
+            inner = pixels[first - y : last - y, start - x : end - x]
+            band[:, start - window.x : end - window.x] = inner.round().to(torch.uint8).cpu().numpy()
+            bar.update()
+        yield first, band

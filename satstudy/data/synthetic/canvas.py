@@ -14,13 +14,17 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image, ImageDraw
 
-from satstudy.data.synthetic.outlines import rectangle
 from satstudy.data.synthetic.view import View
 
 Colour = tuple[int, int, int]
+
+
 Floats = NDArray[np.float32]
+
 #: Height is held in 8 bits, in steps of half a metre.
 HEIGHT_STEP = 0.5
+
+
 OVERSAMPLING = 2
 
 
@@ -61,6 +65,8 @@ SURFACES: dict[str, Surface] = {
     "shrub": Surface((156, 140, 110), (158, 142, 116), 0.21, 0.20, 0.15, 0.05, 0.45),
     "tree": Surface((84, 104, 68), (112, 106, 92), 0.26, 0.18, 0.08, 0.06, 1.5),
 }
+
+
 NUMBER = {name: index for index, name in enumerate(SURFACES)}
 
 
@@ -250,3 +256,42 @@ def shaded(colour: Colour, factor: float) -> Colour:
 def tint(rng: np.random.Generator, colour: Colour, amount: float = 12.0) -> Colour:
     """`colour` with some other brightness and a little other hue."""
     return _rgb(np.array(colour, float) + rng.normal(0, amount) + rng.normal(0, amount / 3, 3))
+
+
+def rectangle(x: float, y: float, w: float, h: float) -> NDArray[np.float64]:
+    """The four corners of a rectangle of size (w, h) round (x, y)."""
+    return np.array([[x - w / 2, y - h / 2], [x + w / 2, y - h / 2], [x + w / 2, y + h / 2], [x - w / 2, y + h / 2]])
+
+
+def ellipse(x: float, y: float, a: float, b: float, count: int = 48) -> NDArray[np.float64]:
+    """Points of an ellipse with half axes a and b."""
+    angle = np.linspace(0, 2 * np.pi, count, endpoint=False)
+    return np.stack([x + a * np.cos(angle), y + b * np.sin(angle)], axis=1)
+
+
+def oval(x: float, y: float, a: float, b: float, count: int = 24) -> NDArray[np.float64]:
+    """A rectangle of half sides (a, b), a >= b, with half circles for its short sides, as an athletics track."""
+    angle = np.linspace(-np.pi / 2, np.pi / 2, count)
+    right = np.stack([x + (a - b) + b * np.cos(angle), y + b * np.sin(angle)], axis=1)
+    return np.concatenate([right, 2 * np.array([x, y]) - right])
+
+
+def blob(rng: np.random.Generator, x: float, y: float, a: float, b: float, rough: float = 0.25,
+         count: int = 72) -> NDArray[np.float64]:  # fmt: skip
+    """An irregular smooth outline about an ellipse."""
+    angle = np.linspace(0, 2 * np.pi, count, endpoint=False)
+    radius = np.ones(count)
+    for order in range(2, 8):
+        radius += rough / order * rng.normal() * np.cos(order * angle + rng.uniform(0, 2 * np.pi))
+    radius = np.clip(radius, 0.45, 1.6)
+    return np.stack([x + a * radius * np.cos(angle), y + b * radius * np.sin(angle)], axis=1)
+
+
+def wander(rng: np.random.Generator, length: float, sway: float, count: int = 40) -> NDArray[np.float64]:
+    """A smooth line along x from -length to length that sways in y by about `sway`."""
+    along = np.linspace(-length, length, count)
+    y = sum(
+        sway / order * rng.normal() * np.sin(order * np.pi * along / length + rng.uniform(0, 2 * np.pi))
+        for order in (1, 2, 3)
+    )
+    return np.stack([along, np.broadcast_to(y, along.shape)], axis=1)

@@ -8,8 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from satstudy.data.synthetic import parts
-from satstudy.data.synthetic.canvas import Canvas, Colour, tint
-from satstudy.data.synthetic.outlines import blob, rectangle, wander
+from satstudy.data.synthetic.canvas import Canvas, Colour, blob, rectangle, tint, wander
 
 KINDS = ("farmland", "suburb", "industry", "woodland", "dry")
 CROPS: tuple[tuple[Colour, Colour, float], ...] = (

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from satstudy.data.synthetic.canvas import Canvas, Colour, tint
-from satstudy.data.synthetic.outlines import ellipse, rectangle
+from satstudy.data.synthetic.canvas import Canvas, Colour, ellipse, rectangle, tint
 
 Points = NDArray[np.float64]
 CAR_COLOURS = np.array(

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from satstudy.core.errors import InputError
-from satstudy.data.synthetic import leisure, parts, transport, waterside, works
+from satstudy.data.synthetic import parts, places
 from satstudy.data.synthetic.canvas import Canvas
 from satstudy.data.synthetic.ground import surroundings
 from satstudy.data.synthetic.light import develop
@@ -18,7 +18,11 @@ from satstudy.data.synthetic.view import View, random_view
 
 #: Changes whenever the same seed gives other pixels, so that trees of two versions are not mixed.
 GENERATOR_VERSION = 1
+
+
 SPLITS = ("train", "val")
+
+
 SMALLEST = 64
 
 
@@ -37,31 +41,38 @@ class Category(NamedTuple):
 
 
 _ANY = ("farmland", "suburb", "industry", "woodland", "dry")
+
+
 _OPEN = ("farmland", "woodland", "dry")
+
+
 _TOWN = ("suburb", "industry")
+
+
 _DRAWN: dict[str, Category] = {
-    "airport": Category(transport.airport, (1000, 1400), (0.30, 0.42), ("farmland", "suburb", "industry", "dry")),
-    "aquaculture": Category(works.aquaculture, (450, 800), (0.18, 0.36), _OPEN),
-    "crop_field": Category(works.crop_field, (450, 800), (0.15, 0.34), ("farmland", "dry"), False),
-    "golf_course": Category(leisure.golf_course, (600, 1000), (0.26, 0.42), ("suburb", "farmland", "woodland", "dry")),
-    "interchange": Category(transport.interchange, (650, 1050), (0.22, 0.36), _ANY, False),
-    "lake_or_pond": Category(leisure.lake_or_pond, (400, 800), (0.10, 0.32), (*_OPEN, "suburb"), False),
-    "parking_lot_or_garage": Category(transport.parking_lot_or_garage, (360, 560), (0.09, 0.26), _TOWN),
-    "port": Category(waterside.port, (650, 1050), (0.25, 0.42), _TOWN, False),
-    "race_track": Category(transport.race_track, (650, 1100), (0.22, 0.38), ("farmland", "suburb", "woodland", "dry")),
-    "railway_bridge": Category(waterside.railway_bridge, (380, 700), (0.09, 0.22), _ANY, False),
-    "road_bridge": Category(waterside.road_bridge, (380, 700), (0.09, 0.22), _ANY, False),
-    "runway": Category(transport.runway, (850, 1300), (0.28, 0.45), _OPEN),
-    "single-unit_residential": Category(leisure.single_unit_residential, (320, 420), (0.038, 0.065), _ANY),
-    "solar_farm": Category(works.solar_farm, (450, 800), (0.16, 0.38), ("farmland", "industry", "woodland", "dry")),
-    "stadium": Category(leisure.stadium, (400, 600), (0.18, 0.27), _TOWN),
-    "storage_tank": Category(works.storage_tank, (380, 700), (0.12, 0.32), ("industry", "farmland", "dry")),
-    "swimming_pool": Category(leisure.swimming_pool, (320, 420), (0.06, 0.13), _TOWN),
+    "airport": Category(places.airport, (1000, 1400), (0.30, 0.42), ("farmland", "suburb", "industry", "dry")),
+    "aquaculture": Category(places.aquaculture, (450, 800), (0.18, 0.36), _OPEN),
+    "crop_field": Category(places.crop_field, (450, 800), (0.15, 0.34), ("farmland", "dry"), False),
+    "golf_course": Category(places.golf_course, (600, 1000), (0.26, 0.42), ("suburb", "farmland", "woodland", "dry")),
+    "interchange": Category(places.interchange, (650, 1050), (0.22, 0.36), _ANY, False),
+    "lake_or_pond": Category(places.lake_or_pond, (400, 800), (0.10, 0.32), (*_OPEN, "suburb"), False),
+    "parking_lot_or_garage": Category(places.parking_lot_or_garage, (360, 560), (0.09, 0.26), _TOWN),
+    "port": Category(places.port, (650, 1050), (0.25, 0.42), _TOWN, False),
+    "race_track": Category(places.race_track, (650, 1100), (0.22, 0.38), ("farmland", "suburb", "woodland", "dry")),
+    "railway_bridge": Category(places.railway_bridge, (380, 700), (0.09, 0.22), _ANY, False),
+    "road_bridge": Category(places.road_bridge, (380, 700), (0.09, 0.22), _ANY, False),
+    "runway": Category(places.runway, (850, 1300), (0.28, 0.45), _OPEN),
+    "single-unit_residential": Category(places.single_unit_residential, (320, 420), (0.038, 0.065), _ANY),
+    "solar_farm": Category(places.solar_farm, (450, 800), (0.16, 0.38), ("farmland", "industry", "woodland", "dry")),
+    "stadium": Category(places.stadium, (400, 600), (0.18, 0.27), _TOWN),
+    "storage_tank": Category(places.storage_tank, (380, 700), (0.12, 0.32), ("industry", "farmland", "dry")),
+    "swimming_pool": Category(places.swimming_pool, (320, 420), (0.06, 0.13), _TOWN),
     "water_treatment_facility": Category(
-        works.water_treatment_facility, (380, 640), (0.13, 0.30), ("industry", "suburb", "farmland")
+        places.water_treatment_facility, (380, 640), (0.13, 0.30), ("industry", "suburb", "farmland")
     ),
-    "wind_farm": Category(works.wind_farm, (650, 1100), (0.2, 0.38), _OPEN),
+    "wind_farm": Category(places.wind_farm, (650, 1100), (0.2, 0.38), _OPEN),
 }
+
 #: The fMoW categories that can be drawn, sorted.
 CATEGORIES: tuple[str, ...] = tuple(sorted(_DRAWN))
 

@@ -9,7 +9,7 @@ from satstudy.codecs.learned.probability import hyper_tables
 from satstudy.core import paths
 from satstudy.core.errors import InputError
 from satstudy.core.tensor_files import metadata
-from satstudy.training import state
+from satstudy.training import loop
 
 META = {"N": "8", "M": "12", "lam": "0.01", "data": "none"}
 
@@ -104,7 +104,7 @@ def test_damaged_and_missing_files_are_refused(tiny_model, tmp_path):
     data = (tmp_path / "w.safetensors").read_bytes()
     for damaged in (b"", data[:7], data[:-1], b"\xff" * 8 + data[8:], b"x" + data[1:], data[:20] + b"\0" + data[21:]):
         (tmp_path / "d.safetensors").write_bytes(damaged)
-        for read in (zoo.load, metadata, state.load):
+        for read in (zoo.load, metadata, loop.load_state):
             with pytest.raises(InputError):
                 read(tmp_path / "d.safetensors")
 

@@ -9,15 +9,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from satstudy.codecs.learned import bitstream
 from satstudy.codecs.learned import checkpoint as zoo
 from satstudy.codecs.learned import codec as learned
-from satstudy.codecs.learned import container, seamless
-from satstudy.codecs.learned.codec import LearnedCodec
-from satstudy.codecs.learned.header import MAX_SIDE
+from satstudy.codecs.learned.bitstream import MAX_SIDE
+from satstudy.codecs.learned.codec import LearnedCodec, Window
 from satstudy.codecs.learned.model import latent_shape
 from satstudy.codecs.learned.probability import hyper_tables
 from satstudy.codecs.learned.transforms import pad_to_stride
-from satstudy.codecs.learned.windows import Window
 from satstudy.core.errors import DamagedFile, InputError, WrongWeights
 from satstudy.data.sources import ArraySource
 
@@ -35,7 +34,7 @@ def tiny_checkpoint(tiny_model, tmp_path_factory):
 @pytest.fixture
 def small_pieces(monkeypatch):
     """Pieces and groups so small that little images have several."""
-    monkeypatch.setattr(seamless, "TRANSFORM_TILE", 96)
+    monkeypatch.setattr(learned, "TRANSFORM_TILE", 96)
     monkeypatch.setattr(learned, "GROUP_PIXELS", 128)
 
 
@@ -130,13 +129,13 @@ def test_a_window_is_a_crop_of_the_whole(tiny_checkpoint, picture, tiling, patch
             patched.setattr(learned, "GROUP_PIXELS", 128)
             codec = LearnedCodec(tiny_checkpoint, tiling, patch=patch, weighting=weighting)
             coded = codec.encode(picture(height, width))
-            patched.setattr(seamless, "TRANSFORM_TILE", 96)
+            patched.setattr(learned, "TRANSFORM_TILE", 96)
             WHOLE[key] = codec, coded, codec.decode(coded)
     codec, coded, whole = WHOLE[key]
     x, y = data.draw(st.integers(0, width - 1)), data.draw(st.integers(0, height - 1))
     w, h = data.draw(st.integers(1, width - x)), data.draw(st.integers(1, height - y))
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(seamless, "TRANSFORM_TILE", 96)
+        patched.setattr(learned, "TRANSFORM_TILE", 96)
         part = codec.decode(coded, Window(x, y, w, h)).astype(int)
     crop = whole[y : y + h, x : x + w]
     if tiling == "seamless":  # the same pieces are computed, one at a time
@@ -297,7 +296,7 @@ def test_forged_streams_are_refused_or_give_an_image(tiny_checkpoint, picture):
         stream = bytearray(file.stream(0))
         for at in rng.integers(0, len(stream), 3):
             stream[at] = rng.integers(256)
-        forged = container.write(file.header, [bytes(stream[: rng.integers(len(stream) + 1)])])
+        forged = bitstream.write(file.header, [bytes(stream[: rng.integers(len(stream) + 1)])])
         try:
             assert codec.decode(forged).shape == (90, 70, 3)
         except DamagedFile:
@@ -391,7 +390,7 @@ def test_damaged_masks_are_refused_or_of_the_right_size(tiny_checkpoint, picture
         stream = bytearray(file.stream(0))
         stream[at] ^= 1 << rng.integers(8)
         try:
-            assert codec.decode(container.write(file.header, [bytes(stream)])).shape == (90, 70, 3)
+            assert codec.decode(bitstream.write(file.header, [bytes(stream)])).shape == (90, 70, 3)
         except DamagedFile:
             refused += 1
     assert refused > 5

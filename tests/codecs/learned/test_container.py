@@ -12,9 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from some_headers import PRINT, SMALL, headers
 
-from satstudy.codecs.learned import container
-from satstudy.codecs.learned.container import _Cursor, _varint, read, write
-from satstudy.codecs.learned.header import Header
+from satstudy.codecs.learned import bitstream
+from satstudy.codecs.learned.bitstream import Header, _Cursor, _varint, read, write
 from satstudy.core.errors import DamagedFile, InputError
 
 ONE = Header(120, 200, "independent", 64, 0, 4, PRINT, {"a": 1})
@@ -45,7 +44,7 @@ def test_only_files_with_masks_pay_for_them():
     assert plain == head + struct.pack("<I", zlib.crc32(head + b"stream")) + b"stream"
     masked = write(replace(header, fill=7), [b"stream"])
     assert len(masked) == len(plain) + 1
-    assert masked[4] == plain[4] | container.MASKED
+    assert masked[4] == plain[4] | bitstream.MASKED
     assert masked[13] == 7
     assert read(masked).header.fill == 7
     assert read(plain).header.fill is None
@@ -108,7 +107,7 @@ def test_a_change_in_a_stream_is_refused_when_that_stream_is_read():
 
 def test_a_newer_version_asks_for_an_update():
     data = bytearray(write(SMALL, streams_for(SMALL)))
-    data[3] = container.VERSION + 1
+    data[3] = bitstream.VERSION + 1
     with pytest.raises(InputError, match="update satstudy") as caught:
         read(bytes(data))
     assert not isinstance(caught.value, DamagedFile)
@@ -224,9 +223,9 @@ def test_notes_that_are_no_deflated_object_are_refused(packed):
 
 def test_notes_go_up_to_their_limit_and_no_further():
     rng = np.random.default_rng(0)
-    text = "".join(chr(c) for c in rng.integers(35, 91, container.MAX_NOTES - len('{"a":""}')))
+    text = "".join(chr(c) for c in rng.integers(35, 91, bitstream.MAX_NOTES - len('{"a":""}')))
     header = replace(SMALL, notes={"a": text})
-    assert len(json.dumps(header.notes, separators=(",", ":"))) == container.MAX_NOTES
+    assert len(json.dumps(header.notes, separators=(",", ":"))) == bitstream.MAX_NOTES
     assert read(write(header, streams_for(header))).header.notes == header.notes
     with pytest.raises(InputError, match="shorten"):
         write(replace(SMALL, notes={"a": text + "x"}), streams_for(SMALL))
@@ -299,8 +298,8 @@ def test_the_overhead_is_below_one_percent_at_low_rates(tiling, tile, overlap, g
 
 def test_notes_are_checked_before_anything_is_coded():
     with pytest.raises(InputError, match="shorten them"):
-        container.packed_notes({"text": "x" * container.MAX_NOTES})
-    assert container.packed_notes({}) == b""
+        bitstream.packed_notes({"text": "x" * bitstream.MAX_NOTES})
+    assert bitstream.packed_notes({}) == b""
 
 
 def test_too_many_pixels_are_refused_before_the_index_is_read():

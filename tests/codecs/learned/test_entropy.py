@@ -16,9 +16,8 @@ from hypothesis import strategies as st
 from reference_integers import activation, on_grid, reference_h_s
 from torch import nn
 
-from satstudy.codecs.learned import entropy, integer_networks, integers
-from satstudy.codecs.learned.entropy import EntropyCoder
-from satstudy.codecs.learned.integer_networks import ContextModel
+from satstudy.codecs.learned import entropy, integers
+from satstudy.codecs.learned.entropy import ContextModel, EntropyCoder
 from satstudy.codecs.learned.integers import ACTIVATION_BITS, LIMIT, WEIGHT_BITS
 from satstudy.codecs.learned.model import build
 from satstudy.codecs.learned.probability import MAX_SYMBOL, hyper_tables, scale_thresholds
@@ -148,7 +147,7 @@ def test_strips_of_any_size_give_the_same_stream(coder, monkeypatch):
     y = latents([(16, 16), (16, 16), (3, 30)], 4)
     data, _ = coder.encode(y)
     for strip in (1, 7, 50):
-        monkeypatch.setattr(integer_networks, "STRIP", strip)
+        monkeypatch.setattr(entropy, "STRIP", strip)
         assert coder.encode(y)[0] == data
 
 

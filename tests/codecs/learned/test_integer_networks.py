@@ -7,7 +7,7 @@ import pytest
 import torch
 from reference_integers import reference_h_s
 
-from satstudy.codecs.learned.integer_networks import STRIP, ContextModel, HyperSynthesis
+from satstudy.codecs.learned.entropy import STRIP, ContextModel, HyperSynthesis
 from satstudy.codecs.learned.integers import ACTIVATION_BITS, LIMIT
 from satstudy.codecs.learned.probability import scale_thresholds
 

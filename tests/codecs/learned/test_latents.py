@@ -5,8 +5,7 @@ import pytest
 import torch
 
 from satstudy.codecs.learned import codec as learned
-from satstudy.codecs.learned.codec import LearnedCodec
-from satstudy.codecs.learned.latents import FileLatents
+from satstudy.codecs.learned.codec import FileLatents, LearnedCodec
 from satstudy.data.sources import ArraySource
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -5,7 +5,7 @@ import pytest
 import torch
 from tqdm.auto import tqdm
 
-from satstudy.codecs.learned import patches
+from satstudy.codecs.learned import codec
 from satstudy.codecs.learned.stitching import grid
 from satstudy.codecs.learned.transforms import Transforms, pad_to_stride
 from satstudy.data.sources import ArraySource
@@ -34,7 +34,7 @@ class Tiles:
 
 @pytest.fixture(params=[1, 3])
 def transforms(tiny_model, monkeypatch, request):
-    monkeypatch.setitem(patches.BATCH, "cpu", request.param)
+    monkeypatch.setitem(codec.BATCH, "cpu", request.param)
     return Transforms(tiny_model)
 
 
@@ -44,7 +44,7 @@ def test_latents_are_those_of_each_patch_alone(transforms, picture, overlap):
     layout = grid(150, 230, 64, overlap)
     tiles = [(i, j) for i in range(len(layout.rows)) for j in range(len(layout.columns))]
     with tqdm(total=len(tiles), disable=True) as bar:
-        found = list(patches.analyse(transforms, ArraySource(image), layout, tiles, bar))
+        found = list(codec._analyse_patches(transforms, ArraySource(image), layout, tiles, bar))
     assert len(found) == len(tiles)
     for at, y in zip(tiles, found, strict=True):
         top, bottom, left, right = layout[at]
@@ -56,7 +56,7 @@ def test_pixels_are_those_of_each_patch_alone(transforms):
     layout = grid(150, 230, 64, 8)
     latents, rows, columns = Tiles(layout), [1, 2], [0, 1, 3]
     with tqdm(total=6, disable=True) as bar:
-        found = list(patches.decoded(transforms, latents, layout, rows, columns, bar))
+        found = list(codec._decoded_patches(transforms, latents, layout, rows, columns, bar))
     assert latents.forgotten == [layout.rows[i][0] // 16 for i in rows]
     for (i, j), pixels in zip([(i, j) for i in rows for j in columns], found, strict=True):
         alone = transforms.synthesis(latents.tile(i, j)[None])[0].numpy()

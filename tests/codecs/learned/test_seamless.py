@@ -7,11 +7,11 @@ import pytest
 import torch
 from tqdm.auto import tqdm
 
-from satstudy.codecs.learned import seamless
+from satstudy.codecs.learned import codec
+from satstudy.codecs.learned.codec import Window
 from satstudy.codecs.learned.model import latent_shape
 from satstudy.codecs.learned.stitching import grid
 from satstudy.codecs.learned.transforms import Transforms, pad_to_stride
-from satstudy.codecs.learned.windows import Window
 from satstudy.data.sources import ArraySource
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -20,7 +20,7 @@ SIZES = [(1, 1), (31, 200), (192, 192), (150, 333)]
 
 @pytest.fixture
 def transforms(tiny_model, monkeypatch):
-    monkeypatch.setattr(seamless, "TRANSFORM_TILE", 96)
+    monkeypatch.setattr(codec, "TRANSFORM_TILE", 96)
     return Transforms(tiny_model)
 
 
@@ -46,7 +46,7 @@ def test_tiles_have_the_latents_of_the_whole_image(transforms, picture, size):
     whole = transforms.analysis(pad_to_stride(torch.from_numpy(image))[None])[0]
     assert whole.shape[1:] == latent_shape(*size)
     for tile in grid(*size, 128, 0):
-        y = seamless.analyse(transforms, ArraySource(image), tile)
+        y = codec._analyse_tile(transforms, ArraySource(image), tile)
         rows, columns = slice(tile.top // 16, -(-tile.bottom // 16)), slice(tile.left // 16, -(-tile.right // 16))
         assert torch.allclose(y, whole[:, rows, columns], atol=1e-5 * float(whole.abs().max()))
 
@@ -58,7 +58,7 @@ def test_bands_are_the_synthesis_of_the_whole_image(transforms, size):
     height, width = size
     for window in (Window(0, 0, width, height), Window(width // 2, height // 3, (width + 1) // 2, (height + 1) // 2)):
         with tqdm(disable=True) as bar:
-            bands = list(seamless.bands(transforms, Plane(y, height, width), window, bar))
+            bands = list(codec._seamless_bands(transforms, Plane(y, height, width), window, bar))
         assert [top for top, _ in bands] == [window.y + sum(len(b) for _, b in bands[:i]) for i in range(len(bands))]
         found = np.concatenate([band for _, band in bands]).astype(float)
         x, top, w, h = window

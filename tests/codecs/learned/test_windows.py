@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from satstudy.codecs.learned.header import Header
+from satstudy.codecs.learned.bitstream import Header
+from satstudy.codecs.learned.codec import Window, check_window, touched
 from satstudy.codecs.learned.stitching import intervals
-from satstudy.codecs.learned.windows import Window, check_window, touched
 from satstudy.core.errors import InputError
 
 HEADER = Header(64, 100, "independent", 64, 0, 1, bytes(8))

@@ -25,20 +25,31 @@ import json
 import math
 import struct
 import zlib
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from satstudy.codecs.learned.header import MAX_SIDE, TILE_UNIT, TILINGS, Header
+import numpy as np
+
+from satstudy.codecs.learned.stitching import Grid, Patch, grid
 from satstudy.core.errors import DamagedFile, InputError
+from satstudy.core.types import Mask, Pixels
 
 MAGIC = b"SaT"
+
+
 VERSION = 2
+
 #: Bit of the tiling's byte: every stream begins with the validity mask of its group.
 MASKED = 0x80
+
 #: Larger than any image of fMoW (16288×16291); a caller may allow more.
 MAX_PIXELS = 20_000 * 20_000
+
+
 MAX_NOTES = 1 << 16
+
+
 _REMEDY = "fetch or compress it again"
 
 
@@ -226,3 +237,184 @@ def _notes(packed: bytes) -> dict[str, Any]:
     if not isinstance(notes, dict):
         raise DamagedFile(f"The notes in this file are damaged: {_REMEDY}.")
     return notes
+
+
+TILINGS = ("independent", "blend", "blend-ramp", "seamless")
+
+
+MAX_SIDE = 1 << 17
+
+#: Sides of tiles are multiples of the latents' stride.
+TILE_UNIT = 16
+
+#: Pixels along one side of an entropy tile of `seamless`, and of a group of tiles.
+MAX_TILE = 4096
+
+#: Pixels along one side of a patch, which goes through the synthesis in one piece.
+MAX_PATCH = 1024
+
+#: Pixels a group has at least on average, where there are more than a few.
+MIN_GROUP, FEW_GROUPS = 1 << 15, 64
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a file says about its image and how it was cut.
+
+    Attributes
+    ----------
+    tiling : one of `TILINGS`
+    tile : side of a patch (independent, blend) or of an entropy tile (seamless) in pixels
+    overlap : pixels that neighbouring patches share; 0 but for blends
+    group : tiles along one side of a group; a group has one stream
+    notes : small JSON object kept with the image, such as a georeference
+    fill : value, in all bands, of pixels without data, whose masks then stand before the streams; None
+        where the image has no such pixels to tell apart
+    """
+
+    height: int
+    width: int
+    tiling: str
+    tile: int
+    overlap: int
+    group: int
+    fingerprint: bytes
+    notes: dict[str, Any] = field(default_factory=dict)
+    fill: int | None = None
+
+    def in_range(self) -> bool:
+        """Whether a reader accepts these numbers.
+
+        An overlap of more than half a tile, or many small groups, would let a small file ask for any amount of
+        work, and a larger group or patch for any amount of memory.
+        """
+        blends = self.tiling.startswith("blend")
+        return (
+            1 <= self.height <= MAX_SIDE
+            and 1 <= self.width <= MAX_SIDE
+            and 16 <= self.tile <= (MAX_TILE if self.tiling == "seamless" else MAX_PATCH)
+            and self.tile % TILE_UNIT == 0
+            and 0 <= self.overlap <= (self.tile // 2 if blends else 0)
+            and (self.tile >= 64 or self.tiling != "seamless")
+            and 1 <= self.group <= 64
+            and self.group * self.tile <= MAX_TILE
+            and math.prod(self.shape()) <= max(FEW_GROUPS, max(self.height, 256) * max(self.width, 256) // MIN_GROUP)
+            and (self.fill is None or 0 <= self.fill <= 255)
+        )
+
+    def layout(self) -> Grid:
+        """The tiles."""
+        return grid(self.height, self.width, self.tile, self.overlap)
+
+    def tiles(self) -> tuple[int, int]:
+        """Tiles along both axes."""
+        rows, columns = (_tiles(length, self.tile, self.overlap) for length in (self.height, self.width))
+        return rows, columns
+
+    def shape(self) -> tuple[int, int]:
+        """Groups along both axes, without listing their tiles."""
+        rows, columns = self.tiles()
+        return -(-rows // self.group), -(-columns // self.group)
+
+    def group_index(self, row: int, column: int) -> int:
+        """Which stream the group at (row, column) has."""
+        return row * self.shape()[1] + column
+
+    def group_tiles(self, row: int, column: int) -> list[tuple[int, int]]:
+        """The (row, column) of the tiles of one group, in the order they are coded."""
+        rows, columns = self.tiles()
+        return [
+            (i, j)
+            for i in range(row * self.group, min((row + 1) * self.group, rows))
+            for j in range(column * self.group, min((column + 1) * self.group, columns))
+        ]
+
+    def group_area(self, row: int, column: int) -> Patch:
+        """The rectangle of pixels that the tiles of one group cover."""
+        step = self.tile - self.overlap
+        end = (self.group - 1) * step + self.tile
+        top, left = row * self.group * step, column * self.group * step
+        return Patch(top, min(top + end, self.height), left, min(left + end, self.width))
+
+    def groups(self) -> Iterator[list[tuple[int, int]]]:
+        """`group_tiles` of all groups, in the order of the streams."""
+        down, across = self.shape()
+        return (self.group_tiles(i, j) for i in range(down) for j in range(across))
+
+
+def _tiles(length: int, tile: int, overlap: int) -> int:
+    return 1 if length <= tile else 1 + -(-(length - tile) // (tile - overlap))
+
+
+_RAW = -zlib.MAX_WBITS  # deflate without a header and checksum of its own: the stream has one
+
+
+def pack_mask(valid: Mask | None) -> bytes:
+    """The mask of a rectangle, as a stream of bits begins with it.
+
+    Parameters
+    ----------
+    valid : bool (rows, columns); None where every pixel is
+
+    Returns
+    -------
+    bytes
+        0 where every pixel is valid. Otherwise 1 and, deflated, one bit a pixel, most significant first,
+        each row filled up with zeros to whole bytes and combined by exclusive or with the row above: the
+        edge of a scene differs little from row to row.
+    """
+    if valid is None or valid.all():
+        return b"\0"
+    rows = np.packbits(valid, axis=1)
+    rows[1:] ^= rows[:-1].copy()
+    deflate = zlib.compressobj(9, zlib.DEFLATED, _RAW)
+    return b"\1" + deflate.compress(rows.tobytes()) + deflate.flush()
+
+
+def split_mask(stream: bytes, height: int, width: int) -> tuple[Pixels | None, bytes]:
+    """Undo `pack` at the beginning of a stream, and give what follows.
+
+    Returns
+    -------
+    rows : uint8 (height, ⌈width / 8⌉), the mask in bits for `unpack`; None where every pixel is valid
+    rest : the stream behind it
+
+    Raises
+    ------
+    DamagedFile
+        Not exactly one mask of this size; no more memory than it takes is asked for.
+    """
+    if stream[:1] == b"\0":
+        return None, stream[1:]
+    columns = -(-width // 8)
+    try:
+        if stream[:1] != b"\1":
+            raise ValueError
+        inflate = zlib.decompressobj(_RAW)
+        plain = inflate.decompress(stream[1:], height * columns + 1)  # one more, so that the end is reached
+        if not inflate.eof or len(plain) != height * columns:
+            raise ValueError
+    except (zlib.error, ValueError):
+        raise DamagedFile("The validity mask in this file is damaged: fetch or compress it again.") from None
+    rows = np.frombuffer(plain, np.uint8).reshape(height, columns)
+    return np.bitwise_xor.accumulate(rows, axis=0), inflate.unused_data
+
+
+def unpack_mask(rows: Pixels, top: int, bottom: int, left: int, right: int) -> Mask:
+    """A part of the mask that `split` found: bool (bottom − top, right − left)."""
+    first = left // 8
+    bits = np.unpackbits(rows[top:bottom, first : -(-right // 8)], axis=1)
+    return bits[:, left - 8 * first : right - 8 * first].astype(bool)
+
+
+def impose_mask(pixels: Pixels, valid: Mask | None, value: int) -> None:
+    """Give masked pixels `value` in all bands, in place, and take it from any other pixel.
+
+    A valid pixel that was decoded to exactly `value` in all bands moves by one level, so that a reader who
+    goes by the value finds the same mask.
+    """
+    same = (pixels == value).all(axis=2)
+    if same.any():
+        pixels[same] = value - 1 if value == 255 else value + 1
+    if valid is not None:
+        pixels[~valid] = value

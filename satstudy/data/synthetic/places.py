@@ -1,0 +1,628 @@
+"""Objects that traffic uses on land: airfields, junctions, car parks, race tracks.
+
+Every object is drawn in its own frame, with half its length `s` in metres, and returns points (n, 2) on its
+outline in that frame, from which its bounding box is taken.
+"""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+
+from satstudy.data.synthetic import parts
+from satstudy.data.synthetic.canvas import Canvas, Colour, blob, ellipse, oval, rectangle, shaded, tint, wander
+from satstudy.data.synthetic.ground import crop_colour
+from satstudy.data.synthetic.ground import crop_field as field_of_crops
+from satstudy.data.synthetic.parts import Points
+
+
+def _strip(c: Canvas, rng: np.random.Generator, s: float, width: float) -> None:
+    """A runway along x, from -s to s, with its markings and the rubber where aircraft touch down."""
+    surface, shade = ("asphalt", 92) if rng.random() < 0.6 else ("concrete", 160)
+    ink: Colour = tint(rng, (shade, shade, shade - 2), 8)
+    c.box(0, 0, 2 * s + 60, width + 14, "gravel" if rng.random() < 0.5 else "grass")
+    c.box(0, 0, 2 * s, width, surface, ink)
+    dark = (int(ink[0] * 0.72), int(ink[1] * 0.72), int(ink[2] * 0.74))
+    for end in (-1, 1):
+        for y in rng.normal(0, width * 0.1, 9):
+            c.line([[end * s * 0.62, y], [end * s * 0.93, y]], float(rng.uniform(0.8, 2)), surface, dark)
+        count = max(4, int(width / 4))
+        y = (np.arange(count) - (count - 1) / 2) * width * 0.85 / count
+        white = np.full((count, 3), 222.0)
+        c.boxes(np.stack([np.full(count, end * (s - 22)), y], 1), 26, 1.9, 0.0, "paint", white, 0)
+        for side in (-1, 1):
+            c.box(end * (s - 110), side * width * 0.22, 38, width * 0.13, "paint", (218, 218, 214))
+    spots = np.arange(-s + 70, s - 60, 50.0)
+    c.boxes(np.stack([spots, 0 * spots], 1), 28, 0.9, 0.0, "paint", np.full((len(spots), 3), 220.0), 0)
+    for side in (-1, 1):
+        c.line([[-s, side * width * 0.47], [s, side * width * 0.47]], 0.7, "paint")
+
+
+def runway(c: Canvas, rng: np.random.Generator, s: float) -> Points:
+    """A landing strip on its own, perhaps with a turning pad and a hangar."""
+    width = float(rng.uniform(22, 46))
+    c.box(0, 0, 2.1 * s, width + 70, "meadow" if rng.random() < 0.5 else "grass")
+    _strip(c, rng, s, width)
+    for end in (-1, 1):
+        if rng.random() < 0.6:
+            c.disc(end * (s - 25), float(rng.choice([-1, 1])) * width * 0.5, width * 0.55, "asphalt")
+    if rng.random() < 0.45:
+        x = float(rng.uniform(-0.6, 0.6)) * s
+        c.line([[x, 0], [x, width + 30]], 15, "asphalt")
+        c.box(x, width + 42, 70, 40, "concrete")
+        parts.hall(c, rng, x + 10, width + 72, 34, 22, 8)
+        parts.aircraft(c.at(x - 12, width + 42, float(rng.uniform(0, 6))), 13)
+    return rectangle(0, 0, 2 * s, width + 10)
+
+
+def airport(c: Canvas, rng: np.random.Generator, s: float) -> Points:
+    """A runway with its taxiway, apron, terminal, parked airliners and car park."""
+    side, width = float(rng.choice([-1, 1])), float(rng.uniform(34, 50))
+    c.box(0, side * 0.28 * s, 2.2 * s, 1.1 * s, "grass")
+    track = side * float(rng.uniform(0.20, 0.26)) * s
+    _strip(c, rng, s, width)
+    c.line([[-s, track], [s, track]], 19, "asphalt")
+    for x in (-0.97, -0.45, 0.4, 0.97):
+        bend = float(rng.choice([-0.08, 0, 0.08]))
+        c.line([[x * s, 0], [(x + bend) * s, track]], 19, "asphalt")
+    apron_w, apron_d = float(rng.uniform(0.8, 1.25)) * s, float(rng.uniform(0.2, 0.3)) * s
+    middle, centre = track + side * (apron_d / 2 + 8), float(rng.uniform(-0.25, 0.25)) * s
+    c.box(centre, middle, apron_w, apron_d, "concrete", tint(rng, (178, 175, 166), 10))
+    c.line([[centre - apron_w / 2, track], [centre + apron_w / 2, track]], 0.5, "paint", (212, 184, 80))
+    face = middle + side * apron_d / 2
+    land = c.at(centre, face + side * 0.11 * s)
+    land.box(0, side * 0.06 * s, apron_w * 0.95, 0.32 * s, "asphalt")
+    parts.hall(c, rng, centre, face + side * 0.03 * s, apron_w * 0.6, 0.09 * s, 14)
+    parts.parking(c.at(centre, face + side * 0.2 * s), apron_w * 0.6, 0.18 * s, 0.6)
+    length = float(rng.uniform(28, 44))
+    for x in np.arange(centre - 0.42 * apron_w, centre + 0.42 * apron_w, length * 1.15):
+        if c.moment.random() < 0.7:
+            if abs(x - centre) < 0.3 * apron_w:
+                c.box(float(x), face - side * 10, 3.5, 26, "roof", (196, 196, 194), 6)
+            turn = side * np.pi / 2 + c.moment.normal(0, 0.06)
+            spot = c.at(float(x), face - side * (14 + length / 2), float(turn))
+            parts.aircraft(spot, length * float(c.moment.choice([0.8, 1, 1.15])))
+    for x in (-0.42, 0.42):
+        parts.hall(c, rng, centre + x * apron_w, face + side * 0.06 * s, 0.1 * apron_w, 0.11 * s, 12)
+    far = face + side * 0.3 * s
+    return np.array([[-s, -width], [s, -width], [s, width], [centre, far], [centre - apron_w / 2, far], [-s, width]])
+
+
+def _motorway(c: Canvas, points: Points, width: float, height: float) -> None:
+    for side in (-1, 1):
+        parts.road(c, parts.beside(points, side * (width / 4 + 1.2)), width / 2, "asphalt", None, True, 0.022, height)
+    c.line(points, 2.2, "grass" if not height else "concrete", None, height)
+
+
+def interchange(c: Canvas, rng: np.random.Generator, s: float) -> Points:
+    """Two motorways that cross at two levels, with loops, a diamond, or both."""
+    cross = float(rng.uniform(1.2, np.pi - 1.2))
+    over = np.array([np.cos(cross), np.sin(cross)])
+    c.area(blob(rng, 0, 0, 1.05 * s, 1.05 * s, 0.1), "grass")
+    parts.trees(c, rng, parts.scatter(rng, 1.5 * s, 1.5 * s, 14))
+    wide, lane = float(rng.uniform(22, 32)), 7.5
+    far = np.linspace(-6 * s, 6 * s, 61)
+    under_line = np.stack([far, 0 * far], 1)
+    over_line = far[:, None] * over
+    loops = rng.random(4) < 0.65
+    for quadrant in range(4):
+        first = np.array([1.0, 0]) * (1 if quadrant in (0, 3) else -1)
+        second = over * (1 if quadrant in (0, 1) else -1)
+        t = np.linspace(0, 1, 30)[:, None]
+        bend = (first + second) * 0.22 * s
+        curve = (1 - t) ** 2 * first * 0.95 * s + 2 * t * (1 - t) * bend + t**2 * second * 0.95 * s
+        parts.road(c, curve, lane, traffic=0.01, marks=False)
+        if loops[quadrant]:
+            radius = 0.21 * s
+            to = (first + second) / np.hypot(*(first + second))
+            half = np.arccos(np.clip(first @ second, -1, 1)) / 2
+            centre = to * (radius + wide / 2) / np.sin(half)
+            parts.road(c, ellipse(centre[0], centre[1], radius, radius, 40), lane, traffic=0.01, marks=False)
+    _motorway(c, under_line, wide, 0.0)
+    _motorway(c, over_line, wide, 0.0)
+    deck = np.linspace(-wide * 0.85, wide * 0.85, 9)[:, None] * over
+    c.line(deck, wide + 3, "concrete", (170, 168, 160), 6.5)
+    _motorway(c, deck, wide, 7.0)
+    return ellipse(0, 0, s, s)
+
+
+def parking_lot_or_garage(c: Canvas, rng: np.random.Generator, s: float) -> Points:
+    """A car park, sometimes with a building in a corner or planted rows."""
+    h = s * float(rng.uniform(0.9, 1.7))
+    surface = "asphalt" if rng.random() < 0.75 else "concrete"
+    share = float(rng.beta(2, 1.6))
+    if rng.random() < 0.3:  # a garage: the top floor is a car park on a building
+        c.box(0, 0, 2 * s + 24, h + 24, "grass")
+        c.block(rectangle(0, 0, 2 * s, h), 9, (176, 174, 168), surface="concrete")
+        lean = np.linalg.solve(c.matrix, np.array(c.view.lean) * c.scale) * 9
+        parts.parking(c.at(lean[0], lean[1]), 2 * s - 3, h - 3, share, "concrete")
+        c.box(lean[0], lean[1], 2 * s - 3, 1.0, "concrete", (150, 148, 142), 10)
+    else:
+        c.box(0, 0, 2 * s + 10, h + 10, "grass")
+        parts.parking(c, 2 * s, h, share, surface, rng.random() < 0.5, rng)
+    return rectangle(0, 0, 2 * s, h)
+
+
+def race_track(c: Canvas, rng: np.random.Generator, s: float) -> Points:
+    """A motor circuit, a speedway or a course for horses, with its stand and paddock."""
+    kind = rng.random()
+    b = s * float(rng.uniform(0.42, 0.6))
+    width = float(rng.uniform(11, 20))
+    c.area(oval(0, 0, 1.1 * s, 1.15 * b), "grass")
+    if kind < 0.35:
+        line = blob(rng, 0, 0, 0.9 * s, b * 0.9, 0.55, 120)
+        c.line(np.vstack([line, line[:2]]), width + 16, "gravel", tint(rng, (186, 172, 144), 8))
+        c.line(np.vstack([line, line[:2]]), width, "asphalt", tint(rng, (96, 96, 98), 6))
+        for edge in (-1, 1):
+            c.line(parts.beside(np.vstack([line, line[:2]]), edge * width * 0.47), 0.8, "paint")
+    else:
+        sandy = kind > 0.7
+        line = oval(0, 0, s, b)
+        c.area(oval(0, 0, s + 5, b + 5), "gravel")
+        c.area(line, "sand" if sandy else "asphalt", tint(rng, (176, 148, 112) if sandy else (104, 104, 104), 8))
+        inner = oval(0, 0, s - width, b - width)
+        c.area(inner, "lawn" if rng.random() < 0.6 else "meadow")
+        c.line(np.vstack([inner, inner[:1]]), 0.8, "paint")
+        if rng.random() < 0.4:
+            c.area(blob(rng, -0.3 * s, 0, 0.2 * s, 0.3 * b), "water")
+        if not sandy:
+            parts.parking(c.at(0.15 * s, 0), 0.7 * s, 0.6 * b, 0.5)
+    parts.hall(c, rng, 0, -(b + 24), 0.7 * s, 20, 13)
+    parts.parking(c.at(0, -(b + 64)), 1.2 * s, 50, float(rng.uniform(0.1, 0.7)))
+    return np.vstack([oval(0, 0, s, b), rectangle(0, -(b + 10), 0.7 * s, 40)])
+
+
+def _pitch(c: Canvas, rng: np.random.Generator, w: float, h: float) -> None:
+    """A football pitch: mown stripes and white lines."""
+    base = tint(rng, c.palette["lawn"], 6)
+    c.box(0, 0, w + 8, h + 8, "lawn", base)
+    stripes = int(rng.integers(8, 16))
+    for index in range(0, stripes, 2):
+        c.box((index + 0.5) * w / stripes - w / 2, 0, w / stripes, h, "lawn", shaded(base, 1.22))
+    for x, length, depth in ((0.0, w, h), (-0.42 * w, 0.16 * w, 0.55 * h), (0.42 * w, 0.16 * w, 0.55 * h)):
+        frame = rectangle(x, 0, length, depth)
+        c.line(np.vstack([frame, frame[:1]]), 0.6, "paint")
+    c.line([[0, -h / 2], [0, h / 2]], 0.6, "paint")
+    ring = ellipse(0, 0, 9.15, 9.15, 24)
+    c.line(np.vstack([ring, ring[:1]]), 0.6, "paint")
+
+
+def stadium(c: Canvas, rng: np.random.Generator, s: float) -> Points:
+    """A pitch within stands that rise outwards, roofed or open, closed or on some sides; perhaps a track."""
+    b = s * float(rng.uniform(0.72, 0.88))
+    c.area(oval(0, 0, s * 1.25, b * 1.3), "asphalt" if rng.random() < 0.6 else "concrete")
+    if rng.random() < 0.6:
+        side = float(rng.choice([-1, 1]))
+        parts.parking(c.at(0, side * b * 1.75), 2.2 * s, 0.7 * b, float(rng.uniform(0.02, 0.7)))
+    inner_a, inner_b = 0.62 * s, 0.62 * s * float(rng.uniform(0.66, 0.76))
+    outline = oval if rng.random() < 0.5 else ellipse
+    closed = rng.random() < 0.65
+    seats = tint(rng, ((132, 128, 124), (96, 112, 150), (156, 92, 82), (176, 174, 168))[int(rng.integers(4))], 8)
+    top, roofed = float(rng.uniform(14, 32)), rng.random() < 0.6
+    if closed:
+        c.block(outline(0, 0, s, b), top, tint(rng, (212, 210, 204), 10))
+        steps = 9
+        for index in range(steps):
+            share = (index + 1) / steps if not roofed else 0.45 + 0.55 * (index + 1) / steps
+            a1, b1 = s + (inner_a - s) * share, b + (inner_b - b) * share
+            c.area(outline(0, 0, a1, b1), "concrete", shaded(seats, 1.12 if index % 2 else 0.9), top * (1 - share))
+        if roofed:
+            for angle in np.linspace(0, 2 * np.pi, 40, endpoint=False):
+                ray = np.array([np.cos(angle), np.sin(angle)])
+                c.line([ray * [s * 0.98, b * 0.98], ray * [0.84 * s, 0.84 * b]], 0.7, "roof", (176, 176, 172), top)
+    else:
+        c.area(outline(0, 0, inner_a * 1.2, inner_b * 1.25), "gravel")
+        for side in rng.permutation([-1, 1])[: int(rng.integers(1, 3))]:
+            for index in range(6):
+                y = side * (inner_b + 6 + (b - inner_b) * index / 6)
+                tone = shaded(seats, 1.12 if index % 2 else 0.9)
+                rise = top * 0.7 * (index + 1) / 6
+                c.box(0, float(y), 1.5 * inner_a, (b - inner_b) / 6 + 0.5, "concrete", tone, rise)
+            if roofed:
+                c.block(rectangle(0, side * b, 1.5 * inner_a, (b - inner_b) * 0.6), top, tint(rng, (206, 206, 202), 9))
+    if rng.random() < 0.4 or not closed:
+        c.area(oval(0, 0, inner_a, inner_b), "paint", tint(rng, (164, 98, 80), 8))
+        lane = oval(0, 0, inner_a - 4, inner_b - 4)
+        c.line(np.vstack([lane, lane[:1]]), 0.4, "paint")
+        c.area(oval(0, 0, inner_a - 9, inner_b - 9), "lawn")
+        _pitch(c, rng, 1.25 * inner_a, 1.3 * (inner_b - 9))
+    else:
+        c.area(outline(0, 0, inner_a, inner_b), "lawn")
+        _pitch(c, rng, 1.55 * inner_a, 1.45 * inner_b)
+    return ellipse(0, 0, s, b)
+
+
+def golf_course(c: Canvas, rng: np.random.Generator, s: float) -> Points:
+    """Fairways between rows of trees, with greens, bunkers, a pond and paths."""
+    h = s * float(rng.uniform(0.7, 0.95))
+    rough = blob(rng, 0, 0, 1.1 * s, 1.1 * h, 0.12)
+    c.area(rough, "grass")
+    parts.trees(c, rng, parts.scatter(rng, 1.8 * s, 1.8 * h, 40), (2, 5))
+    for _ in range(int(rng.integers(1, 4))):
+        x, y = rng.uniform(-0.7, 0.7, 2) * [s, h]
+        c.area(blob(rng, x, y, s * 0.12, s * 0.07), "water", tint(rng, (62, 80, 82), 9))
+    count = int(rng.integers(4, 9))
+    tone = tint(rng, (114, 140, 78) if c.view.green > 0.4 else (140, 140, 92), 7)
+    for index in range(count):
+        y = (index + 0.5) / count * 1.7 * h - 0.85 * h
+        hole = c.at(float(rng.uniform(-0.25, 0.25)) * s, float(y), float(rng.normal(0, 0.22)))
+        length = s * float(rng.uniform(0.3, 0.62))
+        line = wander(rng, length, 12)
+        wide = min(0.62 * 1.7 * h / count, float(rng.uniform(22, 38)))
+        hole.line(line, wide, "lawn", tone)
+        for end in (line[0], line[-1]):
+            hole.disc(end[0], end[1], wide / 2, "lawn", tone)
+        for x in np.arange(-length, length, 16.0):
+            y0 = float(np.interp(x, line[:, 0], line[:, 1]))
+            hole.box(float(x), y0, 8, wide * 0.9, "lawn", shaded(tone, 1.08))
+        green = line[-1] if rng.random() < 0.5 else line[0]
+        hole.area(blob(rng, green[0], green[1], 13, 10, 0.2), "lawn", shaded(tone, 1.35))
+        for _ in range(int(rng.integers(2, 5))):
+            where = green + rng.normal(0, 17, 2)
+            hole.area(blob(rng, where[0], where[1], 6.5, 4, 0.4), "sand", (222, 208, 176))
+        far = line[0] + line[-1] - green
+        hole.box(far[0], far[1], 12, 6, "lawn", shaded(tone, 1.25))
+        row = np.stack([rng.uniform(-length, length, 14), rng.choice([-1, 1], 14) * wide * 0.8], axis=1)
+        parts.trees(hole, rng, row, (2, 5))
+    c.line(wander(rng, 0.9 * s, 0.5 * h), 2.6, "concrete")
+    return rough
+
+
+def swimming_pool(c: Canvas, rng: np.random.Generator, s: float) -> Points:
+    """A public bath: basins on a paved deck, lawns, changing rooms."""
+    h = s * float(rng.uniform(1.1, 1.7))
+    c.box(0, 0, 2.2 * s + 10, h * 1.15 + 10, "lawn")
+    c.box(0, 0, 2 * s, h, "concrete", tint(rng, (196, 188, 174), 9))
+    water = c.at(float(rng.uniform(-0.15, 0.15)) * s, float(rng.uniform(-0.1, 0.1)) * h)
+    shape = rng.random()
+    if shape < 0.45:
+        w, d = 0.95 * s, 0.42 * s
+        parts.pool(water, rectangle(-0.2 * s, 0, w, d), rng)
+        for lane in np.linspace(-d / 2, d / 2, 8)[1:-1]:
+            water.line([[-0.2 * s - w / 2, lane], [-0.2 * s + w / 2, lane]], 0.3, "paint", (66, 112, 152))
+        parts.pool(water, blob(rng, 0.62 * s, 0.12 * h, 0.17 * s, 0.2 * s, 0.2), rng)
+    elif shape < 0.8:
+        parts.pool(water, blob(rng, 0, 0, 0.55 * s, 0.32 * s, 0.5), rng)
+        parts.pool(water, ellipse(0.72 * s, -0.2 * h, 0.12 * s, 0.12 * s), rng)
+    else:
+        for x in (-0.5, 0.1, 0.62):
+            parts.pool(water, rectangle(x * s, 0, 0.4 * s, 0.7 * s * float(rng.uniform(0.5, 1))), rng)
+    parts.hall(c, rng, 0, -h * 0.5, 1.2 * s, 9, 4)
+    spots = rng.uniform(-0.46, 0.46, (int(rng.integers(8, 30)), 2)) * [2 * s, h]
+    spots[:, 1] = np.sign(spots[:, 1]) * h * 0.42
+    c.crowns(spots, 1.5, np.array([[214.0, 206, 190]]) + rng.normal(0, 16, (len(spots), 3)), 2.5)
+    parts.trees(c, rng, parts.scatter(rng, 2.2 * s, 8, 200) + np.array([0, h * 0.58]), (1.5, 4))
+    return rectangle(0, 0, 2 * s, h)
+
+
+def lake_or_pond(c: Canvas, rng: np.random.Generator, s: float) -> Points:
+    """Still water with a natural shore, reeds and trees."""
+    rough, flat = float(rng.uniform(0.2, 0.5)), float(rng.uniform(0.55, 0.95))
+    shore = blob(rng, 0, 0, s, flat * s, rough, 110)
+    c.area(shore * 1.14, "meadow")
+    edge = shore * 1.06
+    dense = rng.random(len(edge)) < float(rng.uniform(0.1, 0.9))
+    parts.trees(c, rng, (edge + rng.normal(0, 5, edge.shape))[dense], (2, 5))
+    c.area(shore * 1.02, "sand", tint(rng, (158, 144, 112), 9))
+    low = 1 - 0.02 * float(c.moment.uniform(0, 2))
+    water = tint(rng, ((52, 72, 74), (84, 96, 74), (64, 84, 96), (110, 112, 92))[int(rng.integers(4))], 8)
+    c.area(shore * low, "water", water)
+    c.area(shore * low * 0.8, "water", shaded(water, 0.86))
+    if rng.random() < 0.3:
+        island = blob(rng, 0.2 * s, 0, 0.12 * s, 0.1 * s)
+        c.area(island, "meadow")
+        parts.trees(c, rng, island * 0.9 + [0.02 * s, 0], (2, 4))
+    if rng.random() < 0.5:
+        c.line([shore[20] * 1.05, shore[20] * 0.86], 2.2, "roof", (160, 140, 116), 1)
+    return shore
+
+
+def single_unit_residential(c: Canvas, rng: np.random.Generator, s: float) -> Points:
+    """A house in its garden, with drive, terrace and often a pool or a shed."""
+    w, h = 2 * s, 2 * s * float(rng.uniform(0.8, 1.3))
+    c.box(0, 0, w + 8, h + 8, "grass")
+    c.box(0, 0, w, h, "lawn")
+    fence = rectangle(0, 0, w, h)
+    c.line(np.vstack([fence, fence[:1]]), 0.8, "meadow", (96, 100, 76), 1.5)
+    drive = float(rng.choice([-1, 1])) * 0.3 * w
+    c.line([[drive, 0], [drive * 1.1, h / 2]], 5, "concrete")
+    c.line([[drive * 1.1, h / 2 - 1], [drive * 1.1, h / 2 + 60]], 4, "asphalt")
+    c.box(0, -0.17 * h, 0.3 * w, 0.14 * h, "concrete", tint(rng, (176, 158, 138), 9))
+    parts.house(c, rng, min(24.0, 0.52 * w), min(14.0, 0.3 * h))
+    c.at(drive, 0.06 * h).gable(0, 0, 7, 8, 3.5, parts.pick(rng, parts.ROOFS))
+    if rng.random() < 0.3:
+        parts.pool(c.at(-drive * 0.6, -0.32 * h), rectangle(0, 0, 9, 4.5), rng)
+    if rng.random() < 0.5:
+        c.at(-drive, -0.4 * h).gable(0, 0, 5, 3.5, 2.5, parts.pick(rng, parts.ROOFS))
+    parts.cars(c, [[drive * 1.05, 0.33 * h], [drive * 1.05, 0.42 * h]], np.pi / 2, 0.6)
+    parts.trees(c, rng, rng.uniform(-0.47, 0.47, (int(rng.integers(5, 16)), 2)) * [w, h], (1.5, 4.5))
+    return rectangle(0, 0, w, h)
+
+
+def _river(c: Canvas, rng: np.random.Generator, width: float) -> None:
+    far = 1500.0
+    line = wander(rng, far, 60, 90)
+    line[:, 1] -= np.interp(0, line[:, 0], line[:, 1])
+    bank = c.palette["meadow"]
+    c.line(line, width + 26, "meadow", bank)
+    for side in (-1, 1):
+        spots, _ = parts.along(parts.beside(line, side * (width / 2 + 9)), 9)
+        near = np.abs(spots[:, 0]) < 700
+        spots = spots[near & (rng.random(len(spots)) < 0.6)]
+        parts.trees(c, rng, spots + rng.normal(0, 4, spots.shape), (2, 5))
+    c.line(line, width + 4, "sand", tint(rng, (150, 136, 108), 8))
+    c.line(line, width, "water", tint(rng, (66, 82, 76), 12))
+
+
+def road_bridge(c: Canvas, rng: np.random.Generator, s: float) -> Points:
+    """A road over a river."""
+    _river(c.at(0, 0, np.pi / 2 + float(rng.normal(0, 0.12))), rng, 1.55 * s)
+    width, height = float(rng.choice([10, 14, 22, 28])), float(rng.uniform(6, 16))
+    far = np.array([[-1500.0, 0], [1500, 0]])
+    parts.road(c, far, width, "asphalt", None, True, 0.02)
+    span = np.array([[-s, 0.0], [s, 0]])
+    c.line(span, width + 3, "concrete", tint(rng, (184, 182, 174), 8), height)
+    if rng.random() < 0.35:
+        for x in np.linspace(-s * 0.8, s * 0.8, 12):
+            c.cast([[x, -width / 2], [x, width / 2]], 1.0, [height + 14, height + 14])
+            c.line([[x, -width / 2], [x, width / 2]], 0.8, "roof", (176, 178, 178), height + 2)
+    parts.road(c, span, width, "asphalt", tint(rng, (124, 123, 121), 8), True, 0.02, height)
+    return rectangle(0, 0, 2 * s, width + 4)
+
+
+def railway_bridge(c: Canvas, rng: np.random.Generator, s: float) -> Points:
+    """A railway over a river, often as a truss."""
+    _river(c.at(0, 0, np.pi / 2 + float(rng.normal(0, 0.12))), rng, 1.55 * s)
+    tracks = int(rng.integers(1, 3))
+    width, height = 5.0 * tracks + 2, float(rng.uniform(5, 12))
+    c.line([[-1500, 0], [1500, 0]], width + 9, "meadow")
+    c.line([[-1500, 0], [1500, 0]], width, "gravel", tint(rng, (136, 124, 112), 6))
+    c.line([[-s, 0], [s, 0]], width + 0.5, "roof", tint(rng, (112, 104, 98), 14), height)
+    for track in range(tracks):
+        y = (track - (tracks - 1) / 2) * 4.6
+        for sleepers in np.arange(-2 * s, 2 * s, 1.8):
+            level = height if abs(sleepers) < s else 0.0
+            c.line([[sleepers, y - 1.3], [sleepers, y + 1.3]], 0.5, "gravel", (104, 94, 86), level)
+        for rail in (-0.75, 0.75):
+            c.line([[-1500, y + rail], [1500, y + rail]], 0.35, "roof", (92, 84, 80), 0)
+            c.line([[-s, y + rail], [s, y + rail]], 0.35, "roof", (90, 84, 80), height)
+    if rng.random() < 0.7:
+        steel = tint(rng, (128, 124, 118), 16)
+        joints = np.linspace(-s, s, max(5, int(s / 5)))
+        for start, end in itertools.pairwise(joints):
+            for low, high in ((-1, 1), (1, -1)):
+                bar = np.array([[start, low * width / 2], [end, high * width / 2]])
+                c.line(bar, 0.6, "roof", steel, height + 6)
+                c.cast(bar, 0.6, [height + 6, height + 6])
+    return rectangle(0, 0, 2 * s, width + 4)
+
+
+def _ship(c: Canvas, rng: np.random.Generator, length: float) -> None:
+    beam = length * 0.15
+    hull = np.array([[-0.5, -0.5], [0.36, -0.5], [0.5, 0], [0.36, 0.5], [-0.5, 0.5]]) * np.array([length, beam])
+    c.area(hull, "paint", tint(rng, (128, 70, 60) if rng.random() < 0.5 else (70, 78, 92), 12), 9)
+    c.area(hull * 0.94, "roof", tint(rng, (120, 104, 92), 14), 8)
+    c.box(-0.41 * length, 0, 0.09 * length, beam * 0.85, "paint", (226, 226, 222), 20)
+    if rng.random() < 0.6:
+        _stacks(c.at(-0.01 * length, 0), rng, 0.64 * length, beam * 0.85, 14)
+    else:
+        for x in np.linspace(-0.27, 0.3, 5):
+            c.box(x * length, 0, 0.09 * length, beam * 0.6, "paint", tint(rng, (150, 132, 112), 9), 10)
+
+
+def _stacks(c: Canvas, rng: np.random.Generator, w: float, h: float, height: float) -> None:
+    """Containers in rows, two and a half metres wide, in the colours of their lines."""
+    along, across = np.meshgrid(np.arange(-w / 2 + 3.2, w / 2 - 3, 6.6), np.arange(-h / 2 + 1.3, h / 2 - 1, 2.7))
+    spots = np.stack([along.ravel(), across.ravel()], 1)
+    spots = spots[rng.random(len(spots)) < 0.85]
+    paints = np.array([[150, 66, 56], [62, 88, 128], [196, 192, 186], [84, 110, 84], [176, 116, 66], [110, 112, 116]])
+    colours = paints[rng.integers(len(paints), size=len(spots))] + rng.normal(0, 9, (len(spots), 3))
+    c.boxes(spots, 6.2, 2.45, 0.0, "roof", colours, height)
+
+
+def port(c: Canvas, rng: np.random.Generator, s: float) -> Points:
+    """A quay with cranes, stacked containers or sheds, and ships alongside; water to -y."""
+    sea = tint(rng, (58, 78, 84), 10)
+    c.box(0, -1500, 6000, 3000, "water", sea)
+    depth = float(rng.uniform(0.65, 0.95)) * s
+    c.box(0, depth / 2 + 4, 2.05 * s, depth + 14, "concrete", tint(rng, (170, 166, 156), 10))
+    c.box(0, 1, 2.05 * s, 3, "concrete", (120, 116, 110), 3)
+    if rng.random() < 0.5:
+        x = float(rng.uniform(-0.5, 0.5)) * s
+        c.box(x, -0.28 * s, 42, 0.56 * s, "concrete", (172, 168, 158), 3)
+        _ship(c.at(x + 38, -0.27 * s, np.pi / 2), rng, 0.45 * s)
+    container = rng.random() < 0.65
+    bays = int(rng.integers(3, 6))
+    for index in range(bays):
+        x = (index + 0.5) * 2 * s / bays - s
+        for row in range(2):
+            y = depth * (0.38 + 0.36 * row)
+            if container and rng.random() < 0.85:
+                _stacks(c.at(x, y), rng, 1.7 * s / bays, depth * 0.26, float(rng.choice([5, 8, 10])))
+            else:
+                parts.hall(c, rng, x, y, 1.6 * s / bays, depth * 0.26, float(rng.uniform(7, 12)))
+    for x in np.sort(rng.uniform(-0.9, 0.9, int(rng.integers(2, 6)))) * s:
+        boom = np.array([[x, 26.0], [x, -34.0]])
+        paint = tint(rng, (190, 92, 62) if container else (206, 182, 92), 12)
+        c.cast(boom, 2.5, [38, 38])
+        for leg in (-9.0, 9.0):
+            c.cast([[x + leg, 4], [x + leg, 4]], 2, [0, 38])
+            c.line([[x + leg, 3], [x + leg, 22]], 1.6, "roof", paint, 12)
+        c.line(boom, 3.2, "roof", paint, 20)
+    where = -0.9 * s
+    while where < 0.7 * s:
+        length = float(c.moment.uniform(0.4, 0.85)) * s
+        if c.moment.random() < 0.75 and where + length < 1.1 * s:
+            _ship(c.at(where + length / 2, -length * 0.085), c.moment, length)
+        where += length + 22
+    c.line([[-1500, depth + 20], [1500, depth + 20]], 9, "asphalt")
+    return rectangle(0, depth / 2 - 0.15 * s, 2 * s, depth + 0.3 * s)
+
+
+def solar_farm(c: Canvas, rng: np.random.Generator, s: float) -> Points:
+    """Rows of panels in fenced fields, with lanes and inverter sheds."""
+    h = s * float(rng.uniform(0.8, 1.8))
+    floor = str(rng.choice(["grass", "meadow", "soil", "gravel"]))
+    c.box(0, 0, 2 * s, h, floor)
+    c.line(np.vstack([rectangle(0, 0, 2 * s - 4, h - 4), rectangle(0, 0, 2 * s - 4, h - 4)[:1]]), 4, "gravel")
+    spacing, depth = float(rng.uniform(5.5, 10)), float(rng.uniform(2.4, 4.6))
+    columns, rows = int(rng.integers(2, 5)), int(rng.integers(1, 4))
+    panel = tint(rng, (58, 66, 92), 9)
+    outline = rng.random((rows, columns)) < 0.93
+    for row in range(rows):
+        for column in range(columns):
+            w, d = (2 * s - 16) / columns - 7, (h - 16) / rows - 7
+            x, y = (column + 0.5) * (2 * s - 16) / columns - s + 8, (row + 0.5) * (h - 16) / rows - h / 2 + 8
+            if not outline[row, column]:
+                continue
+            for offset in np.arange(-d / 2 + depth / 2, d / 2 - depth / 2, spacing):
+                c.box(x, y + float(offset), w, depth, "panel", panel, 2)
+                c.line([[x - w / 2, y + offset], [x + w / 2, y + offset]], 0.3, "panel", (116, 122, 136), 2)
+            c.box(x + w / 2 + 3.5, y, 4, 7, "roof", (208, 208, 204), 3)
+    return rectangle(0, 0, 2 * s, h)
+
+
+def wind_farm(c: Canvas, rng: np.random.Generator, s: float) -> Points:
+    """Turbines with their crane pads and tracks; the shadow tells them from a pole."""
+    count = int(rng.integers(2, 7))
+    spots = np.stack([np.linspace(-s, s, count), rng.normal(0, 0.3 * s, count)], axis=1)
+    height, blade = float(rng.uniform(60, 95)), float(rng.uniform(26, 44))
+    c.line(
+        np.vstack([[[-1500, spots[0, 1] + 40]], spots + np.array([0, 14]), [[1500, spots[-1, 1] + 40]]]), 5, "gravel"
+    )
+    wind = float(c.moment.uniform(0, 2 * np.pi))
+    for x, y in spots:
+        turbine = c.at(float(x), float(y))
+        turbine.box(0, 10, 24, 26, "gravel", tint(rng, (186, 178, 162), 8))
+        turbine.disc(0, 0, 6, "gravel")
+        lean = np.linalg.solve(turbine.matrix, np.array(c.view.lean) * c.scale) * height
+        steps = np.linspace(0, 1, 5)[:, None]
+        turbine.line(steps * lean, 3.8, "paint", (232, 232, 230))
+        turbine.cast(steps * [0, 0], 3.8, steps[:, 0] * height)
+        across = np.array([-np.sin(wind), np.cos(wind)])
+        start = float(c.moment.uniform(0, 2))
+        for arm in range(3):
+            # The rotor stands upright: seen from above its blades lie in one line, the shadow shows all three.
+            angle = start + arm * 2 * np.pi / 3
+            side, up = blade * np.sin(angle), blade * np.cos(angle)
+            tip = across * side + lean * (1 + up / height)
+            turbine.line([lean, tip], 2.6, "paint", (238, 238, 236))
+            turbine.cast([[0, 0], across * side], 2.6, [height, height + up])
+        turbine.box(lean[0], lean[1], 5, 5, "paint", (240, 240, 238))
+    return np.concatenate([spots + blade * 0.8 * np.array(d) for d in ((1, 0), (-1, 0), (0, 1), (0, -1))])
+
+
+def storage_tank(c: Canvas, rng: np.random.Generator, s: float) -> Points:
+    """A tank farm: round tanks with fixed or floating roofs, dykes and pipes."""
+    h = s * float(rng.uniform(1.0, 1.7))
+    c.box(0, 0, 2 * s, h, str(rng.choice(["gravel", "concrete", "soil", "grass"])))
+    rows = int(rng.integers(1, 4))
+    pitch = h / rows
+    white = rng.random() < 0.65
+    for row in range(rows):
+        y = (row + 0.5) * pitch - h / 2
+        columns = max(1, int(2 * s / pitch))
+        size = float(rng.uniform(0.24, 0.37)) * pitch
+        c.line([[-s, y - pitch / 2 + 2], [s, y - pitch / 2 + 2]], 1.6, "roof", (150, 140, 128), 1)
+        for column in range(columns):
+            if rng.random() < 0.12:
+                continue
+            x = (column + 0.5) * 2 * s / columns - s
+            cell = rectangle(x, y, 2 * s / columns - 4, pitch - 4)
+            c.line(np.vstack([cell, cell[:1]]), 2.2, "soil", tint(rng, (156, 144, 124), 5), 1.5)
+            radius, height = size * float(rng.uniform(0.85, 1.1)), float(rng.uniform(9, 17))
+            tone = tint(rng, (222, 221, 215) if white else (164, 160, 150), 12)
+            lean = np.linalg.solve(c.matrix, np.array(c.view.lean) * c.scale) * height
+            c.block(ellipse(x, y, radius, radius, 40), height, tone, tint(rng, (188, 186, 180), 6), "paint")
+            if rng.random() < 0.4:  # a floating roof, below the rim
+                c.disc(x + lean[0], y + lean[1], radius * 0.94, "roof", tint(rng, (140, 136, 130), 12), height * 0.55)
+            else:
+                c.disc(x + lean[0], y + lean[1], radius * 0.07, "roof", (150, 150, 148), height + 0.5)
+            c.line([[x + radius, y], [x + radius, y - pitch / 2 + 2]], 0.8, "roof", (172, 170, 164), 1)
+    return rectangle(0, 0, 2 * s, h)
+
+
+def _basin(c: Canvas, rng: np.random.Generator, x: float, y: float, radius: float) -> None:
+    c.disc(x, y, radius + 1.6, "concrete", (190, 188, 180), 1.5)
+    c.disc(x, y, radius, "water", tint(rng, (84, 92, 76), 14), 0)
+    c.disc(x, y, radius * 0.8, "water", tint(rng, (72, 84, 76), 10), 0)
+    turn = float(c.moment.uniform(0, 2 * np.pi))
+    arm = radius * np.array([np.cos(turn), np.sin(turn)])
+    ends = np.array([[x, y], [x, y]]) + np.stack([-arm if radius > 12 else 0 * arm, arm])
+    c.line(ends, 1.4, "roof", (188, 188, 184), 1.5)
+    c.disc(x, y, radius * 0.1, "concrete", (170, 168, 162), 2)
+
+
+def water_treatment_facility(c: Canvas, rng: np.random.Generator, s: float) -> Points:
+    """Round clarifiers and oblong aeration basins."""
+    h = s * float(rng.uniform(1.0, 1.5))
+    c.box(0, 0, 2 * s, h, "lawn" if rng.random() < 0.7 else "gravel")
+    c.line([[-s, 0], [s, 0]], 5, "asphalt")
+    c.line([[0, -h / 2], [0, h / 2]], 5, "asphalt")
+    count = int(rng.integers(1, 4))
+    for row in range(2):
+        y = (row - 0.5) * h / 2
+        split = float(rng.uniform(-0.1, 0.35)) * s
+        radius = min((split + s) / (2 * count) * 0.8, h * 0.2)
+        for index in range(count):
+            if rng.random() < 0.9:
+                _basin(c, rng, -s + (index + 0.5) * (split + s) / count, y, radius)
+        if rng.random() < 0.75:
+            w, lanes = (s - split) * 0.72, int(rng.integers(2, 6))
+            x, d = (s + split) / 2 + 2, h * 0.34
+            c.box(x, y, w + 3, d + 3, "concrete", (188, 186, 178), 1.5)
+            for lane in range(lanes):
+                foam = tint(rng, (104, 100, 84) if rng.random() < 0.5 else (76, 86, 76), 8)
+                c.box(x, y + ((lane + 0.5) / lanes - 0.5) * d, w, d / lanes - 1.4, "water", foam)
+        else:
+            parts.hall(c, rng, (s + split) / 2, y, (s - split) * 0.5, h * 0.22, 7)
+    parts.trees(c, rng, parts.scatter(rng, 2 * s, 6, 200) + np.array([0, h / 2]))
+    return rectangle(0, 0, 2 * s, h)
+
+
+def crop_field(c: Canvas, rng: np.random.Generator, s: float) -> Points:
+    """One field: oblong with rows, or the circle of a centre pivot."""
+    if rng.random() < 0.3:
+        c.box(0, 0, 2.1 * s, 2.1 * s, "soil" if c.view.arid > 0.5 else "meadow")
+        crop = int(rng.integers(4))
+        colour = tint(rng, crop_colour(c.view.season, crop, 0.0), 9)
+        c.disc(0, 0, s, "crop", colour)
+        start, share = float(rng.uniform(0, 6)), float(rng.uniform(1, 3.5))
+        angle = np.linspace(start, start + share, 30)
+        other = crop_colour(c.view.season, crop + 1, 0.0)
+        c.area(np.vstack([[[0, 0]], s * np.stack([np.cos(angle), np.sin(angle)], 1)]), "crop", tint(rng, other, 8))
+        for radius in np.arange(s * 0.12, s, max(18.0, s * 0.12)):
+            ring = ellipse(0, 0, float(radius), float(radius), 90)
+            c.line(np.vstack([ring, ring[:1]]), 0.8, "soil")
+        arm = float(c.moment.uniform(0, 6))
+        c.line([[0, 0], [s * np.cos(arm), s * np.sin(arm)]], 1.2, "paint", (206, 206, 204), 3)
+        return ellipse(0, 0, s, s)
+    h = s * float(rng.uniform(0.8, 1.9))
+    c.box(0, 0, 2 * s + 14, h + 14, "meadow")
+    field_of_crops(c, rng, 2 * s, h)
+    return rectangle(0, 0, 2 * s, h)
+
+
+def aquaculture(c: Canvas, rng: np.random.Generator, s: float) -> Points:
+    """Ponds side by side between dykes, some drained, with paddle wheels."""
+    h = s * float(rng.uniform(0.9, 1.6))
+    dyke = "soil" if rng.random() < 0.6 else "meadow"
+    c.box(0, 0, 2 * s + 8, h + 8, dyke)
+    columns, rows = int(rng.integers(3, 8)), int(rng.integers(2, 5))
+    base = np.array(tint(rng, (78, 96, 86), 12))
+    for row in range(rows):
+        for column in range(columns):
+            w, d = 2 * s / columns, h / rows
+            x, y = (column + 0.5) * w - s, (row + 0.5) * d - h / 2
+            pond = rectangle(x, y, w - 7, d - 7)
+            drained = c.moment.random() < 0.12
+            red, green, blue = (int(v) for v in np.clip(base + rng.normal(0, 11) + rng.normal(0, 6, 3), 20, 200))
+            c.area(pond, "soil" if drained else "water", (150, 132, 106) if drained else (red, green, blue))
+            wheels = rng.uniform(-0.35, 0.35, (int(rng.integers(0, 7)), 2)) * [w, d] + [x, y]
+            if not drained:
+                foam = np.full((len(wheels), 3), 214.0)
+                c.boxes(wheels, 3.2, 1.6, c.moment.uniform(0, 3, len(wheels)), "paint", foam, 0)
+    parts.hall(c, rng, s + 14, 0, 16, 24, 5)
+    parts.trees(c, rng, blob(rng, 0, 0, 1.25 * s, 0.75 * h, 0.1, 30), (2, 4))
+    return rectangle(0, 0, 2 * s, h)

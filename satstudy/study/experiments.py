@@ -1,0 +1,354 @@
+"""Rate and distortion of every codec: on val-compress, on the reader's own images, and on large scenes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from tqdm.auto import tqdm
+
+from satstudy.classification.coded_images import CodedSet, Condition, code_condition, conditions_frame, whole_tile
+from satstudy.classification.network import ClassifierConfig
+from satstudy.classification.train import cross_validate
+from satstudy.cli.coding import closest
+from satstudy.codecs import JPEG, Codec
+from satstudy.codecs.learned import stitching
+from satstudy.codecs.learned.checkpoint import NATURAL, OVERHEAD, Checkpoint
+from satstudy.codecs.learned.codec import LearnedCodec, Tiling
+from satstudy.core.digests import digest
+from satstudy.core.settings import build
+from satstudy.core.types import Pixels
+from satstudy.data.fmow import crop_object
+from satstudy.data.images import find_images, halved, image_size, read_image
+from satstudy.data.splits import subset
+from satstudy.metrics import bd_rate, seams
+from satstudy.metrics.quality import bpp, psnr
+from satstudy.metrics.seams import seam_profile
+from satstudy.report.labels import codec_name
+from satstudy.study import rate_distortion
+from satstudy.study.study import Study, centre
+
+
+def rate_distortion_frame(study: Study, lams: Sequence[float], images: str = "") -> pd.DataFrame:
+    """JPEG, JPEG2000, WebP, AVIF and the learned codec on the same images, from real files.
+
+    Parameters
+    ----------
+    lams : the learned codec's settings
+    images : a folder of the reader's own images, or one image; those of the study if empty
+    """
+    chosen: list[rate_distortion.Source]
+    if images:
+        found = find_images([images])
+        chosen = [(_own_name(path, images), path, "") for path in found]
+        # The images may change under their names; size and time stand in for the pixels.
+        stats = [(str(p.resolve()), p.stat().st_size, p.stat().st_mtime_ns) for p in found]
+        folder = study.folder / f"rd-own-{digest(stats)}"
+    else:
+        # A name in the table stands for a crop of an image.
+        chosen = list(study.rd_images())
+        folder = study.folder / f"rd-{digest(study.source_key, study.profile.rd.crop)}"
+    parts = [_evaluate(study, chosen, study.classical(), folder / "classical.csv")]
+    domains = [OVERHEAD, NATURAL] if study.profile.data.natural else [OVERHEAD]
+    for domain in domains:
+        parts += [_evaluate_learned(study, chosen, study.learned(lam, domain), folder) for lam in lams]
+    if steps := study.profile.rd.refine:
+        parts += [_evaluate_learned(study, chosen, study.learned(lam, refine=steps), folder) for lam in lams]
+    return pd.concat(parts, ignore_index=True)
+
+
+def scenes_frame(study: Study, lams: Sequence[float]) -> pd.DataFrame:
+    """The scenes of the profile coded by every codec, by the learned one with each tiling; `codec` names it.
+
+    `category` is the place that a scene shows.
+    """
+    settings = study.profile.rd
+    root = study.named_folder(settings.scenes, "or leave rd.scenes out")
+    chosen: list[rate_distortion.Source] = []
+    found = find_images([root])
+    for path in found:
+        image: Path | Pixels = path  # read when its turn comes, if it is coded as it is stored
+        if settings.scenes_crop:
+            image = centre(read_scene(path), settings.scenes_crop)
+        elif is_jpeg(path):
+            image = read_scene(path)
+        chosen.append((path.relative_to(root).as_posix(), image, path.stem.partition("_")[0]))
+    stats = [(path.name, path.stat().st_size) for path in found]
+    folder = study.folder / f"rd-scenes-{digest(settings.scenes, settings.scenes_crop, 'JPEG halved', stats)}"
+    parts = [_evaluate(study, chosen, study.classical(), folder / "classical.csv")]
+    for tiling in seams.TILINGS:
+        for lam in lams:
+            codec = study.learned(lam, tiling=tiling)  # type: ignore[arg-type]
+            parts.append(_evaluate_learned(study, chosen, codec, folder).assign(codec=f"{codec.name}-{tiling}"))
+    return pd.concat(parts, ignore_index=True)
+
+
+def scenes_comparison(scenes: pd.DataFrame, **options: Any) -> pd.DataFrame:
+    """BD-rates by place: of every codec against JPEG 2000, and of the tilings against blending."""
+    learned = scenes[scenes["codec"].str.startswith("learned")]
+    tables = [bd_rate.by_category(scenes, "jpeg2000", **options)]
+    tables.append(bd_rate.by_category(learned, "learned-blend", **options))
+    return pd.concat(tables, ignore_index=True)
+
+
+def of_tiling(scenes: pd.DataFrame, tiling: str) -> pd.DataFrame:
+    """A frame of `scenes_frame` with one tiling alone, which is then *the* learned codec."""
+    others = {f"learned-{name}" for name in seams.TILINGS if name != tiling}
+    return scenes[~scenes["codec"].isin(others)].replace({"codec": {f"learned-{tiling}": "learned"}})
+
+
+def _own_name(path: Path, source: str) -> str:
+    """What a table calls one of the reader's images: its place below the folder, nothing of the machine's."""
+    return path.relative_to(source).as_posix() if path != Path(source) else path.name
+
+
+def _evaluate(
+    study: Study, images: Sequence[rate_distortion.Source], codecs: Sequence[Codec], path: Path
+) -> pd.DataFrame:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return rate_distortion.evaluate(images, codecs, path, progress=study.progress)
+
+
+def _evaluate_learned(
+    study: Study, images: Sequence[rate_distortion.Source], codec: LearnedCodec, folder: Path
+) -> pd.DataFrame:
+    # A setting does not name its weights, so each set of weights has a file of its own.
+    return _evaluate(study, images, [codec], folder / f"{codec.name}-{codec.fingerprint.hex()}-{codec.tiling}.csv")
+
+
+def read_scene(path: Path) -> Pixels:
+    """A large scene; halved if it is stored as JPEG.
+
+    The blocks of a JPEG would favour JPEG, and meet the seams of patches, which are as often multiples of 8.
+    """
+    image = read_image(path)
+    return halved(image) if is_jpeg(path) else image
+
+
+def is_jpeg(path: Path) -> bool:
+    return path.suffix.lower() in (".jpg", ".jpeg")
+
+
+def detailed_crop(image: Pixels, side: int) -> tuple[int, int]:
+    """Top and left of the square with the most detail, by the variance of its luminance: a rule, not a choice."""
+    luminance = image.astype(np.float32).mean(axis=2)
+    best, place = -1.0, (0, 0)
+    for top in range(0, max(1, image.shape[0] - side + 1), max(1, side // 2)):
+        for left in range(0, max(1, image.shape[1] - side + 1), max(1, side // 2)):
+            value = float(luminance[top : top + side, left : left + side].var())
+            if value > best:
+                best, place = value, (top, left)
+    return place
+
+
+def example_codings(
+    image: Pixels, codecs: Sequence[Codec], top: int, left: int, side: int
+) -> list[tuple[str, Pixels, float, float]]:
+    """(label, crop, bpp, PSNR of the whole image) of each codec: the pictures of Fig. 5."""
+    made = []
+    for codec in codecs:
+        data = codec.encode(image)
+        decoded = codec.decode(data)
+        crop = decoded[top : top + side, left : left + side]
+        made.append((codec_name(codec.name), crop, bpp(len(data), *image.shape[:2]), psnr(image, decoded)))
+    return made
+
+
+def rate_crops(study: Study, count: int = 4, side: int = 160) -> tuple[dict[str, Pixels], dict[str, Any]]:
+    """What `figures.kept_crops` draws: the most detailed crop of an image of middling detail, at `count` rates.
+
+    The learned codec over its ladder, and JPEG at the qualities whose files are nearest to these in size. Of the first
+    image of each category, the one whose variance is the median: a rule, not a choice.
+    """
+    firsts = subset(study.manifest, "val-compress").drop_duplicates("category")["path"]
+    ranked = sorted((float(read_image(study.root / name).mean(axis=2).var()), name) for name in firsts)
+    path = study.root / ranked[len(ranked) // 2][1]
+    image = read_image(path)
+    side = min(side, *image.shape[:2])
+    top, left = detailed_crop(image, side)
+    lams = sorted(study.profile.train.lams)
+    # From the lowest rate up, over the whole ladder.
+    some = [lams[round(i)] for i in np.linspace(0, len(lams) - 1, min(count, len(lams)))]
+    coded = example_codings(image, [study.learned(lam) for lam in some], top, left, side)
+    like = [_jpeg_of_size(image, rate * image[..., 0].size / 8) for _, _, rate, _ in coded]
+    coded += example_codings(image, like, top, left, side)
+    crops = {"original": image[top : top + side, left : left + side]}
+    crops |= {f"{label} {i}": crop for i, (label, crop, *_) in enumerate(coded)}
+    return crops, {"image": path.name, "coded": [(label, *rest) for label, _, *rest in coded]}
+
+
+def _jpeg_of_size(image: Pixels, size: float) -> JPEG:
+    """JPEG at the quality whose file is nearest to `size` bytes."""
+    return JPEG(1 + closest(lambda index: len(JPEG(1 + index).encode(image)), 100, size))
+
+
+@dataclass(frozen=True)
+class Blended:
+    """One way to cut an image, and what came back."""
+
+    tiling: Tiling
+    weighting: str
+    overlap: int
+    decoded: Pixels
+    data_bytes: int
+
+
+def blend_image(study: Study, image: Pixels, lam: float, progress: bool = True) -> list[Blended]:
+    """An image coded with every overlap of the profile, by mean and by ramp, and seamless."""
+    checkpoint = study.weights(lam)
+    ways: list[tuple[Tiling, str, int]] = []
+    for overlap in study.profile.blending.overlaps:
+        if overlap == 0:
+            ways.append(("independent", "none", 0))
+        else:
+            ways += [("blend", "mean", overlap), ("blend", "ramp", overlap)]
+    ways.append(("seamless", "none", 0))
+    made = []
+    for tiling, weighting, overlap in tqdm(ways, desc="tilings", unit="coding", disable=not progress):
+        codec = LearnedCodec(checkpoint, tiling, overlap=overlap, weighting="ramp" if weighting == "ramp" else "mean")
+        data = codec.encode(image)
+        made.append(Blended(tiling, weighting, overlap, codec.decode(data), len(data)))
+    return made
+
+
+def seam_frame(study: Study, name: str, image: Pixels, made: Sequence[Blended], lam: float) -> pd.DataFrame:
+    """Rate, PSNR near and away from seams, and the seam measure, of each way to cut the image."""
+    reference = next(way.decoded for way in made if way.tiling == "seamless")
+    rows = []
+    for way in made:
+        layout = seams.measured_layout(image.shape[0], image.shape[1], way.tiling, overlap=way.overlap)
+        rows.append(
+            seams.measure(
+                image,
+                way.decoded,
+                way.data_bytes,
+                layout,
+                image=name,
+                lam=lam,
+                tiling=way.tiling,
+                weighting=way.weighting,
+                reference=reference,
+            )
+        )
+    return pd.DataFrame(rows)
+
+
+def seam_profiles(
+    scenes: Sequence[tuple[str, Pixels]], made: Mapping[str, Sequence[Blended]], overlap: int
+) -> pd.DataFrame:
+    """`blending.seam_profile` of each scene without overlap, with `overlap` by mean, and seamless."""
+    profiles = []
+    for name, image in scenes:
+        for way in made[name]:
+            if way.weighting != "ramp" and way.overlap in (0, overlap):
+                layout = seams.measured_layout(image.shape[0], image.shape[1], way.tiling, overlap=way.overlap)
+                profiles.append(seam_profile(image, way.decoded, layout).assign(tiling=way.tiling))
+    return pd.concat(profiles, ignore_index=True)
+
+
+def seam_images(study: Study) -> list[tuple[str, Pixels]]:
+    """The largest images of the profile's folder for it, or of val-compress, as many as it asks for."""
+    wanted = study.profile.blending
+    if wanted.root:
+        read = read_scene
+        root = study.named_folder(wanted.root, "or leave blending.root out")
+        images = find_images([root])
+        sizes = {path: math.prod(image_size(path)) for path in images}
+    else:
+        read = read_image
+        root, images = study.root, study.images("val-compress")
+        sizes = {record.path: record.height * record.width for record in study.records("val-compress")}
+    largest = sorted(images, key=lambda path: (-sizes[path], path.as_posix()))[: wanted.images]
+    return [(path.relative_to(root).as_posix(), read(path)) for path in largest]
+
+
+def seam_crops(
+    name: str, image: Pixels, plain: Blended, blended: Blended, seamless: Blended, lam: float
+) -> tuple[dict[str, Pixels], dict[str, Any]]:
+    """What `figures.kept_seam` draws: the crop in which a seam of the independent patches shows most.
+
+    Of the places where the blended image has a seam as well, so that the figure shows both.
+    """
+    height, width = image.shape[:2]
+    apart, over = (stitching.grid(height, width, patch=256, overlap=o) for o in (0, blended.overlap))
+    where = seams.worst_seam(image, plain.decoded, apart, beside=over)
+    cut = (slice(where.top, where.top + where.size), slice(where.left, where.left + where.size))
+    whole: dict[str, Pixels] = {"original": image, **{way.tiling: way.decoded for way in (plain, blended, seamless)}}
+    place: dict[str, Any] = {"image": name, "height": height, "width": width, "overlap": blended.overlap}
+    return {label: pixels[cut] for label, pixels in whole.items()}, {**where._asdict(), **place, "lam": lam}
+
+
+@dataclass(frozen=True)
+class AccuracyResult:
+    """What the classification experiment measured."""
+
+    predictions: pd.DataFrame
+    conditions: pd.DataFrame
+    train_labels: list[str]
+    val_labels: list[str]
+
+
+def classifier_config(study: Study) -> tuple[ClassifierConfig, int]:
+    """The classifier of the profile, and the side of the crops it is given."""
+    settings = dict(study.profile.accuracy.classifier)
+    where = f"{study.profile.name}.accuracy.classifier"
+    size: int = build(int, settings.pop("size", 128), f"{where}.size")
+    config: ClassifierConfig = build(ClassifierConfig, settings, where)
+    return config, size
+
+
+def accuracy_predictions(study: Study, level: str = "object") -> AccuracyResult:
+    """Train on each condition, validate on all (paper, §5), with every seed.
+
+    Parameters
+    ----------
+    level : "object", or "image" for the split that lets one object stand on both sides
+    """
+    config, size = classifier_config(study)
+    wanted = study.profile.accuracy
+    crop = whole_tile if study.profile.data.kind == "folders" else crop_object
+    folder = study.folder / "accuracy"
+    # A network that only codes whole images of the paper's size would take the paper's tiling of them.
+    names = list(dict.fromkeys((*wanted.train_on, *wanted.validate_on)))
+    sides: dict[str, dict[str, CodedSet]] = {"train-class": {}, "val-class": {}}
+    for name in names:
+        condition = Condition(name, study.condition_codec(name))
+        for split in sides:
+            needed = wanted.train_on if split == "train-class" else wanted.validate_on
+            if name in needed:
+                records = study.records(split, level)
+                sides[split][name] = code_condition(
+                    records, condition, folder / "coded", crop, size=size, progress=study.progress
+                )
+    train = [sides["train-class"][name] for name in wanted.train_on]
+    validation = [sides["val-class"][name] for name in wanted.validate_on]
+    predictions = cross_validate(
+        config, train, validation, range(wanted.seeds), folder / "networks", progress=study.progress
+    )
+    known = {coded.condition: coded for coded in (*train, *validation)}
+    return AccuracyResult(
+        predictions,
+        conditions_frame([known[name] for name in names]),
+        train[0].labels.tolist(),
+        validation[0].labels.tolist(),
+    )
+
+
+def checkpoints(study: Study, lams: Sequence[float], domains: Sequence[str] = (OVERHEAD,)) -> list[Checkpoint]:
+    """The weights of the study, in order."""
+    return [study.weights(lam, domain) for domain in domains for lam in lams]
+
+
+def training_metrics(study: Study, lams: Sequence[float], domain: str = OVERHEAD) -> dict[str, pd.DataFrame]:
+    """λ → the run's metrics, for those that this study has trained."""
+    found = {}
+    for lam in lams:
+        path = study.training_folder(lam, domain) / "metrics.csv"
+        if path.exists():
+            found[f"λ={lam:g}"] = pd.read_csv(path)
+    return found
