@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from benchmarks.common import SIDE, best, paper_sized, save, scene, shipped
 from satstudy.codecs import AVIF, JPEG2000, LearnedCodec
 from satstudy.codecs.learned.codec import BATCH
-from satstudy.codecs.learned.stitching import grid
+from satstudy.core.geometry import grid
 
 #: CompressAI takes seconds a patch: a few stand for all 36, which cost the same.
 COMPRESSAI_PATCHES = 3

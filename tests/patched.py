@@ -3,7 +3,7 @@
 import numpy as np
 from hypothesis import strategies as st
 
-from satstudy.codecs.learned.stitching import grid
+from satstudy.core.geometry import grid
 
 
 def noise(height, width, seed=0, low=100, high=156):

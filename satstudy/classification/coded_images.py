@@ -6,7 +6,6 @@ lie where they would. The crops are kept on disk, without loss, so that a study 
 
 from __future__ import annotations
 
-import hashlib
 import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
 from satstudy.codecs import Codec
+from satstudy.core.digests import digest
 from satstudy.core.errors import InputError
 from satstudy.core.paths import atomic
 from satstudy.core.types import Pixels
@@ -72,10 +72,7 @@ class CodedSet:
     @cached_property
     def digest(self) -> str:
         """Differs when a pixel, a label or the order of the images does."""
-        seen = hashlib.sha256(repr((self.images.shape, self.names.tolist(), self.labels.tolist())).encode())
-        seen.update(self.objects.tobytes())
-        seen.update(np.ascontiguousarray(self.images).data)
-        return seen.hexdigest()
+        return digest(self.images, self.names, self.labels, self.objects, length=64)
 
     def take(self, chosen: NDArray[np.bool_] | NDArray[np.intp]) -> CodedSet:
         """The images at `chosen` (a mask or indices), for instance one side of a split."""
@@ -149,15 +146,14 @@ def _key(records: Sequence[ImageRecord], condition: Condition, crop_fn: CropFunc
     """
     probe = _code_one(min(records, key=lambda r: r.height * r.width), condition, crop_fn, size)
     codec = condition.codec
-    seen = hashlib.sha256(repr((VERSION, size, codec and (codec.name, codec.setting))).encode())
-    seen.update(probe.data)
-    seen.update(probe.crop.tobytes())
-    for record in records:
-        # Size and time stand in for the pixels: reading every image anew would take minutes on the full set.
-        state = record.path.stat()
-        plain = (record.path.name, record.category, record.object, record.boxes, state.st_size, state.st_mtime_ns)
-        seen.update(repr(plain).encode())
-    return seen.hexdigest()[:16]
+    # Size and time stand in for the pixels: reading every image anew would take minutes on the full set.
+    states = [record.path.stat() for record in records]
+    images = [
+        (record.path.name, record.category, record.object, record.boxes, state.st_size, state.st_mtime_ns)
+        for record, state in zip(records, states, strict=True)
+    ]
+    setting = codec and (codec.name, codec.setting)
+    return digest(VERSION, size, setting, probe.data, probe.crop, images, length=16)
 
 
 def _shard(path: Path, names: list[str], size: int) -> tuple[NDArray[np.uint8], Any, Any] | None:

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import hashlib
-import json
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -26,6 +24,7 @@ from tqdm.auto import tqdm
 
 from satstudy.classification.coded_images import CodedSet
 from satstudy.classification.network import Classifier, ClassifierConfig, build, check, turn
+from satstudy.core.digests import digest, file_digest
 from satstudy.core.errors import InputError, SatstudyError
 from satstudy.core.hardware import settle_for_training
 from satstudy.core.paths import atomic
@@ -148,11 +147,10 @@ def _result_path(
 ) -> Path:
     plain = dataclasses.asdict(config)
     if config.init is not None and Path(config.init).is_file():
-        plain["init"] = hashlib.sha256(Path(config.init).read_bytes()).hexdigest()
+        plain["init"] = file_digest(Path(config.init))
     sets = [(s.condition, s.digest) for s in (train, *validation)]
-    identity = json.dumps([VERSION, plain, sets, seed, timm.__version__], sort_keys=True)
     slug = re.sub(r"[^A-Za-z0-9.-]+", "_", train.condition)
-    return folder / f"{slug}-seed{seed}-{hashlib.sha256(identity.encode()).hexdigest()[:12]}.csv"
+    return folder / f"{slug}-seed{seed}-{digest(VERSION, plain, sets, seed, timm.__version__, length=12)}.csv"
 
 
 def _known(path: Path) -> pd.DataFrame | None:

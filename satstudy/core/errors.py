@@ -1,17 +1,17 @@
-"""What can go wrong, in two kinds: the caller's input, and everything else."""
+"""The errors of the package: bad input (the command exits with 2) and every other failure (1)."""
 
 
 class SatstudyError(Exception):
-    """A failure that the message explains in one sentence, with the remedy."""
+    """A failure. The message is one sentence with the remedy."""
 
 
 class InputError(SatstudyError, ValueError):
-    """Something that was handed in is unusable: a file, a size, a parameter. The command exits with 2."""
+    """Input that cannot be used: a file, a size, a parameter."""
 
 
 class DamagedFile(InputError):
-    """A compressed file is truncated, altered or not one of ours. Nothing is decoded from it."""
+    """A compressed file that is truncated, altered or of another format. Nothing is decoded from it."""
 
 
 class WrongWeights(InputError):
-    """A compressed file was made with other weights than those at hand."""
+    """A compressed file that was made with other weights than those at hand."""

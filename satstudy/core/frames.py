@@ -1,4 +1,4 @@
-"""Checks of the data frames that wings pass to each other."""
+"""A check of the data frames that wings pass to each other."""
 
 from __future__ import annotations
 
@@ -8,7 +8,13 @@ from satstudy.core.errors import InputError
 
 
 def require(frame: pd.DataFrame, columns: tuple[str, ...], what: str, remedy: str) -> None:
-    """Raise InputError where `frame` lacks a column or has no row."""
+    """Raise InputError where `frame` lacks a column or has no row.
+
+    >>> require(pd.DataFrame({"bpp": [0.5]}), ("bpp", "psnr"), "The table", "run `evaluate` first")
+    Traceback (most recent call last):
+    ...
+    satstudy.core.errors.InputError: The table lacks the columns psnr: run `evaluate` first.
+    """
     missing = [column for column in columns if column not in frame.columns]
     if missing:
         raise InputError(f"{what} lacks the columns {', '.join(missing)}: {remedy}.")

@@ -1,4 +1,4 @@
-"""What this machine does fast, and how it is told to."""
+"""PyTorch's settings for the machine at hand, and interrupts that wait for the end of a training step."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import torch
 
 
 def fast_bf16(device: torch.device) -> bool:
-    """Whether bfloat16 is faster than float32 here: a GPU, or a CPU with AVX-512 BF16 or AMX."""
+    """Whether bfloat16 is faster than float32 here: a GPU that has it, or a CPU with AVX-512 BF16."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported()
     return bool(getattr(torch.backends.cpu, "get_cpu_capability", str)() == "AVX512" and _cpu_flag("avx512_bf16"))
@@ -30,13 +30,13 @@ def _cpu_flag(flag: str) -> bool:
 
 @contextlib.contextmanager
 def reduced_precision_matmul(wanted: bool = True) -> Iterator[None]:
-    """Within, products of float32 matrices are taken in bfloat16 (CPU) or TF32 (GPU), where that is faster.
+    """Within the block, float32 matrices are multiplied in bfloat16 (CPU) or TF32 (GPU) where that is faster.
 
-    For an optimizer such as SOAP: products of noisy gradients and of their preconditioners are half of its step.
+    For the optimizer SOAP: products of noisy gradients and of their preconditioners take half of its step.
     """
     try:
         before = torch.get_float32_matmul_precision() if wanted else ""
-    except RuntimeError:  # the caller set PyTorch's newer switches, and the two do not mix
+    except RuntimeError:  # the caller set PyTorch's newer switches, which cannot be read by this function
         before = ""
     if not before:
         yield
@@ -49,42 +49,39 @@ def reduced_precision_matmul(wanted: bool = True) -> Iterator[None]:
 
 
 def settle_for_training() -> None:
-    """Keep freed memory in the process, and compute with zeros for denormal numbers.
+    """Keep freed memory in the process, and flush denormal numbers to zero.
 
-    A training step allocates the same large blocks each time; returned to the system and asked for anew,
-    as glibc does by default, they cost about a tenth of the time in page faults. Moments of weights that
-    get no gradient decay into denormals, which are slow on a CPU and mean nothing.
+    A training step allocates the same large blocks each time. By default glibc returns them to the system and asks for
+    them anew, whose page faults take about a tenth of the time. Moments of weights that get no gradient decay into
+    denormal numbers, which are slow on a CPU and mean nothing.
     """
     torch.set_flush_denormal(True)
     if sys.platform == "linux":
-        try:
+        with contextlib.suppress(OSError, AttributeError):  # another C library than glibc
             libc = ctypes.CDLL("libc.so.6")
             libc.mallopt(-3, 1 << 30)  # M_MMAP_THRESHOLD
             libc.mallopt(-1, (1 << 31) - 1)  # M_TRIM_THRESHOLD
-        except (OSError, AttributeError):
-            pass
 
 
 @contextlib.contextmanager
 def deferred_interrupts() -> Iterator[list[int]]:
-    """Within, an interrupt (Ctrl-C) is noted and raises nothing: the list is no longer empty once one came.
+    """Within the block, the first interrupt (Ctrl-C) is added to the list and raises nothing; a second one raises.
 
-    A training step that stops half-way leaves weights and their average at different times, and such a state
-    could not be resumed to the same end. A second interrupt stops at once. Other threads than the main one get no
-    interrupts.
+    A training step that stops half-way leaves weights and their moving average at different steps, and such a state
+    would not resume to the same result. Outside the main thread, which alone gets interrupts, nothing changes.
     """
-    came: list[int] = []
+    received: list[int] = []
 
     def note(number: int, frame: Any) -> None:
-        if came:
+        if received:
             raise KeyboardInterrupt
-        came.append(number)
+        received.append(number)
 
     if threading.current_thread() is not threading.main_thread():
-        yield came
+        yield received
         return
     previous = signal.signal(signal.SIGINT, note)
     try:
-        yield came
+        yield received
     finally:
         signal.signal(signal.SIGINT, previous)

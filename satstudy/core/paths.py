@@ -1,4 +1,4 @@
-"""Named absolute paths, so that nothing depends on the folder a command is run from."""
+"""Absolute paths of the checkout, files written whole or not at all, and the commit that made a result."""
 
 from __future__ import annotations
 
@@ -11,41 +11,42 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parents[1]
 WEIGHTS = PACKAGE / "weights"
-
-
-def _repository() -> Path:
-    """The checkout, or the current folder where the package was installed without one."""
-    candidate = PACKAGE.parent
-    return candidate if (candidate / "notebooks").is_dir() else Path.cwd()
-
-
-ROOT = _repository()
+#: The checkout; the current folder where the package was installed without one.
+ROOT = PACKAGE.parent if (PACKAGE.parent / "notebooks").is_dir() else Path.cwd()
 NOTEBOOKS = ROOT / "notebooks"
 PROFILES = ROOT / "profiles"
 REFERENCE = ROOT / "results" / "reference"
-#: Everything made by a run; `SATSTUDY_BUILD` moves it (to a larger disk, into a test's own folder).
+#: Everything that a run makes. `SATSTUDY_BUILD` moves it, to a larger disk or into the folder of a test.
 BUILD = Path(os.environ.get("SATSTUDY_BUILD", ROOT / "build")).resolve()
 
 
 @contextlib.contextmanager
 def atomic(path: Path | str) -> Iterator[Path]:
-    """A temporary name beside `path` that becomes `path` when the block ends without an error.
+    """A temporary name beside `path`, renamed to `path` when the block ends and removed when it raises.
 
-    The temporary file is removed when the block raises, so that a reader never sees half a file.
+    A reader sees the old file or the whole new one. Folders are made.
+
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> with atomic(folder / "table.csv") as temporary:
+    ...     _ = temporary.write_text("a,b")
+    ...     (folder / "table.csv").exists()
+    False
+    >>> (folder / "table.csv").read_text()
+    'a,b'
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    # The suffix stays last: several writers (rasterio, Pillow, NumPy) choose the format by it.
+    # The suffix stays last: rasterio, Pillow and NumPy choose the format by it.
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=f".tmp{path.suffix}")
     os.close(handle)
     temporary = Path(name)
     try:
         yield temporary
-        # mkstemp makes the file private; a result is readable as any other file of the user's.
+        # mkstemp makes the file private; a result gets the permissions of any other new file.
         umask = os.umask(0)
         os.umask(umask)
         os.chmod(temporary, 0o666 & ~umask)
-        with temporary.open("r+b") as file:  # or a power cut could leave the new name with nothing in it
+        with temporary.open("r+b") as file:  # else a power cut could leave the new name with an empty file
             os.fsync(file.fileno())
         os.replace(temporary, path)
     finally:
@@ -53,7 +54,7 @@ def atomic(path: Path | str) -> Iterator[Path]:
 
 
 def commit() -> str:
-    """The short commit of the checkout, with `+` where files differ from it; `unknown` without git."""
+    """The short commit of the checkout, with `+` where tracked files differ from it; `unknown` without git."""
 
     def git(*arguments: str) -> str:
         command = ["git", "-C", str(ROOT), *arguments]

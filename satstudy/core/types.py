@@ -1,13 +1,13 @@
-"""The array types that the package passes around, each with one name."""
+"""The array types that the package passes around."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-#: An image, or a part of one: uint8 (height, width, 3), RGB.
+#: An image or a part of one: uint8 (height, width, 3), RGB.
 Pixels = NDArray[np.uint8]
-#: Where an image has data: bool (height, width).
+#: Which pixels of an image have data: bool (height, width).
 Mask = NDArray[np.bool_]
 #: Numbers to compute with: float64, of any shape.
 Floats = NDArray[np.float64]

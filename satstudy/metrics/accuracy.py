@@ -1,26 +1,28 @@
-"""How sure an accuracy is: intervals over the images that were shown and the seeds that were drawn.
+"""Accuracy of classifiers for each pair of training and validation conditions, with intervals.
 
-Images of one object resemble each other, and so do the answers of one trained network. Both are drawn
-anew as wholes: objects with all their images, seeds with all their answers (a two-way bootstrap; Owen,
-*The pigeonhole bootstrap*, Ann. Appl. Stat. 2007). Of k objects or seeds, k − 1 are drawn, which makes
-the variance of the mean unbiased where k is small (Rao and Wu, *Resampling inference with complex survey
-data*, JASA 1988); with two or three seeds drawing k would miss half or a third of it. A single seed
-cannot be drawn anew: the interval then speaks for the images alone.
+Images of one object resemble each other, and so do the answers of one trained network. Intervals resample objects (with
+all their images) and seeds (with all their answers), by `satstudy.metrics.bootstrap`.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from sklearn.metrics import confusion_matrix
 
 from satstudy.core.errors import InputError
-from satstudy.metrics.bootstrap import Interval, proportion_interval
+from satstudy.core.frames import require
+from satstudy.core.types import Floats
+from satstudy.metrics.bootstrap import (
+    Interval,
+    bootstrap_interval,
+    percentile_interval,
+    proportion_interval,
+    resampled_means,
+)
 
 #: Columns of a predictions frame, one row an image, validation condition and trained network.
 COLUMNS = (
@@ -43,112 +45,86 @@ class Chance(NamedTuple):
     majority: float  #: always answering the training set's most frequent class
 
 
-class _Cell(NamedTuple):
-    correct: NDArray[np.float64]  # (seeds, objects): images answered rightly
-    images: NDArray[np.float64]  # (objects,)
+class _Answers(NamedTuple):
+    """All answers in one cell of the matrix, one an image and seed."""
+
+    right: Floats
     seeds: list[Any]
     objects: list[Any]
 
     @property
     def accuracy(self) -> float:
-        return float(self.correct.sum() / (len(self.seeds) * self.images.sum()))
+        return float(self.right.mean())
+
+    @property
+    def counts(self) -> tuple[int, int, int]:
+        """Seeds, images and objects."""
+        seeds = len(set(self.seeds))
+        return seeds, len(self.right) // seeds, len(set(self.objects))
+
+    def resampled(self, seed: int = 0) -> Floats:
+        return resampled_means(self.right, clusters=self.objects, runs=self.seeds, seed=seed)[:, 0]
 
 
-def _count(frame: pd.DataFrame, cell: Cell) -> _Cell:
-    right = frame.assign(right=frame["label"] == frame["predicted"]).groupby(["seed", "object"])["right"]
-    correct, images = (getattr(right, how)().unstack("object", fill_value=0) for how in ("sum", "size"))
-    if (images != images.iloc[0]).to_numpy().any():
-        raise InputError(f"The seeds of {cell} were validated on different images: take one split for all seeds.")
-    return _Cell(
-        correct.to_numpy(np.float64), images.iloc[0].to_numpy(np.float64), list(correct.index), list(correct.columns)
-    )
+def _cells(predictions: pd.DataFrame) -> dict[Cell, _Answers]:
+    columns = ("trained_on", "validated_on", "seed", "object", "label", "predicted")
+    require(predictions, columns, "The predictions frame", "train and validate first")
+    cells = {}
+    for (a, b), part in predictions.groupby(["trained_on", "validated_on"], sort=False):  # type: ignore[misc]
+        images = part.groupby(["seed", "object"]).size().unstack(fill_value=0).to_numpy()
+        if (images != images[0]).any():
+            raise InputError(f"The seeds of {(a, b)} were validated on different images: take one split for all seeds.")
+        right = (part["label"] == part["predicted"]).to_numpy(np.float64)
+        cells[str(a), str(b)] = _Answers(right, part["seed"].tolist(), part["object"].tolist())
+    return cells
 
 
-def _cells(predictions: pd.DataFrame) -> dict[Cell, _Cell]:
-    missing = set(COLUMNS) - {"probability", "image"} - set(predictions.columns)
-    if missing:
-        raise InputError(f"The predictions lack the columns {', '.join(sorted(missing))}.")
-    if predictions.empty:
-        raise InputError("There are no predictions: train and validate first.")
-    groups = predictions.groupby(["trained_on", "validated_on"], sort=False)
-    return {(str(a), str(b)): _count(part, (str(a), str(b))) for (a, b), part in groups}  # type: ignore[misc]
-
-
-def _draws(count: int, resamples: int, rng: np.random.Generator) -> NDArray[np.float64]:
-    """How often each of `count` units is drawn: (resamples, count), rows summing to count − 1."""
-    if count == 1:
-        return np.ones((resamples, 1))
-    return rng.multinomial(count - 1, np.full(count, 1 / count), size=resamples).astype(np.float64)
-
-
-def _resample(cell: _Cell, resamples: int, seed: int) -> NDArray[np.float64]:
-    # Equal seeds and shapes give equal draws in every cell, which is what pairs them.
-    rng = np.random.default_rng(seed)
-    seeds = _draws(len(cell.seeds), resamples, rng)
-    objects = _draws(len(cell.objects), resamples, rng)
-    right = ((seeds @ cell.correct) * objects).sum(1)
-    return right / (seeds.sum(1) * (objects @ cell.images))
-
-
-def _bounds(values: NDArray[np.float64], level: float, objects: int) -> tuple[float, float]:
-    if objects < 2:
-        return math.nan, math.nan
-    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
-
-
-def _interval(cell: _Cell, resamples: int, level: float, seed: int) -> Interval:
-    accuracy, objects = cell.accuracy, len(cell.objects)
-    if accuracy in (0, 1):
-        # No error seen, or nothing right: every draw is the same. Wilson's bound over objects is not.
-        return proportion_interval(round(accuracy * objects), objects, level)
-    return Interval(accuracy, *_bounds(_resample(cell, resamples, seed), level, objects))
-
-
-def accuracies(predictions: pd.DataFrame) -> pd.DataFrame:
-    """The matrix, one row a seed: trained_on, validated_on, seed, accuracy (0..1), images, objects."""
-    rows = [
-        (*cell, seed, float(right.sum() / c.images.sum()), int(c.images.sum()), len(c.objects))
-        for cell, c in _cells(predictions).items()
-        for seed, right in zip(c.seeds, c.correct, strict=True)
-    ]
-    return pd.DataFrame(rows, columns=["trained_on", "validated_on", "seed", "accuracy", "images", "objects"])
-
-
-def accuracy_matrix(
-    predictions: pd.DataFrame, *, resamples: int = 2000, level: float = 0.95, seed: int = 0
-) -> pd.DataFrame:
+def accuracy_matrix(predictions: pd.DataFrame, **bootstrap: Any) -> pd.DataFrame:
     """Accuracy of every pair of conditions, with its interval.
+
+    Where all answers are right, or none is, resamples do not differ: the interval is Wilson's over objects.
 
     Parameters
     ----------
     predictions : the columns of `COLUMNS`
-    resamples, level, seed : of the bootstrap described above
+    bootstrap : `resamples`, `seed` and `level` of `bootstrap_interval`
 
     Returns
     -------
-    trained_on, validated_on, accuracy (mean over seeds, 0..1), low, high, seeds, images, objects
+    DataFrame
+        trained_on, validated_on, accuracy (mean over seeds, 0–1), low, high, seeds, images, objects; low and high are
+        nan with a single object
 
     Raises
     ------
     InputError
         A column is missing, there is no row, or the seeds of a cell saw different images.
+
+    Examples
+    --------
+    >>> answers = pd.DataFrame({"object": ["o1", "o1", "o2", "o3"], "label": "dam",
+    ...                         "predicted": ["dam", "dam", "port", "dam"], "seed": 0,
+    ...                         "trained_on": "original", "validated_on": "jpeg 50"})
+    >>> accuracy_matrix(answers)[["trained_on", "validated_on", "accuracy", "images", "objects"]]
+      trained_on validated_on  accuracy  images  objects
+    0   original      jpeg 50      0.75       4        3
     """
-    rows = [
-        (*cell, *_interval(c, resamples, level, seed), len(c.seeds), int(c.images.sum()), len(c.objects))
-        for cell, c in _cells(predictions).items()
-    ]
+    rows = []
+    for cell, answers in _cells(predictions).items():
+        accuracy, counts = answers.accuracy, answers.counts
+        if accuracy in (0, 1):
+            found = proportion_interval(round(accuracy * counts[2]), counts[2])
+        else:
+            found = bootstrap_interval(answers.right, clusters=answers.objects, runs=answers.seeds, **bootstrap)
+        rows.append((*cell, *found, *counts))
     columns = ["trained_on", "validated_on", "accuracy", "low", "high", "seeds", "images", "objects"]
     return pd.DataFrame(rows, columns=columns)
 
 
-def difference(
-    predictions: pd.DataFrame, a: Cell, b: Cell, *, resamples: int = 2000, level: float = 0.95, seed: int = 0
-) -> Interval:
+def difference(predictions: pd.DataFrame, a: Cell, b: Cell) -> Interval:
     """Accuracy in cell `a` less that in cell `b`, each (trained on, validated on), paired.
 
-    Objects and seeds are drawn together in both cells, so that what both share (hard images, a lucky
-    start) cancels.
+    Objects and seeds are drawn together in both cells, so that what both share (hard images, a lucky start) cancels.
 
     Raises
     ------
@@ -161,39 +137,39 @@ def difference(
             known = ", ".join(sorted({f"({t}, {v})" for t, v in cells}))
             raise InputError(f"There is no cell {cell}: there are {known}.")
     one, other = cells[a], cells[b]
-    same = one.objects == other.objects and one.seeds == other.seeds and np.array_equal(one.images, other.images)
-    if not same:
+    if sorted(zip(one.seeds, one.objects, strict=True)) != sorted(zip(other.seeds, other.objects, strict=True)):
         raise InputError(f"{a} and {b} were not measured on the same images and seeds: they cannot be paired.")
-    gaps = _resample(one, resamples, seed) - _resample(other, resamples, seed)
-    return Interval(one.accuracy - other.accuracy, *_bounds(gaps, level, len(one.objects)))
+    return percentile_interval(one.accuracy - other.accuracy, one.resampled() - other.resampled())
 
 
-def leakage_effect(
-    by_object: pd.DataFrame, by_image: pd.DataFrame, *, resamples: int = 2000, level: float = 0.95, seed: int = 0
-) -> pd.DataFrame:
+def leakage_effect(by_object: pd.DataFrame, by_image: pd.DataFrame) -> pd.DataFrame:
     """What a split by images adds to the accuracy over a split by objects, cell by cell.
 
-    The two splits validate on different images, so the draws are independent.
+    The two splits validate on different images, so they are resampled independently.
 
     Returns
     -------
-    trained_on, validated_on, by_object, by_image, effect (image less object), low, high
+    DataFrame
+        trained_on, validated_on, by_object, by_image, effect (by image less by object), low, high
+
+    Raises
+    ------
+    InputError
+        As `accuracy_matrix`, or no pair of conditions in both frames.
     """
     kept, leaking = _cells(by_object), _cells(by_image)
     rows = []
     for cell in (c for c in kept if c in leaking):
         one, other = kept[cell], leaking[cell]
-        gaps = _resample(other, resamples, seed + 1) - _resample(one, resamples, seed)
-        effect = other.accuracy - one.accuracy
-        fewest = min(len(one.objects), len(other.objects))
-        rows.append((*cell, one.accuracy, other.accuracy, effect, *_bounds(gaps, level, fewest)))
+        effect = percentile_interval(other.accuracy - one.accuracy, other.resampled(seed=1) - one.resampled())
+        rows.append((*cell, one.accuracy, other.accuracy, *effect))
     if not rows:
         raise InputError("The two splits share no pair of conditions: run both with the same conditions.")
     return pd.DataFrame(rows, columns=["trained_on", "validated_on", "by_object", "by_image", "effect", "low", "high"])
 
 
 def confusion(predictions: pd.DataFrame, cell: Cell) -> pd.DataFrame:
-    """Which class is taken for which in one cell (trained on, validated on), over all seeds.
+    """The confusion matrix of one cell (trained on, validated on), over all seeds.
 
     Returns
     -------
@@ -214,7 +190,11 @@ def confusion(predictions: pd.DataFrame, cell: Cell) -> pd.DataFrame:
 
 
 def chance(train_labels: Iterable[str], validation_labels: Iterable[str]) -> Chance:
-    """What can be had without looking: for the caption of the matrix."""
+    """The accuracy of guessing, and of always answering the most frequent class of the training set.
+
+    >>> chance(["dam", "dam", "port"], ["dam", "port", "port", "port"])
+    Chance(uniform=0.5, majority=0.25)
+    """
     train, validation = pd.Series(list(train_labels)), pd.Series(list(validation_labels))
     if train.empty or validation.empty:
         raise InputError("Chance needs the labels of at least one training and one validation image.")

@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import ConnectionPatch, Rectangle
 from numpy.typing import NDArray
 
-from satstudy.codecs.learned.stitching import Grid, Interval, grid, seams
 from satstudy.core.errors import InputError
+from satstudy.core.geometry import Grid, Span, grid
 from satstudy.core.types import Pixels
 from satstudy.report.labels import rate
 from satstudy.report.style import BLACK, GREY, WIDTH, YELLOW, bare, styled
@@ -88,8 +88,8 @@ def kept_crops(crops: Mapping[str, Pixels], about: Mapping[str, Any]) -> Figure:
         raise InputError(f"The kept crops lack {error}: run notebooks/rd.ipynb again.") from None
 
 
-def _shared(parts: tuple[Interval, ...]) -> list[Interval]:
-    """Where two neighbouring intervals overlap."""
+def _shared(parts: tuple[Span, ...]) -> list[Span]:
+    """Where two neighbouring spans overlap."""
     return [(b[0], a[1]) for a, b in pairwise(parts) if b[0] < a[1]]
 
 
@@ -98,7 +98,7 @@ def _draw_grid(axes: Axes, layout: Grid, width: float) -> None:
         axes.axhspan(a - 0.5, b - 0.5, color=YELLOW, alpha=0.5, linewidth=0)
     for a, b in _shared(layout.columns):
         axes.axvspan(a - 0.5, b - 0.5, color=YELLOW, alpha=0.5, linewidth=0)
-    rows, columns = seams(layout)
+    rows, columns = layout.seams
     for colour, thick in ((BLACK, 2.2 * width), ("white", width)):  # a white line on black is seen on any ground
         for s in rows:
             axes.axhline(s - 0.5, color=colour, linewidth=thick)
@@ -186,7 +186,7 @@ def seam_comparison(
     ----------
     without, with_, original : uint8 (h, w, 3), the whole images
     layout, layout_with : of the left and the right column; without the second, both are marked alike
-    where : (top, left, size) of the crop; a fourth entry, as `blending.SeamCrop` has, is not looked at
+    where : (top, left, size) of the crop; a fourth entry, as `seams.SeamCrop` has, is not looked at
     zoom : hundredths of an inch a pixel, less where the page is too narrow for it
     factor : by which the absolute error, averaged over R, G and B, is multiplied; there is a row of errors
         where `original` is given
@@ -283,7 +283,7 @@ def kept_seam(
 def _arrows(axes: Axes, layout: Grid, top: int, left: int, size: int, face: str) -> None:
     """Point from outside at the ends of each seam that crosses the crop."""
     look: dict[str, Any] = {"facecolor": face, "edgecolor": BLACK, "width": 1, "headwidth": 6, "headlength": 6}
-    rows, columns = seams(layout)
+    rows, columns = layout.seams
     for start, places, vertical in ((top, rows, False), (left, columns, True)):
         for s in places:
             at = (s - start) / size

@@ -117,7 +117,7 @@ def _band(rates: Floats, values: Floats, metric: str, n: int, clusters: list[Has
         def moved(pair: Floats, k: int = k) -> float:
             return float(level(pair[1]) - slopes[k] * (np.log(pair[0]) - mean_rates[k]))
 
-        found = bootstrap_interval(np.stack([rates[:, k], values[:, k]], axis=1), moved, clusters=clusters, n=n)
+        found = bootstrap_interval(np.stack([rates[:, k], values[:, k]], axis=1), moved, clusters=clusters, resamples=n)
         bounds.append((found.low, found.high))
     return np.array(bounds)
 
@@ -182,11 +182,11 @@ def bd_rate_bars(table: pd.DataFrame, reference: str = "jpeg2000") -> Figure:
 
     Parameters
     ----------
-    table : of `comparison.bd_rates` or `comparison.against`
+    table : of `bd_rate.bd_rates` or `bd_rate.standard_comparisons`
     """
     require(table, ("codec", "reference", "bd_rate", "low", "high"), "The BD-rate table", "run `bd_rates` first")
     # Codecs without a number last.
-    table = bd_rate.of_reference(table, reference).sort_values("bd_rate", ignore_index=True)
+    table = bd_rate.rows_against(table, reference).sort_values("bd_rate", ignore_index=True)
     figure, axes = plt.subplots(figsize=(WIDTH, 1.0 + 0.42 * len(table)))
     for i, (codec, value) in enumerate(zip(table["codec"], table["bd_rate"], strict=True)):
         if np.isfinite(value):
@@ -210,12 +210,12 @@ def rate_by_category(
 
     Parameters
     ----------
-    frame : the rate-distortion frame, or the table that `rate_distortion.by_category` made of it
+    frame : the rate-distortion frame, or the table that `bd_rate.by_category` made of it
     n : resamples for the intervals, where they are computed here
     """
     if "bd_rate" not in frame.columns:
         require(frame, ("image", "codec", "category"), "The rate-distortion table", "run `evaluate` first")
-        frame = bd_rate.by_category(frame[frame["codec"].isin([codec, reference])], reference, n=n)
+        frame = bd_rate.by_category(frame[frame["codec"].isin([codec, reference])], reference, resamples=n)
     columns = ("category", "codec", "reference", "bd_rate", "low", "high", "images")
     require(frame, columns, "The table by category", "run `by_category` first")
     table = frame[(frame["codec"] == codec) & (frame["reference"] == reference)]

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from satstudy.core.errors import InputError
 from satstudy.core.frames import require
-from satstudy.metrics.seams import checked
+from satstudy.metrics.seams import with_derived
 from satstudy.report.style import TILINGS, WIDTH, legend_above, line, styled
 
 
@@ -22,11 +22,11 @@ def seam_profile(frame: pd.DataFrame, value: Literal["gradient", "error"] = "gra
 
     Parameters
     ----------
-    frame : rows of `blending.seam_profile` with a column `tiling` ("independent", "blend", "seamless")
+    frame : rows of `seams.seam_profile` with a column `tiling` ("independent", "blend", "seamless")
     """
     if value not in ("gradient", "error"):
         raise InputError(f"value = {value!r}: take gradient or error.")
-    require(frame, ("tiling", "distance", value), "The seam profile", "run `blending.seam_profile` first")
+    require(frame, ("tiling", "distance", value), "The seam profile", "run `seams.seam_profile` first")
     figure, axes = plt.subplots(figsize=(WIDTH, 3.6))
     for i, (tiling, part) in enumerate(frame.groupby("tiling", sort=False)):
         curve = part.groupby("distance")[value].mean()
@@ -65,7 +65,7 @@ def overlap_ablation(
 
     Parameters
     ----------
-    frame : the seam frame, as `blending.checked` takes it
+    frame : the seam frame, as `seams.measure` makes it
     value : what is plotted against the rate; by default `lost` where every row has a reference, else `gap`.
         `lost` compares with seamless at the same pixels; `gap` takes out
         only how hard an image is as a whole, and `psnr_near` nothing: tilings have their seams in different
@@ -78,13 +78,13 @@ def overlap_ablation(
     """
     if value not in (None, *SEAM_VALUES):
         raise InputError(f"value = {value!r}: take one of {', '.join(SEAM_VALUES)}.")
-    frame = checked(frame)
+    frame = with_derived(frame)
     frame = frame[~frame["image"].isin(frame.loc[frame["psnr_near"].isna(), "image"])]
     if frame.empty:
         raise InputError("No image of the seam frame has a seam: take images larger than a patch.")
     value = value or ("lost" if frame["lost"].notna().all() else "gap")
     if frame[value].isna().any():
-        raise InputError(f"The seam frame has no {value} for some rows: give `blending.measure` the seamless image.")
+        raise InputError(f"The seam frame has no {value} for some rows: give `seams.measure` the seamless image.")
     sides = sorted(set(frame.loc[frame["tiling"] != "seamless", "patch"]))
     if len(sides) > 1:
         raise InputError(f"The seam frame has patches of {', '.join(map(str, sides))} pixels: keep one size.")

@@ -8,8 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from satstudy.metrics.bd_rate import of_reference
-from satstudy.metrics.seams import more_bits
+from satstudy.metrics.bd_rate import rows_against
+from satstudy.metrics.seams import bits_change
 from satstudy.report.labels import codec_name, interval
 
 
@@ -40,7 +40,7 @@ def rate(bd: pd.DataFrame, reference: str = "jpeg2000") -> str:
     """How many bits each codec needs against the reference."""
     if bd.empty:
         return "**Rate.** No codec was compared with the reference."
-    bd = of_reference(bd, reference)
+    bd = rows_against(bd, reference)
     known = [codec for codec in ORDER if codec in set(bd["codec"])]
     parts = [f"{codec_name(codec)} {of_codec(bd, codec)}" for codec in known]
     others = [f"{codec_name(codec)} {of_codec(bd, codec, 'of_means')}" for codec in known]
@@ -64,7 +64,7 @@ def domain(bd: pd.DataFrame) -> str:
 
 def places(scenes: pd.DataFrame) -> str:
     """How the learned codec without seams and AVIF do on scenes of other sensors, place by place."""
-    scenes = of_reference(scenes, "jpeg2000")
+    scenes = rows_against(scenes, "jpeg2000")
     parts = []
     for place, part in scenes.groupby("category"):
         count = int(part["images"].max())
@@ -81,7 +81,7 @@ def blending(seams: pd.DataFrame, overlap: int = 8) -> str:
         return "**Seams.** Blending and `seamless` were not both measured."
     nearest = min(set(blends["overlap"]), key=lambda other: abs(other - overlap))
     blend = blends[blends["overlap"] == nearest]
-    more = more_bits(seamless, blend)
+    more = bits_change(seamless, blend)
     gained, _ = signed(float(seamless["psnr"].mean()) - float(blend["psnr"].mean()), digits=2)
     count, lams = seamless["image"].nunique(), ", ".join(f"{lam:g}" for lam in sorted(set(seamless["lam"])))
     fewer = more.value <= 0

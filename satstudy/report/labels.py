@@ -19,7 +19,7 @@ CODEC_NAMES = {
     "learned-natural": "learned (natural)",
     "learned-refined": "learned, refined",
     "learned-natural-refined": "learned (natural), refined",
-    "jpeg2000-steered": "JPEG 2000, setting chosen by λ",
+    "jpeg2000-by-lambda": "JPEG 2000, setting chosen by λ",
     "learned-independent": "learned, independent",
     "learned-blend": "learned, blend",
     "learned-seamless": "learned, seamless",
@@ -87,8 +87,7 @@ def matrix_cells(matrix: pd.DataFrame, conditions: pd.DataFrame) -> dict[str, pd
 
     Parameters
     ----------
-    matrix : of `accuracy.accuracy_matrix`, with intervals, or `accuracy.accuracies`, a row a seed, whose mean is
-        taken and which says nothing of intervals
+    matrix : of `accuracy.accuracy_matrix`; several rows of one pair are averaged, and intervals may be missing
 
     Returns
     -------

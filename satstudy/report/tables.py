@@ -18,7 +18,7 @@ from satstudy.core.frames import require
 from satstudy.data import splits
 from satstudy.metrics import bd_rate
 from satstudy.metrics.bootstrap import bootstrap_interval
-from satstudy.metrics.seams import checked, more_bits
+from satstudy.metrics.seams import bits_change, with_derived
 from satstudy.report.labels import codec_name, condition_labels, db, interval, matrix_cells, rate
 from satstudy.report.paper import (
     SPLIT_SIZES,
@@ -41,7 +41,7 @@ def table_1(
 ) -> pd.DataFrame:
     """What training on the domain saves at equal PSNR, beside the paper's Table 1.
 
-    Rates here are read off the mean curves at one PSNR (`comparison.rate_saved_at_psnr`). The paper compares
+    Rates here are read off the mean curves at one PSNR (`bd_rate.rate_saved_at_psnr`). The paper compares
     two points whose PSNR differs by 0.12 dB; what it saves is worked out from these as they are.
 
     Parameters
@@ -92,7 +92,9 @@ def rd_table(
     rows = []
     for curve in means.to_dict("records"):
         part = frame[(frame["codec"] == curve["codec"]) & (frame["setting"] == curve["setting"])].sort_values("image")
-        rates, quality = (bootstrap_interval(part[c].to_numpy(), clusters=clusters, n=n) for c in ("bpp", "psnr"))
+        rates, quality = (
+            bootstrap_interval(part[c].to_numpy(), clusters=clusters, resamples=n) for c in ("bpp", "psnr")
+        )
         row = {
             "codec": codec_name(curve["codec"]),
             "setting": curve["setting"],
@@ -110,14 +112,14 @@ def rd_table(
 
 
 def bd_table(table: pd.DataFrame, reference: str = "jpeg2000") -> pd.DataFrame:
-    """BD-rates of `comparison.bd_rates` or `comparison.by_category`, with what they were computed over."""
+    """BD-rates of `bd_rate.bd_rates` or `bd_rate.by_category`, with what they were computed over."""
     columns = (
         "codec", "reference", "bd_rate", "low", "high", "compared", "images", "of_means", "of_means_low",
         "of_means_high", "psnr_low", "psnr_high",
     )  # fmt: skip
     require(table, columns, "The BD-rate table", "run `bd_rates` first")
     rows = []
-    for row in bd_rate.of_reference(table, reference).to_dict("records"):
+    for row in bd_rate.rows_against(table, reference).to_dict("records"):
         against = f"BD-rate against {codec_name(reference)} in %"
         span = "–" if math.isnan(row["psnr_low"]) else f"{row['psnr_low']:.1f}–{row['psnr_high']:.1f}"
         rows.append(
@@ -153,9 +155,9 @@ def seams_table(frame: pd.DataFrame) -> pd.DataFrame:
 
     Parameters
     ----------
-    frame : the seam frame, as `blending.checked` takes it
+    frame : the seam frame, as `seams.measure` makes it
     """
-    frame = checked(frame)
+    frame = with_derived(frame)
     rows = []
     for key, part in frame.assign(rank=frame["tiling"].map(list(TILINGS).index)).groupby(
         ["lam", "rank", "patch", "overlap", "weighting"]
@@ -169,7 +171,7 @@ def seams_table(frame: pd.DataFrame) -> pd.DataFrame:
                 "tiling": f"overlap {overlap} px, {weighting}" if tiling == "blend" else TILINGS[tiling],
                 "patch in px": "–" if tiling == "seamless" else str(patch),
                 "bpp": f"{part['bpp'].mean():.3f}",
-                "bits against side by side in %": interval(*more_bits(part, alone)),
+                "bits against side by side in %": interval(*bits_change(part, alone)),
                 **{h: interval(part[name].mean(), math.nan, math.nan, 2) for name, h in SEAM_MEANS.items()},
             }
         )

@@ -17,10 +17,11 @@ from satstudy.classification.network import ClassifierConfig
 from satstudy.classification.train import cross_validate
 from satstudy.cli.coding import closest
 from satstudy.codecs import JPEG, Codec
-from satstudy.codecs.learned import stitching
 from satstudy.codecs.learned.checkpoint import NATURAL, OVERHEAD, Checkpoint
-from satstudy.codecs.learned.codec import LearnedCodec, Tiling
+from satstudy.codecs.learned.codec import LearnedCodec
 from satstudy.core.digests import digest
+from satstudy.core.geometry import TILINGS, Tiling, grid
+from satstudy.core.pixels import centre, luminance
 from satstudy.core.settings import build
 from satstudy.core.types import Pixels
 from satstudy.data.fmow import crop_object
@@ -31,7 +32,7 @@ from satstudy.metrics.quality import bpp, psnr
 from satstudy.metrics.seams import seam_profile
 from satstudy.report.labels import codec_name
 from satstudy.study import rate_distortion
-from satstudy.study.study import Study, centre
+from satstudy.study.study import Study
 
 
 def rate_distortion_frame(study: Study, lams: Sequence[float], images: str = "") -> pd.DataFrame:
@@ -81,9 +82,9 @@ def scenes_frame(study: Study, lams: Sequence[float]) -> pd.DataFrame:
     stats = [(path.name, path.stat().st_size) for path in found]
     folder = study.folder / f"rd-scenes-{digest(settings.scenes, settings.scenes_crop, 'JPEG halved', stats)}"
     parts = [_evaluate(study, chosen, study.classical(), folder / "classical.csv")]
-    for tiling in seams.TILINGS:
+    for tiling in TILINGS:
         for lam in lams:
-            codec = study.learned(lam, tiling=tiling)  # type: ignore[arg-type]
+            codec = study.learned(lam, tiling=tiling)
             parts.append(_evaluate_learned(study, chosen, codec, folder).assign(codec=f"{codec.name}-{tiling}"))
     return pd.concat(parts, ignore_index=True)
 
@@ -98,7 +99,7 @@ def scenes_comparison(scenes: pd.DataFrame, **options: Any) -> pd.DataFrame:
 
 def of_tiling(scenes: pd.DataFrame, tiling: str) -> pd.DataFrame:
     """A frame of `scenes_frame` with one tiling alone, which is then *the* learned codec."""
-    others = {f"learned-{name}" for name in seams.TILINGS if name != tiling}
+    others = {f"learned-{name}" for name in TILINGS if name != tiling}
     return scenes[~scenes["codec"].isin(others)].replace({"codec": {f"learned-{tiling}": "learned"}})
 
 
@@ -136,11 +137,11 @@ def is_jpeg(path: Path) -> bool:
 
 def detailed_crop(image: Pixels, side: int) -> tuple[int, int]:
     """Top and left of the square with the most detail, by the variance of its luminance: a rule, not a choice."""
-    luminance = image.astype(np.float32).mean(axis=2)
+    luma = luminance(image)
     best, place = -1.0, (0, 0)
     for top in range(0, max(1, image.shape[0] - side + 1), max(1, side // 2)):
         for left in range(0, max(1, image.shape[1] - side + 1), max(1, side // 2)):
-            value = float(luminance[top : top + side, left : left + side].var())
+            value = float(luma[top : top + side, left : left + side].var())
             if value > best:
                 best, place = value, (top, left)
     return place
@@ -166,7 +167,7 @@ def rate_crops(study: Study, count: int = 4, side: int = 160) -> tuple[dict[str,
     image of each category, the one whose variance is the median: a rule, not a choice.
     """
     firsts = subset(study.manifest, "val-compress").drop_duplicates("category")["path"]
-    ranked = sorted((float(read_image(study.root / name).mean(axis=2).var()), name) for name in firsts)
+    ranked = sorted((float(luminance(read_image(study.root / name)).var()), name) for name in firsts)
     path = study.root / ranked[len(ranked) // 2][1]
     image = read_image(path)
     side = min(side, *image.shape[:2])
@@ -241,7 +242,7 @@ def seam_frame(study: Study, name: str, image: Pixels, made: Sequence[Blended], 
 def seam_profiles(
     scenes: Sequence[tuple[str, Pixels]], made: Mapping[str, Sequence[Blended]], overlap: int
 ) -> pd.DataFrame:
-    """`blending.seam_profile` of each scene without overlap, with `overlap` by mean, and seamless."""
+    """`seams.seam_profile` of each scene without overlap, with `overlap` by mean, and seamless."""
     profiles = []
     for name, image in scenes:
         for way in made[name]:
@@ -275,7 +276,7 @@ def seam_crops(
     Of the places where the blended image has a seam as well, so that the figure shows both.
     """
     height, width = image.shape[:2]
-    apart, over = (stitching.grid(height, width, patch=256, overlap=o) for o in (0, blended.overlap))
+    apart, over = (grid(height, width, patch=256, overlap=o) for o in (0, blended.overlap))
     where = seams.worst_seam(image, plain.decoded, apart, beside=over)
     cut = (slice(where.top, where.top + where.size), slice(where.left, where.left + where.size))
     whole: dict[str, Pixels] = {"original": image, **{way.tiling: way.decoded for way in (plain, blended, seamless)}}

@@ -11,14 +11,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from satstudy.codecs import AVIF, JPEG, JPEG2000, Codec, WebP
 from satstudy.codecs.learned.checkpoint import NATURAL, OVERHEAD, Checkpoint
-from satstudy.codecs.learned.codec import LearnedCodec, Tiling
+from satstudy.codecs.learned.codec import LearnedCodec
 from satstudy.core import paths
 from satstudy.core.errors import InputError
+from satstudy.core.geometry import Tiling
+from satstudy.core.pixels import centre
 from satstudy.core.types import Pixels
 from satstudy.data.images import read_image
 from satstudy.data.splits import subset
@@ -122,13 +123,6 @@ def open_study(profile: str | Profile, progress: bool = True) -> Study:
     """The study of a profile, by name or by the path of its YAML file."""
     loaded = profiles.load(profile) if isinstance(profile, str) else profile
     return Study(loaded, paths.BUILD / loaded.name, progress)
-
-
-def centre(image: Pixels, side: int) -> Pixels:
-    """The central square of `side` pixels, or what there is of it."""
-    height, width = image.shape[:2]
-    top, left = max(0, (height - side) // 2), max(0, (width - side) // 2)
-    return np.ascontiguousarray(image[top : top + side, left : left + side])
 
 
 def spread(rows: pd.DataFrame, count: int, seed: int) -> pd.DataFrame:

@@ -13,7 +13,7 @@ import numpy as np
 from satstudy.codecs.learned import checkpoint as zoo
 from satstudy.codecs.learned.checkpoint import NATURAL, OVERHEAD, Checkpoint, nearest
 from satstudy.core import paths
-from satstudy.core.digests import content, digest
+from satstudy.core.digests import digest, file_digest
 from satstudy.core.errors import InputError
 from satstudy.data.images import find_images
 from satstudy.study import profiles
@@ -45,7 +45,7 @@ class StudyWeights(StudyImages):
         for name in ("lams", "init", "steps", "warm_steps", "validate_every"):
             del train[name]
         train["M"] = self._latents(lam)
-        start: object
+        start: Path | str | None
         if (neighbour := self.neighbour(lam)) is not None:
             start = self._training_key(neighbour, domain)
         elif self._before is not None:
@@ -54,7 +54,8 @@ class StudyWeights(StudyImages):
             start = self._given(lam)
         images = [[path.as_posix() for path in part] for part in self._training_images(domain, relative=True)]
         source = self.source_key if domain == OVERHEAD else self.profile.data.natural
-        return digest(lam, domain, self._steps(lam), self.profile.seed, train, content(start), source, images)
+        begins = file_digest(start) if isinstance(start, Path) else start or "random"
+        return digest(lam, domain, self._steps(lam), self.profile.seed, train, begins, source, images)
 
     def _training_images(self, domain: str, relative: bool = False) -> tuple[list[Path], list[Path]]:
         """Images to train on, and those held back to watch it; by their names in the data set if `relative`."""

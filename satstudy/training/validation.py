@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from satstudy.codecs.learned.model import Model
+from satstudy.core.pixels import centre
 from satstudy.core.types import Pixels
 from satstudy.data.images import read_image
 
@@ -19,10 +20,7 @@ def centres(images: Sequence[Path | Pixels], side: int) -> Tensor:
     pieces = []
     for entry in images:
         image = entry if isinstance(entry, np.ndarray) else read_image(entry)
-        height, width = image.shape[:2]
-        image = np.pad(image, [(0, max(0, side - height)), (0, max(0, side - width)), (0, 0)], mode="symmetric")
-        top, left = (image.shape[0] - side) // 2, (image.shape[1] - side) // 2
-        pieces.append(image[top : top + side, left : left + side])
+        pieces.append(centre(image, side, mirror=True))
     return torch.from_numpy(np.stack(pieces)).permute(0, 3, 1, 2)
 
 

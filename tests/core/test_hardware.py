@@ -1,8 +1,12 @@
-"""satstudy.core.hardware: the settings take hold, and say what the processor can do."""
+"""satstudy.core.hardware: settings take effect, and the first interrupt waits."""
 
 import contextlib
+import os
+import signal
+import threading
 from pathlib import Path
 
+import pytest
 import torch
 
 from satstudy.core import hardware
@@ -37,3 +41,32 @@ def test_denormal_numbers_become_zero():
     finally:
         torch.set_flush_denormal(False)
     assert (torch.tensor([1e-39]) * 1.0).item() > 0
+
+
+def test_a_second_interrupt_stops_at_once():
+    with hardware.deferred_interrupts() as received:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert received
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_afterwards_interrupts_raise_as_before():
+    before = signal.getsignal(signal.SIGINT)
+    with hardware.deferred_interrupts() as received:
+        assert signal.getsignal(signal.SIGINT) is not before
+    assert signal.getsignal(signal.SIGINT) is before
+    assert not received
+
+
+def test_in_another_thread_there_is_nothing_to_hold_back():
+    seen = []
+
+    def work():
+        with hardware.deferred_interrupts() as received:
+            seen.append(received)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == [[]], "and no ValueError from signal"

@@ -1,4 +1,4 @@
-"""Seams are found where they are, and only there."""
+"""Seams are found where they are, and only there; the crop for the eye is found by a rule."""
 
 import math
 
@@ -9,11 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from patched import layouts, noise
 
-from satstudy.codecs.learned.stitching import grid, seams
 from satstudy.core.errors import InputError
-from satstudy.metrics import quality
-from satstudy.metrics import seams as seam_measures
-from satstudy.metrics.seams import psnr_near_away, seam_measure, seam_profile, seam_ratio, worst_seam
+from satstudy.core.geometry import grid
+from satstudy.metrics import quality, seams
+from satstudy.metrics.seams import (
+    measure,
+    measured_layout,
+    psnr_near_away,
+    seam_measure,
+    seam_profile,
+    worst_seam,
+)
 
 
 def smooth(height, width):
@@ -37,7 +43,6 @@ def stepped(image, layout, step):
 def test_a_uniform_image_has_the_measure_one(layout, level):
     image = np.full((layout.height, layout.width, 3), level, np.uint8)
     assert seam_measure(image, layout) == 1
-    assert seam_ratio(image, image, layout) == 1
 
 
 @settings(deadline=None)
@@ -47,8 +52,8 @@ def test_a_step_at_the_seams_raises_the_measure_and_more_so_a_higher_one(layout,
     flat = np.full((layout.height, layout.width, 3), 100, np.uint8)
     assert seam_measure(stepped(flat, layout, step), layout) == math.inf
     image = noise(layout.height, layout.width, seed, 100, 104)
-    low, high = (seam_ratio(stepped(image, layout, s), image, layout) for s in (10, 10 + step))
-    assert 1 < low < high
+    own, low, high = (seam_measure(stepped(image, layout, s), layout) for s in (0, 10, 10 + step))
+    assert own < low < high
 
 
 @pytest.mark.parametrize("overlap", [0, 8])
@@ -63,13 +68,14 @@ def test_what_the_content_does_along_a_seam_falls_out_of_the_ratio():
     road = noise(120, 120)
     road[:, 60:64] = 250
     assert seam_measure(road, layout) > 2
-    assert seam_ratio(road, road, layout) == 1
+    row = measure(road, road // 2 * 2, 9, layout, image="a", lam=0.01, tiling="independent")
+    assert seams.with_derived(pd.DataFrame([row]))["ratio"][0] == pytest.approx(1, abs=0.02)
 
 
 def test_the_measure_agrees_with_its_definition_written_out():
     layout, image = grid(70, 50, 32, 6), noise(70, 50, 3)
     y = image.astype(float) @ [0.299, 0.587, 0.114]
-    rows, columns = seams(layout)
+    rows, columns = layout.seams
     at, elsewhere, count = 0.0, 0.0, 0
     for places, plane in ((rows, y), (columns, y.T)):
         gradient = [np.abs(plane[i] - plane[i - 1]).mean() for i in range(1, len(plane))]
@@ -89,14 +95,13 @@ def test_blocks_of_rows_leave_no_trace(monkeypatch):
         return seam_measure(image, layout), *psnr_near_away(image, other, layout), *table.to_numpy().ravel()
 
     whole = results()
-    monkeypatch.setattr(seam_measures, "BLOCK", 7)
+    monkeypatch.setattr(seams, "BLOCK", 7)
     assert results() == pytest.approx(whole, rel=1e-5)
 
 
 def test_without_a_seam_there_is_no_measure():
     image, layout = noise(40, 40), grid(40, 40, 64, 8)
     assert math.isnan(seam_measure(image, layout))
-    assert math.isnan(seam_ratio(image, image, layout))
     near, away = psnr_near_away(image, noise(40, 40, 1), layout)
     assert math.isnan(near)
     assert away == pytest.approx(quality.psnr(image, noise(40, 40, 1)))
@@ -125,7 +130,7 @@ def test_near_and_away_together_are_the_whole(layout, distance, seed):
     near, away = psnr_near_away(a, b, layout, distance)
     y, x = np.mgrid[: layout.height, : layout.width] + 0.5
     mask = np.zeros((layout.height, layout.width), bool)
-    for places, at in zip(seams(layout), (y, x), strict=True):
+    for places, at in zip(layout.seams, (y, x), strict=True):
         for s in places:
             mask |= np.abs(at - s) < distance
     for parts, at in ((layout.rows, y), (layout.columns, x)):
@@ -149,7 +154,85 @@ def test_sizes_that_do_not_fit_are_refused():
     image, layout = noise(40, 40), grid(40, 40, 20, 0)
     with pytest.raises(InputError, match="does not fit"):
         worst_seam(image, image, layout, size=41)
-    with pytest.raises(InputError, match=r"stitching\.grid"):
+    with pytest.raises(InputError, match=r"geometry\.grid"):
         seam_measure(noise(41, 40), layout)
     with pytest.raises(InputError, match="1 pixel or more"):
         psnr_near_away(image, image, layout, 0)
+
+
+@pytest.mark.parametrize(
+    ("tiling", "patch", "overlap"), [("independent", 32, 0), ("blend", 32, 4), ("seamless", 32, 0)]
+)
+def test_a_row_has_the_columns_of_the_frame(tiling, patch, overlap):
+    layout = measured_layout(80, 90, tiling, overlap=4, patch=32)
+    assert (layout.patch, layout.overlap) == (patch, overlap)
+    original = noise(80, 90)
+    row = measure(original, original // 2 * 2, 900, layout, image="a", lam=0.01, tiling=tiling)
+    assert tuple(row) == seams.COLUMNS
+    assert row["bpp"] == 1.0
+    assert row["psnr"] == pytest.approx(row["psnr_near"], abs=0.5) == pytest.approx(row["psnr_away"], abs=0.5)
+    assert row["seam"] / row["seam_original"] == pytest.approx(1, abs=0.05)
+
+
+def test_a_reference_is_measured_at_the_same_pixels():
+    layout, original = grid(64, 64, 32, 0), noise(64, 64)
+    decoded, seamless = original.copy(), original.copy()
+    decoded[:, 31:33] += 20
+    seamless[:, 31:33] += 10
+    seamless[:8, :8] += 50  # away from the seams
+    row = measure(original, decoded, 9, layout, image="a", lam=0.01, tiling="independent", reference=seamless)
+    lost = seams.with_derived(pd.DataFrame([row]))["lost"][0]
+    assert lost == pytest.approx(10 * math.log10(4))
+
+
+def test_an_unknown_tiling_is_refused():
+    with pytest.raises(InputError, match="take one of independent, blend, seamless"):
+        measured_layout(80, 90, "tiles")
+
+
+def test_the_worst_seam_is_the_one_that_grew():
+    layout, original = grid(120, 160, 40, 0), noise(120, 160)
+    decoded = original.copy()
+    decoded[70:100, 80:100] += 60  # along the vertical seam at 80, rows 70 to 99
+    crop = worst_seam(original, decoded, layout, size=30)
+    assert crop == (70, 65, 30, "vertical")
+    turned = [np.ascontiguousarray(im.transpose(1, 0, 2)) for im in (original, decoded)]
+    assert worst_seam(*turned, grid(160, 120, 40, 0), size=30) == (65, 70, 30, "horizontal")
+
+
+@settings(deadline=None)
+@given(layouts, st.integers(2, 20), st.integers(0, 99))
+def test_the_crop_lies_in_the_image_and_holds_a_seam(layout, size, seed):
+    original, decoded = noise(layout.height, layout.width, seed), noise(layout.height, layout.width, seed + 1)
+    top, left, size, orientation = worst_seam(original, decoded, layout, size)
+    assert 0 <= top <= layout.height - size
+    assert 0 <= left <= layout.width - size
+    rows, columns = layout.seams
+    start, places = (top, rows) if orientation == "horizontal" else (left, columns)
+    assert any(start < s < start + size for s in places)
+
+
+def test_equal_pieces_give_the_first():
+    layout, flat = grid(64, 64, 32, 0), np.full((64, 64, 3), 9, np.uint8)
+    assert worst_seam(flat, flat, layout, size=20) == (22, 0, 20, "horizontal")
+
+
+def test_the_crop_shows_a_seam_of_another_layout_as_well():
+    apart, over = grid(200, 200, 40, 0), grid(200, 200, 40, 4)
+    original = noise(200, 200)
+    decoded = original.copy()
+    decoded[158:160] += 80  # the worst is the seam at row 160; the overlaps begin at 36, 72, 108, 144
+    decoded[38:40] += 40
+    assert worst_seam(original, decoded, apart, size=16)[0] == 152
+    assert worst_seam(original, decoded, apart, size=16, beside=over)[0] == 32
+    assert worst_seam(original, decoded, apart, size=16, beside=grid(200, 200, 200, 0))[0] == 152, "none shows both"
+
+
+def test_bits_are_compared_image_by_image():
+    part = pd.DataFrame({"image": ["a", "b"], "lam": 0.01, "bytes": [110, 8000]})
+    base = pd.DataFrame({"image": ["b", "a"], "lam": 0.01, "bytes": [10_000, 100]})
+    found = seams.bits_change(part, base)
+    assert found.value == pytest.approx(100 * (math.sqrt(1.1 * 0.8) - 1))
+    assert (found.low, found.high) == pytest.approx((-20, 10))
+    assert math.isnan(seams.bits_change(part, base[:1]).value)
+    assert math.isnan(seams.bits_change(part[:0], base).value)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from drawn_figures import agg, image
 
-from satstudy.codecs.learned.stitching import grid
 from satstudy.core.errors import InputError
+from satstudy.core.geometry import grid
 from satstudy.metrics.seams import SeamCrop
 from satstudy.report.figures_images import kept_seam, seam_comparison
 

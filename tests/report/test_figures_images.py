@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from drawn_figures import agg, image, outside, overlapping, words
 
-from satstudy.codecs.learned.stitching import grid
 from satstudy.core.errors import InputError
+from satstudy.core.geometry import grid
 from satstudy.report.figures_images import crops_grid, kept_crops, patch_grid
 
 pytestmark = pytest.mark.usefixtures("quiet_figures")

@@ -7,8 +7,8 @@ import pytest
 from drawn_figures import agg, image, legend, outside, overlapping, seam_frame, words
 from matplotlib.figure import Figure
 
-from satstudy.codecs.learned.stitching import grid
 from satstudy.core.errors import InputError
+from satstudy.core.geometry import grid
 from satstudy.metrics import seams
 from satstudy.report.figures_seams import overlap_ablation, seam_profile
 

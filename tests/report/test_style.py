@@ -6,8 +6,8 @@ import pytest
 from drawn_figures import agg, image, rd_frame, seam_frame
 from matplotlib import pyplot as plt
 
-from satstudy.codecs.learned.stitching import grid
 from satstudy.core.errors import InputError
+from satstudy.core.geometry import grid
 from satstudy.report import figures_rd, style
 from satstudy.report.figures_images import seam_comparison
 from satstudy.report.figures_seams import overlap_ablation

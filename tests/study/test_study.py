@@ -2,7 +2,6 @@
 
 import dataclasses
 
-import numpy as np
 import pandas as pd
 import pytest
 from small_study import opened, tiny
@@ -11,7 +10,7 @@ from satstudy.codecs import AVIF, JPEG, JPEG2000, WebP
 from satstudy.core import paths
 from satstudy.core.errors import InputError
 from satstudy.data.synthetic.scene import CATEGORIES
-from satstudy.study.study import centre, open_study, spread
+from satstudy.study.study import open_study, spread
 
 # --- What is coded ----------------------------------------------------------------------------------------
 
@@ -24,21 +23,6 @@ def test_images_to_code_are_paths_or_crops(here):
     crops = opened(rd={"images": 0, "crop": 96}).rd_images()
     assert len(crops) == 12
     assert {image.shape for _, image, _ in crops} == {(96, 96, 3)}
-
-
-@pytest.mark.parametrize(
-    ("shape", "side", "expected"), [((10, 7), 4, (4, 4)), ((3, 9), 4, (3, 4)), ((2, 2), 4, (2, 2))]
-)
-def test_the_centre_is_central(shape, side, expected):
-    image = np.zeros((*shape, 3), np.uint8)
-    image[:, :, 0] = np.arange(shape[0])[:, None]
-    image[:, :, 1] = np.arange(shape[1])
-    part = centre(image, side)
-    assert part.shape == (*expected, 3)
-    assert part.flags.c_contiguous
-    for axis in (0, 1):
-        before, after = part[..., axis].min(), shape[axis] - 1 - part[..., axis].max()
-        assert abs(int(before) - int(after)) <= 1
 
 
 def table(counts: dict[str, tuple[int, ...]]) -> pd.DataFrame:

@@ -31,8 +31,8 @@ from typing import Any
 
 import numpy as np
 
-from satstudy.codecs.learned.stitching import Grid, Patch, grid
 from satstudy.core.errors import DamagedFile, InputError
+from satstudy.core.geometry import Grid, Rect, grid
 from satstudy.core.types import Mask, Pixels
 
 MAGIC = b"SaT"
@@ -329,12 +329,12 @@ class Header:
             for j in range(column * self.group, min((column + 1) * self.group, columns))
         ]
 
-    def group_area(self, row: int, column: int) -> Patch:
+    def group_area(self, row: int, column: int) -> Rect:
         """The rectangle of pixels that the tiles of one group cover."""
         step = self.tile - self.overlap
         end = (self.group - 1) * step + self.tile
         top, left = row * self.group * step, column * self.group * step
-        return Patch(top, min(top + end, self.height), left, min(left + end, self.width))
+        return Rect(top, min(top + end, self.height), left, min(left + end, self.width))
 
     def groups(self) -> Iterator[list[tuple[int, int]]]:
         """`group_tiles` of all groups, in the order of the streams."""

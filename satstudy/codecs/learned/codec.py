@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -18,13 +18,12 @@ from satstudy.codecs.learned.checkpoint import NATURAL, Checkpoint
 from satstudy.codecs.learned.entropy import EntropyCoder
 from satstudy.codecs.learned.model import LATENT_STRIDE, latent_shape
 from satstudy.codecs.learned.refinement import RefinedTransforms
-from satstudy.codecs.learned.stitching import Grid, Interval, Patch, Weighting, assemble, blend, grid, intervals
+from satstudy.codecs.learned.stitching import Weighting, assemble, blend
 from satstudy.codecs.learned.transforms import HALO, Transforms, pad_to_stride
 from satstudy.core.errors import InputError, WrongWeights
+from satstudy.core.geometry import TILINGS, Grid, Rect, Span, Tiling, grid, spans
 from satstudy.core.types import Pixels
 from satstudy.data.sources import ArraySource, MaskedSource, Source, masked, read
-
-Tiling = Literal["independent", "blend", "seamless"]
 
 #: Side of an entropy tile of `seamless`. Contexts start cold at its borders, which costs bits: of two NAIP scenes 2 to
 #: 15 % at 256 pixels and 1 to 7 % at 512 (λ of 0.013 to 0.0008). Of 2048² pixels of Blue Marble, 1024 takes 6 to 7 %
@@ -67,8 +66,8 @@ class LearnedCodec:
         carrier: torch.dtype = torch.float32,
         progress: bool = False,
     ):
-        if tiling not in ("independent", "blend", "seamless"):
-            raise InputError(f"tiling = {tiling!r}: take independent, blend or seamless.")
+        if tiling not in TILINGS:
+            raise InputError(f"tiling = {tiling!r}: take one of {', '.join(TILINGS)}.")
         if weighting not in ("mean", "ramp"):
             raise InputError(f"weighting = {weighting!r}: take mean or ramp.")
         if patch is None:
@@ -271,8 +270,8 @@ def check_window(window: Window | None, header: Header, max_pixels: int) -> Wind
     return window
 
 
-def touched(parts: Sequence[Interval], start: int, length: int) -> list[int]:
-    """Which intervals share a pixel with [start, start + length)."""
+def touched(parts: Sequence[Span], start: int, length: int) -> list[int]:
+    """Which spans share a pixel with [start, start + length)."""
     return [i for i, (a, b) in enumerate(parts) if a < start + length and b > start]
 
 
@@ -401,14 +400,14 @@ def _size(layout: Grid, i: int, j: int) -> tuple[int, int]:
 TRANSFORM_TILE = 512
 
 
-def _analyse_tile(transforms: Transforms, source: Source, tile: Patch) -> Tensor:
+def _analyse_tile(transforms: Transforms, source: Source, tile: Rect) -> Tensor:
     """The latents of one tile as an analysis of the whole image has them: float32 (M, rows, columns)."""
     halo = transforms.margin * LATENT_STRIDE
     rows = []
-    for a, b in intervals(tile.height, TRANSFORM_TILE, 0):
+    for a, b in spans(tile.height, TRANSFORM_TILE, 0):
         top, bottom = max(0, tile.top + a - halo), min(source.height, tile.top + b + halo)
         line = []
-        for c, d in intervals(tile.width, TRANSFORM_TILE, 0):
+        for c, d in spans(tile.width, TRANSFORM_TILE, 0):
             left, right = max(0, tile.left + c - halo), min(source.width, tile.left + d + halo)
             pixels = read(source, top, bottom, left, right)
             y = transforms.analysis(pad_to_stride(pixels)[None])[0]

@@ -1,114 +1,28 @@
-"""Cutting an image into patches and putting decoded patches together again.
+"""Putting decoded patches together: blending weights, and an image rebuilt band by band.
 
-Everything is separable: a grid is a list of intervals along each axis, a blending weight the product of
-one weight along the rows and one along the columns. Weights of all patches over a pixel add up to one, so
-an image is rebuilt band by band, without counting afterwards and without the whole image in floats.
+A blending weight is the product of one weight along the rows and one along the columns. The weights of all patches
+over a pixel add up to one, so that no sum of weights is divided by afterwards and no whole image stands in floats.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from satstudy.core.errors import InputError
+from satstudy.core.geometry import Grid, Span
 
 Weighting = Literal["mean", "ramp"]
-Interval = tuple[int, int]
 
 
-class Patch(NamedTuple):
-    """A rectangle of pixels, half open: rows `top … bottom − 1`, columns `left … right − 1`."""
+def axis_weights(parts: tuple[Span, ...], weighting: Weighting) -> list[NDArray[np.float32]]:
+    """One weight a pixel for each span, adding up to one at every pixel of the axis.
 
-    top: int
-    bottom: int
-    left: int
-    right: int
-
-    @property
-    def height(self) -> int:
-        return self.bottom - self.top
-
-    @property
-    def width(self) -> int:
-        return self.right - self.left
-
-
-@dataclass(frozen=True)
-class Grid:
-    """The patches that cover an image, row by row.
-
-    Attributes
-    ----------
-    rows, columns : intervals along each axis, in pixels, rising; the last may be shorter than `patch`
-    """
-
-    height: int
-    width: int
-    patch: int
-    overlap: int
-    rows: tuple[Interval, ...]
-    columns: tuple[Interval, ...]
-
-    def __len__(self) -> int:
-        return len(self.rows) * len(self.columns)
-
-    def __iter__(self) -> Iterator[Patch]:
-        return (Patch(*row, *column) for row in self.rows for column in self.columns)
-
-    def __getitem__(self, index: tuple[int, int]) -> Patch:
-        return Patch(*self.rows[index[0]], *self.columns[index[1]])
-
-    @property
-    def coded_pixels(self) -> int:
-        """Pixels coded, those in overlaps as often as they are coded."""
-        return sum(b - a for a, b in self.rows) * sum(b - a for a, b in self.columns)
-
-    @property
-    def repeated(self) -> float:
-        """Share of the coded pixels that is coded more than once needed (paper, §3.2: 0.0514)."""
-        return 1 - self.height * self.width / self.coded_pixels
-
-
-def intervals(length: int, patch: int, overlap: int) -> tuple[Interval, ...]:
-    """Intervals of `patch` pixels, `patch − overlap` apart, that cover `length`; the last is cut at the end."""
-    step = patch - overlap
-    count = 1 if length <= patch else 1 + -(-(length - patch) // step)
-    return tuple((i * step, min(i * step + patch, length)) for i in range(count))
-
-
-def grid(height: int, width: int, patch: int = 256, overlap: int = 8) -> Grid:
-    """The patches of an image (paper, §3.2: 256×256 with a step of 248).
-
-    A patch at the right or lower edge ends with the image, so it may be smaller; moving it inwards
-    instead would code more pixels twice.
-
-    Raises
-    ------
-    InputError
-        No pixel, a patch below 1, or an overlap that is negative or as large as the patch.
-
-    Examples
-    --------
-    >>> g = grid(1496, 1496, patch=256, overlap=8)
-    >>> len(g), round(100 * g.repeated, 2)
-    (36, 5.14)
-    """
-    if height < 1 or width < 1:
-        raise InputError(f"An image of {height}×{width} pixels cannot be cut into patches: it needs 1×1 or more.")
-    if patch < 1 or not 0 <= overlap < patch:
-        raise InputError(f"patch = {patch}, overlap = {overlap}: take an overlap from 0 to patch − 1.")
-    return Grid(height, width, patch, overlap, intervals(height, patch, overlap), intervals(width, patch, overlap))
-
-
-def axis_weights(parts: tuple[Interval, ...], weighting: Weighting) -> list[NDArray[np.float32]]:
-    """One weight a pixel for each interval, adding up to one at every pixel of the axis.
-
-    `mean` gives every interval over a pixel the same weight (paper, §3.2). `ramp` lets it fall linearly
-    towards an edge that another interval covers, so that no step is left where an overlap begins.
+    `mean` gives every span over a pixel the same weight (paper, §3.2). `ramp` lets it fall linearly
+    towards an edge that another span covers, so that no step is left where an overlap begins.
     """
     length = parts[-1][1]
     raw = []
@@ -178,19 +92,3 @@ def assemble(height: int, width: int, bands: Iterable[tuple[int, NDArray[np.uint
     for top, band in bands:
         image[top : top + len(band)] = band
     return image
-
-
-def seams(layout: Grid) -> tuple[list[int], list[int]]:
-    """Rows and columns where one patch takes over from the next.
-
-    Returns
-    -------
-    rows, columns : seam `s` lies between pixels `s − 1` and `s`. With an overlap, both of its ends are
-        seams: there the number of patches that contribute changes.
-    """
-
-    def of(parts: tuple[Interval, ...]) -> list[int]:
-        inner = {a for a, _ in parts[1:]} | {b for _, b in parts[:-1]}
-        return sorted(inner)
-
-    return of(layout.rows), of(layout.columns)

@@ -6,8 +6,8 @@ import torch
 from tqdm.auto import tqdm
 
 from satstudy.codecs.learned import codec
-from satstudy.codecs.learned.stitching import grid
 from satstudy.codecs.learned.transforms import Transforms, pad_to_stride
+from satstudy.core.geometry import grid
 from satstudy.data.sources import ArraySource
 
 pytestmark = pytest.mark.usefixtures("one_thread")

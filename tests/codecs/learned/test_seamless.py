@@ -10,8 +10,8 @@ from tqdm.auto import tqdm
 from satstudy.codecs.learned import codec
 from satstudy.codecs.learned.codec import Window
 from satstudy.codecs.learned.model import latent_shape
-from satstudy.codecs.learned.stitching import grid
 from satstudy.codecs.learned.transforms import Transforms, pad_to_stride
+from satstudy.core.geometry import grid
 from satstudy.data.sources import ArraySource
 
 pytestmark = pytest.mark.usefixtures("one_thread")

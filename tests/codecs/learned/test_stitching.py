@@ -1,14 +1,13 @@
 """Patches cover an image, and blending puts it together again bit by bit."""
 
-import itertools
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from satstudy.codecs.learned.stitching import Patch, assemble, axis_weights, blend, grid, intervals, seams
+from satstudy.codecs.learned.stitching import assemble, axis_weights, blend
 from satstudy.core.errors import InputError
+from satstudy.core.geometry import Rect, grid, spans
 
 
 @st.composite
@@ -24,15 +23,8 @@ def image_of(height: int, width: int) -> np.ndarray:
     return np.random.default_rng([height, width]).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
-def cut(image: np.ndarray, patch: Patch) -> np.ndarray:
+def cut(image: np.ndarray, patch: Rect) -> np.ndarray:
     return image[patch.top : patch.bottom, patch.left : patch.right]
-
-
-def test_the_example_of_the_paper():
-    layout = grid(1496, 1496, patch=256, overlap=8)
-    assert len(layout) == 36
-    assert round(100 * layout.repeated, 2) == 5.14
-    assert layout.coded_pixels == 36 * 256**2
 
 
 @given(layout=layouts(), weighting=st.sampled_from(["mean", "ramp"]), dtype=st.sampled_from([np.uint8, np.float32]))
@@ -41,21 +33,6 @@ def test_an_identity_codec_gives_every_image_back(layout, weighting, dtype):
     image = image_of(layout.height, layout.width)
     patches = (cut(image, patch).astype(dtype) for patch in layout)
     assert np.array_equal(assemble(layout.height, layout.width, blend(layout, patches, weighting)), image)
-
-
-@given(length=st.integers(1, 2000), patch=st.integers(1, 300), data=st.data())
-@settings(deadline=None)
-def test_intervals_cover_an_axis_without_one_too_many(length, patch, data):
-    overlap = data.draw(st.integers(0, patch - 1))
-    parts = intervals(length, patch, overlap)
-    assert parts[0][0] == 0
-    assert parts[-1][1] == length
-    for (a, b), (c, d) in itertools.pairwise(parts):
-        assert c - a == patch - overlap
-        assert b - a == patch
-        assert b - c == overlap
-        assert d > b
-    assert all(0 < b - a <= patch for a, b in parts)
 
 
 @given(layout=layouts(), weighting=st.sampled_from(["mean", "ramp"]))
@@ -72,7 +49,7 @@ def test_weights_are_positive_and_add_up_to_one(layout, weighting):
 
 
 def test_the_mean_and_the_ramp_over_an_overlap_of_four():
-    parts = intervals(12, 8, 4)
+    parts = spans(12, 8, 4)
     assert np.allclose(axis_weights(parts, "mean")[0], [1, 1, 1, 1, 0.5, 0.5, 0.5, 0.5])
     assert np.allclose(axis_weights(parts, "ramp")[0], [1, 1, 1, 1, 0.875, 0.625, 0.375, 0.125])
     with pytest.raises(InputError, match="'mean' or 'ramp'"):
@@ -124,33 +101,3 @@ def test_a_patch_of_another_size_is_refused():
     layout = grid(20, 20, patch=16, overlap=0)
     with pytest.raises(ValueError, match="patch"):
         list(blend(layout, [np.zeros((16, 15, 3), np.float32)] * 4))
-
-
-@pytest.mark.parametrize(("overlap", "expected"), [(0, [16, 32]), (4, [12, 16, 24, 28])])
-def test_seams_are_where_the_number_of_patches_changes(overlap, expected):
-    layout = grid(40, 40, patch=16, overlap=overlap)
-    count = np.zeros(40, int)
-    for a, b in layout.rows:
-        count[a:b] += 1
-    rows, columns = seams(layout)
-    assert rows == columns == expected
-    if overlap:
-        assert rows == (np.flatnonzero(np.diff(count)) + 1).tolist()
-    assert seams(grid(16, 5, patch=16, overlap=overlap)) == ([], [])
-
-
-@pytest.mark.parametrize(
-    ("height", "width", "patch", "overlap"), [(0, 5, 8, 0), (5, -1, 8, 0), (5, 5, 0, 0), (5, 5, 8, 8), (5, 5, 8, -1)]
-)
-def test_impossible_grids_are_refused(height, width, patch, overlap):
-    with pytest.raises(InputError):
-        grid(height, width, patch, overlap)
-
-
-def test_a_grid_names_its_patches():
-    layout = grid(100, 60, patch=32, overlap=8)
-    assert next(iter(layout)) == layout[0, 0] == Patch(0, 32, 0, 32)
-    assert layout[3, 2] == Patch(72, 100, 48, 60)
-    assert (layout[3, 2].height, layout[3, 2].width) == (28, 12)
-    assert len(list(layout)) == len(layout) == 12
-    assert layout.coded_pixels == sum(p.height * p.width for p in layout)

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from satstudy.codecs.learned.bitstream import Header
 from satstudy.codecs.learned.codec import Window, check_window, touched
-from satstudy.codecs.learned.stitching import intervals
 from satstudy.core.errors import InputError
+from satstudy.core.geometry import spans
 
 HEADER = Header(64, 100, "independent", 64, 0, 1, bytes(8))
 
@@ -39,7 +39,7 @@ def test_others_are_refused(window, words):
 
 @given(st.integers(1, 300), st.integers(1, 60), st.data())
 def test_intervals_that_share_a_pixel_are_touched(length, patch, data):
-    parts = intervals(length, patch, data.draw(st.integers(0, patch // 2)))
+    parts = spans(length, patch, data.draw(st.integers(0, patch // 2)))
     start = data.draw(st.integers(0, length - 1))
     count = data.draw(st.integers(1, length - start))
     pixels = set(range(start, start + count))
