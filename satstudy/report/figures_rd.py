@@ -101,7 +101,7 @@ def loss_curves(runs: Mapping[str, pd.DataFrame]) -> Figure:
 # --- Rate and distortion --------------------------------------------------------------------------------
 
 
-def _band(rates: Floats, values: Floats, metric: str, n: int, clusters: list[Hashable] | None) -> Floats:
+def _band(rates: Floats, values: Floats, metric: str, resamples: int, clusters: list[Hashable] | None) -> Floats:
     """Bounds of the mean curve at the mean rate of each setting: (settings, 2).
 
     A resample of images has other mean rates too; its point is moved along the slope of the mean curve to the
@@ -117,7 +117,9 @@ def _band(rates: Floats, values: Floats, metric: str, n: int, clusters: list[Has
         def moved(pair: Floats, k: int = k) -> float:
             return float(level(pair[1]) - slopes[k] * (np.log(pair[0]) - mean_rates[k]))
 
-        found = bootstrap_interval(np.stack([rates[:, k], values[:, k]], axis=1), moved, clusters=clusters, resamples=n)
+        found = bootstrap_interval(
+            np.stack([rates[:, k], values[:, k]], axis=1), moved, clusters=clusters, resamples=resamples
+        )
         bounds.append((found.low, found.high))
     return np.array(bounds)
 
@@ -129,7 +131,7 @@ def rate_distortion(
     *,
     log: bool = False,
     objects: Mapping[str, Hashable] | None = None,
-    n: int = 1000,
+    resamples: int = 1000,
 ) -> Figure:
     """Mean quality against mean rate, a curve for each codec and a marker for each setting (paper, Fig. 6).
 
@@ -141,7 +143,7 @@ def rate_distortion(
     ----------
     log : a logarithmic rate axis, which shows the low rates
     objects : image → the object it shows; images of one object are then drawn together
-    n : resamples
+    resamples : of the bootstrap
 
     Raises
     ------
@@ -167,7 +169,7 @@ def rate_distortion(
             for name in ("bpp", metric)
         )
         height = curve[metric] if metric == "psnr" else curve[metric].map(db)
-        band = _band(rates, values, metric, n, clusters)
+        band = _band(rates, values, metric, resamples, clusters)
         axes.fill_between(curve["bpp"], band[:, 0], band[:, 1], color=look.colour, alpha=0.13, linewidth=0)
         axes.plot(curve["bpp"], height, zorder=3, **look.options())
     axes.set_ylabel("PSNR in dB" if metric == "psnr" else "MS-SSIM in dB, −10·log₁₀(1 − MS-SSIM)")
@@ -204,18 +206,18 @@ def _bd_label(table: pd.DataFrame) -> str:
 
 @styled
 def rate_by_category(
-    frame: pd.DataFrame, codec: str = "learned", reference: str = "jpeg2000", *, n: int = 400
+    frame: pd.DataFrame, codec: str = "learned", reference: str = "jpeg2000", *, resamples: int = 400
 ) -> Figure:
     """Where learned coding wins and loses: BD-rate by category, best first, with the number of images.
 
     Parameters
     ----------
     frame : the rate-distortion frame, or the table that `bd_rate.by_category` made of it
-    n : resamples for the intervals, where they are computed here
+    resamples : for the intervals, where they are computed here
     """
     if "bd_rate" not in frame.columns:
         require(frame, ("image", "codec", "category"), "The rate-distortion table", "run `evaluate` first")
-        frame = bd_rate.by_category(frame[frame["codec"].isin([codec, reference])], reference, resamples=n)
+        frame = bd_rate.by_category(frame[frame["codec"].isin([codec, reference])], reference, resamples=resamples)
     columns = ("category", "codec", "reference", "bd_rate", "low", "high", "images")
     require(frame, columns, "The table by category", "run `by_category` first")
     table = frame[(frame["codec"] == codec) & (frame["reference"] == reference)]

@@ -76,7 +76,7 @@ def table_1(
 
 
 def rd_table(
-    frame: pd.DataFrame, *, objects: Mapping[str, Hashable] | None = None, n: int = 1000, times: bool = False
+    frame: pd.DataFrame, *, objects: Mapping[str, Hashable] | None = None, resamples: int = 1000, times: bool = False
 ) -> pd.DataFrame:
     """Means over images of each codec and setting, with bootstrap intervals over images.
 
@@ -93,7 +93,7 @@ def rd_table(
     for curve in means.to_dict("records"):
         part = frame[(frame["codec"] == curve["codec"]) & (frame["setting"] == curve["setting"])].sort_values("image")
         rates, quality = (
-            bootstrap_interval(part[c].to_numpy(), clusters=clusters, resamples=n) for c in ("bpp", "psnr")
+            bootstrap_interval(part[c].to_numpy(), clusters=clusters, resamples=resamples) for c in ("bpp", "psnr")
         )
         row = {
             "codec": codec_name(curve["codec"]),

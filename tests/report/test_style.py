@@ -17,7 +17,7 @@ pytestmark = pytest.mark.usefixtures("quiet_figures")
 
 
 def test_the_mark_of_synthetic_data_lies_below_everything_else():
-    figure = agg(synthetic_note(figures_rd.rate_distortion(rd_frame(), n=20)))
+    figure = agg(synthetic_note(figures_rd.rate_distortion(rd_frame(), resamples=20)))
     (note,) = figure.texts
     assert note.get_text() == "synthetic scenes"
     renderer = figure.canvas.get_renderer()
@@ -28,7 +28,7 @@ def test_the_mark_of_synthetic_data_lies_below_everything_else():
 
 
 def test_figures_are_twice_the_width_of_the_page(tmp_path):
-    figures_rd.rate_distortion(rd_frame(), n=20).savefig(tmp_path / "a.png")
+    figures_rd.rate_distortion(rd_frame(), resamples=20).savefig(tmp_path / "a.png")
     assert plt.imread(tmp_path / "a.png").shape[1] == 1400
 
 

@@ -52,7 +52,7 @@ def test_table_1_says_what_is_missing():
 
 def test_rd_table_has_a_row_for_each_setting_with_intervals():
     frame = rd_frame()
-    table = tables.rd_table(frame, n=200, times=True)
+    table = tables.rd_table(frame, resamples=200, times=True)
     assert len(table) == 12
     assert set(table["codec"]) == {"JPEG", "learned", "learned (natural)"}
     row = table[(table["codec"] == "JPEG") & (table["setting"] == "q=0")].iloc[0]
@@ -67,7 +67,7 @@ def test_rd_table_has_a_row_for_each_setting_with_intervals():
 
 
 def test_rd_table_of_small_images_has_no_ms_ssim():
-    assert set(tables.rd_table(rd_frame().assign(ms_ssim=math.nan), n=50)["MS-SSIM in dB"]) == {"–"}
+    assert set(tables.rd_table(rd_frame().assign(ms_ssim=math.nan), resamples=50)["MS-SSIM in dB"]) == {"–"}
 
 
 def test_bd_table_writes_signs_and_missing_numbers():

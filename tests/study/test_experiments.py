@@ -260,7 +260,7 @@ def test_scenes_are_compared_by_place_and_their_tilings_with_each_other():
                 row = dict.fromkeys(rate_distortion.COLUMNS, 1.0)
                 row |= {"image": f"{name}{i}", "codec": codec, "setting": f"s={s}", "category": name}
                 rows.append({**row, "bpp": factor * 2**s / 10, "psnr": 24 + 3 * s})
-    table = scenes_comparison(pd.DataFrame(rows), n=20).set_index(["category", "codec", "reference"])
+    table = scenes_comparison(pd.DataFrame(rows), resamples=20).set_index(["category", "codec", "reference"])
     assert table.loc[("north", "learned-seamless", "jpeg2000"), "bd_rate"] == pytest.approx(-30)
     assert table.loc[("south", "learned-seamless", "learned-blend"), "bd_rate"] == pytest.approx(-12.5)
     assert len(table) == 2 * (2 + 1)
