@@ -22,9 +22,10 @@ test: setup  ## run all tests, the notebooks among them
 lab: setup  ## open the notebooks in JupyterLab
 	@$(PYTHON_BIN)/jupyter lab notebooks
 
-lint: setup  ## ruff, mypy, and notebooks without outputs
+lint: setup  ## ruff, mypy, the layers of imports, and notebooks without outputs
 	@$(PYTHON_BIN)/ruff check . && $(PYTHON_BIN)/ruff format --check .
 	@$(PYTHON_BIN)/mypy
+	@$(PYTHON_BIN)/lint-imports --no-logo --no-cache
 	@$(PYTHON_BIN)/python -m pytest tests/test_notebooks.py -k bare
 
 bench: setup  ## measure speed and memory (an otherwise idle machine)

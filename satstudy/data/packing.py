@@ -14,16 +14,17 @@ import os
 import stat
 import zipfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
+from typing import Protocol
 
 import numpy as np
 from tqdm.auto import tqdm
 
-from satstudy.codecs.jpeg import JPEG
 from satstudy.core.errors import DamagedFile, InputError
 from satstudy.core.paths import atomic
+from satstudy.core.types import Pixels
 from satstudy.data.download import is_plain
 from satstudy.data.fmow import MAX_JSON_BYTES
 from satstudy.data.images import EXTENSIONS, find_images, read_image
@@ -31,6 +32,18 @@ from satstudy.data.splits import file_number
 from satstudy.metrics.quality import psnr
 
 MIB = 2**20
+
+
+class Coder(Protocol):
+    """A codec at one setting, as `satstudy.codecs.JPEG` is."""
+
+    def encode(self, image: Pixels) -> bytes: ...
+
+    def decode(self, data: bytes) -> Pixels: ...
+
+
+#: From a JPEG quality to the codec.
+JPEGs = Callable[[int], Coder]
 
 #: Of JPEG; with less, what is learned from the images would be learned from JPEG's blocks too.
 QUALITIES = range(80, 101)
@@ -51,12 +64,18 @@ class Pack:
 
 
 def pack(
-    folder: Path | str, target: Path | str, limit: float = 45, numbers: range | None = None, progress: bool = True
+    folder: Path | str,
+    target: Path | str,
+    jpeg: JPEGs,
+    limit: float = 45,
+    numbers: range | None = None,
+    progress: bool = True,
 ) -> Pack:
     """Write the images below a folder as a ZIP of at most `limit` MiB; the same images give the same bytes.
 
     Parameters
     ----------
+    jpeg : from a quality to the codec that images are coded with where they do not fit as they are
     numbers : take only files whose name ends in one of these numbers, as `splits.by_number` reads them
 
     Raises
@@ -71,20 +90,20 @@ def pack(
     about = Pack(Path(os.path.abspath(folder)).name, len(files), None, None, float(limit))
     with atomic(target) as temporary:
         unchanged = sum(file.stat().st_size for file in files) <= limit * MIB
-        if unchanged and (made := _write(temporary, about, folder, files, progress)):
+        if unchanged and (made := _write(temporary, about, folder, files, jpeg, progress)):
             return made
         # Begun with the quality that should just not fit: as a rule that one and the next are coded, and no other.
-        fitting = bisect.bisect_right(QUALITIES, limit * MIB, key=lambda q: _estimate(files, q, progress))
+        fitting = bisect.bisect_right(QUALITIES, limit * MIB, key=lambda q: _estimate(files, jpeg, q, progress))
         quality, too_large = min(QUALITIES[0] + fitting, QUALITIES[-1]), QUALITIES[-1] + 1
         while quality in QUALITIES:
-            made = _write(temporary, replace(about, quality=quality), folder, files, progress)
+            made = _write(temporary, replace(about, quality=quality), folder, files, jpeg, progress)
             if not made:
                 quality, too_large = quality - 1, quality
             elif quality + 1 < too_large:
                 quality += 1
             else:
                 return made
-        needed = _estimate(files, QUALITIES[0], progress) / MIB
+        needed = _estimate(files, jpeg, QUALITIES[0], progress) / MIB
         raise InputError(
             f"{folder} does not fit into {limit:g} MiB, its {len(files)} images need about {needed:.3g} MiB even at "
             f"JPEG quality {QUALITIES[0]}: pack fewer of them, or raise the limit."
@@ -106,20 +125,18 @@ def _chosen(folder: Path, numbers: range | None) -> list[Path]:
     return chosen
 
 
-def _estimate(files: list[Path], quality: int, progress: bool) -> float:
+def _estimate(files: list[Path], jpeg: JPEGs, quality: int, progress: bool) -> float:
     """Bytes of all files at a quality, from a sample and the sizes that the files have now."""
     order = np.random.default_rng(0).permutation(len(files))
     sample = [files[i] for i in order[:SAMPLE]]
     bar = tqdm(sample, desc=f"trying quality {quality}", unit="image", disable=not progress, leave=False)
-    coded = sum(len(_recode(file, quality)[0]) for file in bar)
+    coded = sum(len(_recode(file, jpeg(quality))[0]) for file in bar)
     return coded * sum(file.stat().st_size for file in files) / sum(file.stat().st_size for file in sample)
 
 
-def _recode(file: Path, quality: int, compare: bool = False) -> tuple[bytes, float]:
+def _recode(file: Path, codec: Coder, compare: bool = False) -> tuple[bytes, float]:
     """A JPEG of the image, and its PSNR in dB if asked for."""
     image = read_image(file)
-    # Progressive JPEG decodes to the same pixels and is 4 % smaller on UC Merced at these qualities.
-    codec = JPEG(quality, "4:4:4", progressive=True)
     try:
         data = codec.encode(image)
     except InputError as error:
@@ -127,7 +144,7 @@ def _recode(file: Path, quality: int, compare: bool = False) -> tuple[bytes, flo
     return data, psnr(image, codec.decode(data)) if compare else math.nan
 
 
-def _write(path: Path, about: Pack, folder: Path, files: list[Path], progress: bool) -> Pack | None:
+def _write(path: Path, about: Pack, folder: Path, files: list[Path], jpeg: JPEGs, progress: bool) -> Pack | None:
     """The ZIP of these files at the quality that `about` names, or None where it gets too large."""
     names: dict[str, Path] = {}
     for file in files:
@@ -147,7 +164,7 @@ def _write(path: Path, about: Pack, folder: Path, files: list[Path], progress: b
                 read_image(names[name])  # better told here than where the pack is opened
                 data = names[name].read_bytes()
             else:
-                data, ratio = _recode(names[name], about.quality, compare=True)
+                data, ratio = _recode(names[name], jpeg(about.quality), compare=True)
                 ratios += [ratio] if math.isfinite(ratio) else []
             total += len(data)
             if total > about.limit_mib * MIB:

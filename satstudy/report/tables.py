@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
-from satstudy.core.errors import InputError
 from satstudy.core.frames import require
-from satstudy.data import splits
 from satstudy.metrics import bd_rate
 from satstudy.metrics.bootstrap import bootstrap_interval
 from satstudy.metrics.seams import bits_change, with_derived
@@ -178,35 +176,7 @@ def seams_table(frame: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-# --- Data and weights -----------------------------------------------------------------------------------
-
-#: Metadata of weights that a table shows, where any has them, and how it calls them.
-WEIGHTS = {
-    "name": "weights", "domain": "domain", "lam": "λ", "N": "N", "M": "M", "steps": "steps", "data": "trained on",
-    "fingerprint": "fingerprint", "commit": "commit",
-}  # fmt: skip
-
-
-def weights_table(metadata: Iterable[Mapping[str, str]]) -> pd.DataFrame:
-    """What is known of each set of weights: the text of `tensor_files.metadata`, and `name` and `fingerprint` if added.
-
-    Raises
-    ------
-    InputError
-        No weights.
-    """
-    entries = list(metadata)
-    if not entries:
-        raise InputError("There are no weights to list: train some, or give those that ship.")
-    shown = [key for key in WEIGHTS if any(entry.get(key) for entry in entries)]
-    entries.sort(key=lambda e: (e.get("domain", ""), float(e.get("lam", "nan"))))
-    rows = [[_number(entry.get(key, "–")) for key in shown] for entry in entries]
-    return pd.DataFrame(rows, columns=[WEIGHTS[key] for key in shown])
-
-
-def _number(text: str) -> str:
-    """Long whole numbers with their thousands apart: "12,500"."""
-    return f"{int(text):,}" if re.fullmatch(r"\d{4,9}", text) else text
+# --- Data -------------------------------------------------------------------------------------------------
 
 
 def splits_table(manifest: pd.DataFrame) -> pd.DataFrame:
@@ -214,11 +184,12 @@ def splits_table(manifest: pd.DataFrame) -> pd.DataFrame:
 
     val-compress includes train-class and val-class, as in the paper.
     """
-    require(manifest, splits.COLUMNS, "The manifest", "make it again")
+    require(manifest, ("path", "category", "object", "split"), "The manifest", "make it again")
     rows = []
-    for name in splits.SPLITS:
-        part = splits.subset(manifest, name)
-        counts = (len(part), part["object"].nunique(), part["category"].nunique(), SPLIT_SIZES[name])
+    for name, images_in_paper in SPLIT_SIZES.items():
+        names = ("val-compress", "train-class", "val-class") if name == "val-compress" else (name,)
+        part = manifest[manifest["split"].isin(names)]
+        counts = (len(part), part["object"].nunique(), part["category"].nunique(), images_in_paper)
         rows.append((name, *(f"{count:,}" for count in counts)))
     return pd.DataFrame(rows, columns=["split", "images", "objects", "categories", "images in the paper"])
 

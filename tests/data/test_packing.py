@@ -14,10 +14,19 @@ from satstudy.codecs.jpeg import JPEG
 from satstudy.core.errors import InputError
 from satstudy.data import packing
 from satstudy.data.images import find_images, read_image
-from satstudy.data.packing import MIB, pack, unpack
+from satstudy.data.packing import MIB, unpack
 from satstudy.metrics.quality import psnr
 
 CLASSES, COUNT = ("forest", "river"), 5
+
+
+def jpeg(quality):
+    """As the command packs."""
+    return JPEG(quality, "4:4:4", progressive=True)
+
+
+def pack(folder, target, *options, **named):
+    return packing.pack(folder, target, jpeg, *options, **named)
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +43,7 @@ def jpegs(tree, quality):
     """What the images have as JPEG, name → (bytes, dB), counted apart from the module under test."""
     found = {}
     for path in find_images([tree]):
-        image, codec = read_image(path), JPEG(quality, "4:4:4", progressive=True)
+        image, codec = read_image(path), jpeg(quality)
         data = codec.encode(image)
         found[path.relative_to(tree).with_suffix(".jpg").as_posix()] = data, psnr(image, codec.decode(data))
     return found
@@ -101,9 +110,9 @@ def test_with_a_right_estimate_all_images_are_coded_twice_at_most(tree, tmp_path
 def test_the_estimate_is_of_all_from_some(tree, monkeypatch):
     files = find_images([tree])
     exact = sum(len(data) for data, _ in jpegs(tree, 90).values())
-    assert packing._estimate(files, 90, False) == pytest.approx(exact, rel=1e-9)
+    assert packing._estimate(files, jpeg, 90, False) == pytest.approx(exact, rel=1e-9)
     monkeypatch.setattr(packing, "SAMPLE", 4)
-    assert packing._estimate(files, 90, False) == pytest.approx(exact, rel=0.05)
+    assert packing._estimate(files, jpeg, 90, False) == pytest.approx(exact, rel=0.05)
 
 
 def test_the_same_images_give_the_same_bytes(tree, tmp_path):

@@ -122,14 +122,3 @@ def test_splits_table_counts_images_objects_and_categories():
     assert list(table["images"]) == ["1", "2", "1", "0"]
     with pytest.raises(InputError, match="lacks the columns object"):
         tables.splits_table(pd.DataFrame(columns=["path", "category", "split"]))
-
-
-def test_weights_table_shows_what_is_known():
-    table = tables.weights_table(
-        [{"lam": "0.013", "N": "64", "steps": "12500"}, {"lam": "0.0018", "N": "64", "arch": "mbt2018"}]
-    )
-    assert list(table.columns) == ["λ", "N", "steps"]
-    assert list(table["λ"]) == ["0.0018", "0.013"]
-    assert list(table["steps"]) == ["–", "12,500"]
-    with pytest.raises(InputError, match="no weights"):
-        tables.weights_table([])
