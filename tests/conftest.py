@@ -63,6 +63,27 @@ def tiny_model():
     return _make_model()
 
 
+@pytest.fixture(scope="session")
+def small_wavelet():
+    """An untrained wavelet model, small; not to be changed."""
+    import torch
+
+    from satstudy.codecs.wavelet.model import WaveletConfig, WaveletModel
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = WaveletModel(WaveletConfig(widths=(24, 16, 16), depths=(1, 1, 1), correction=8))
+        with torch.no_grad():
+            for name, p in model.named_parameters():
+                if "condition" in name:
+                    p.copy_(torch.randn(p.shape) * 0.1)
+                elif "gain" in name:
+                    p.copy_(torch.randn(p.shape) * 0.05)
+                elif ".head." in name and name.endswith("bias"):
+                    p.chunk(2)[1].fill_(1.0)  # so wide that nothing is unforeseen
+    return model.eval()
+
+
 @pytest.fixture
 def checkpoint(tiny_model, tmp_path):
     """The tiny model, saved and loaded."""

@@ -154,7 +154,7 @@ class StudyWeights(StudyImages):
             if path is None:
                 return None, "random"
             checkpoint, name = zoo.load(path), path.stem
-        N, M, model = self.profile.train.N, self._latents(lam), checkpoint.model
+        N, M, model = self.profile.train.N, self._latents(lam), checkpoint.paper_model
         if N not in (0, model.N):
             raise InputError(
                 f"The profile {self.profile.name} asks for N = {N} and starts from {name} with N = {model.N}: "
@@ -211,7 +211,7 @@ class StudyWeights(StudyImages):
             images,
             validation,
             folder,
-            init=start.model if start else None,
+            init=start.paper_model if start else None,
             N=train.N or 64,
             M=self._latents(lam) or 96,
             metadata={

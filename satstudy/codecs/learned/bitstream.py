@@ -3,11 +3,12 @@
 ::
 
     offset  field
-    0       magic "SaT", then the version (2)
+    0       magic "SaT", then the version: 2, or 3 where the weights serve every rate
     4       tiling: 0 independent, 1 blend by mean, 2 blend by ramp, 3 seamless; 128 more with validity masks
     5       fingerprint of the weights, 8 bytes
     13      with validity masks alone: the value of pixels without data (1)
-    …       varints: height, width, tile side / 16, overlap, tiles per side of a group, length of the notes
+    …       varints: height, width, tile side / 16, overlap, tiles per side of a group, length of the notes;
+            in version 3 also what names λ, zigzag: 0, −1, 1, −2, … as 0, 1, 2, 3, …
     …       notes: UTF-8 JSON object, deflated; absent when its length is 0
     …       index, for each group of tiles, row by row: length of its stream (varint), CRC-32 of it; none for one group
     …       CRC-32 of everything before, and for one group of its stream as well
@@ -38,7 +39,8 @@ from satstudy.core.types import Mask, Pixels
 MAGIC = b"SaT"
 
 
-VERSION = 2
+#: Without and with what names λ.
+PLAIN, WITH_RATE = 2, 3
 
 #: Bit of the tiling's byte: every stream begins with the validity mask of its group.
 MASKED = 0x80
@@ -48,6 +50,8 @@ MAX_PIXELS = 20_000 * 20_000
 
 
 MAX_NOTES = 1 << 16
+#: What names λ lies within ± this.
+MAX_RATE = 1 << 10
 
 
 _REMEDY = "fetch or compress it again"
@@ -145,11 +149,13 @@ def write(header: Header, streams: Sequence[bytes]) -> bytes:
     if len(streams) != math.prod(header.shape()):
         raise ValueError(f"{len(streams)} streams for {header.shape()} groups")
     tiling = TILINGS.index(header.tiling) | (0 if header.fill is None else MASKED)
-    out = bytearray(MAGIC + bytes([VERSION, tiling]) + header.fingerprint)
+    out = bytearray(MAGIC + bytes([WITH_RATE if header.rate else PLAIN, tiling]) + header.fingerprint)
     if header.fill is not None:
         out.append(header.fill)
     for value in (header.height, header.width, header.tile // TILE_UNIT, header.overlap, header.group, len(notes)):
         out += _varint(value)
+    if header.rate:
+        out += _varint(2 * header.rate if header.rate > 0 else -2 * header.rate - 1)
     out += notes
     if len(streams) > 1:
         for stream in streams:
@@ -179,19 +185,21 @@ def read(data: bytes | memoryview, max_pixels: int = MAX_PIXELS) -> Container:
         raise DamagedFile("This is no .sat file: it does not begin with “SaT”.")
     if len(start) < 4:
         raise DamagedFile(f"This file is cut short at byte {len(data)}: {_REMEDY}.")
-    if start[3] > VERSION:
-        raise InputError(f"This file has version {start[3]} and this program reads up to {VERSION}: update satstudy.")
-    if start[3] < VERSION:
+    if start[3] > WITH_RATE:
+        raise InputError(f"This file has version {start[3]} and this program reads up to {WITH_RATE}: update satstudy.")
+    if start[3] < PLAIN:
         raise InputError(f"This file has version {start[3]}, which was never released: compress the image again.")
     tiling = cursor.take(1)[0]
     fingerprint = cursor.take(8)
     fill = cursor.take(1)[0] if tiling & MASKED else None
     height, width, tile, overlap, group, length = (cursor.varint() for _ in range(6))
+    coded_rate = cursor.varint() if start[3] == WITH_RATE else 0
+    rate = -(coded_rate + 1) // 2 if coded_rate % 2 else coded_rate // 2
     tile *= TILE_UNIT
     kind = tiling & ~MASKED
     known = TILINGS[kind] if kind < len(TILINGS) else ""
-    header = Header(height, width, known, tile, overlap, group, fingerprint, fill=fill)
-    if not (known and header.in_range() and length <= MAX_NOTES):
+    header = Header(height, width, known, tile, overlap, group, fingerprint, fill=fill, rate=rate)
+    if not (known and abs(rate) <= MAX_RATE and header.in_range() and length <= MAX_NOTES):
         raise DamagedFile(f"A number in the header of this file is out of range: {_REMEDY}.")
     if height * width > max_pixels:
         raise InputError(
@@ -270,6 +278,7 @@ class Header:
     notes : small JSON object kept with the image, such as a georeference
     fill : value, in all bands, of pixels without data, whose masks then stand before the streams; None
         where the image has no such pixels to tell apart
+    rate : what names λ where the weights serve every rate, and is not 0 there; 0 elsewhere
     """
 
     height: int
@@ -281,6 +290,7 @@ class Header:
     fingerprint: bytes
     notes: dict[str, Any] = field(default_factory=dict)
     fill: int | None = None
+    rate: int = 0
 
     def in_range(self) -> bool:
         """Whether a reader accepts these numbers.

@@ -45,7 +45,7 @@ class EntropyCoder:
     ----------
     model : the trained network
     tables : from `hyper_tables`, as stored with the weights; made from the model if not given
-    carrier : torch.float32 (faster, with float64 for the few rows that need it) or torch.float64; the streams
+    dtype : torch.float32 (faster, with float64 for the few rows that need it) or torch.float64; the streams
         are the same
     device : where the integer networks run; the range coder runs on the CPU
     """
@@ -54,20 +54,20 @@ class EntropyCoder:
         self,
         model: Model,
         tables: dict[str, Tensor] | None = None,
-        carrier: torch.dtype = torch.float32,
+        dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
     ):
-        self.model, self.carrier, self.device = model, carrier, torch.device(device)
+        self.model, self.dtype, self.device = model, dtype, torch.device(device)
         self.M, self.N = model.M, model.N
         self.h_a = copy.deepcopy(model.h_a).requires_grad_(False)
         self.h_a.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.tables = tables or hyper_tables(model)
         check_tables(self.tables, model.N)
         with full_precision():
-            if carrier == torch.float32 and not float32_is_exact(self.device):
-                carrier = self.carrier = torch.float64
-            self.h_s = HyperSynthesis(model.h_s, carrier, self.device)
-            self.context = ContextModel(model, carrier, self.device)
+            if dtype == torch.float32 and not float32_is_exact(self.device):
+                dtype = self.dtype = torch.float64
+            self.h_s = HyperSynthesis(model.h_s, dtype, self.device)
+            self.context = ContextModel(model, dtype, self.device)
         self.hyper_symbols = HyperSymbols(self.tables)
 
     def _parameters(self, z: Ints, shapes: Sequence[tuple[int, int]], steps: Steps) -> Tensor:
@@ -86,14 +86,14 @@ class EntropyCoder:
             tiles = [i for i, other in enumerate(shapes) if other == shape]
             r, c = _hyper_shape(shape)
             part = np.stack([values[starts[i] : starts[i + 1]].reshape(r, c, self.N) for i in tiles])
-            parameters = self.h_s(torch.from_numpy(part).to(self.device, self.carrier))
+            parameters = self.h_s(torch.from_numpy(part).to(self.device, self.dtype))
             parameters = parameters[:, : shape[0], : shape[1]]
             sums = self.context.from_hyper.sums(parameters.reshape(-1, 2 * self.M))
             result[tiles, : shape[0], : shape[1]] = sums.reshape(len(tiles), *shape, width)
         return result.reshape(-1, width)
 
     def _buffer(self, steps: Steps) -> Tensor:
-        return torch.zeros(math.prod(steps.padded), self.M, dtype=self.carrier, device=self.device)
+        return torch.zeros(math.prod(steps.padded), self.M, dtype=self.dtype, device=self.device)
 
     def encode(self, latents: Sequence[Tensor]) -> tuple[bytes, list[Tensor]]:
         """Code a group of tiles.
@@ -136,7 +136,7 @@ class EntropyCoder:
                 k = k.clamp_(-MAX_SYMBOL, MAX_SYMBOL).to(torch.int32)
                 value = (k << ACTIVATION_BITS).add_(mean)
                 result.index_copy_(0, place, value)
-                buffer.index_copy_(0, at, value.clamp_(-LIMIT, LIMIT).to(self.carrier))
+                buffer.index_copy_(0, at, value.clamp_(-LIMIT, LIMIT).to(self.dtype))
                 write_residuals(writer, k.flatten().cpu().numpy(), level.flatten().to(torch.uint8).cpu().numpy())
             return writer.finish() + _checksum(result), self._tiles(result, shapes, steps)
 
@@ -164,7 +164,7 @@ class EntropyCoder:
                     symbols = torch.from_numpy(k).to(self.device).reshape(mean.shape)
                     value = (symbols << ACTIVATION_BITS).add_(mean)
                     result.index_copy_(0, place, value)
-                    buffer.index_copy_(0, at, value.clamp_(-LIMIT, LIMIT).to(self.carrier))
+                    buffer.index_copy_(0, at, value.clamp_(-LIMIT, LIMIT).to(self.dtype))
             except (AssertionError, ValueError) as error:
                 raise DamagedFile(f"The coded latents do not fit this model ({error}).") from None
             if not reader.coder.maybe_exhausted():
@@ -211,17 +211,17 @@ class HyperSynthesis:
     3×3 convolution by Winograd's method, whose fractions are not exact.
     """
 
-    def __init__(self, h_s: torch.nn.Sequential, carrier: torch.dtype, device: torch.device):
-        self.carrier = carrier
+    def __init__(self, h_s: torch.nn.Sequential, dtype: torch.dtype, device: torch.device):
+        self.dtype = dtype
         layers: list[Any] = list(h_s)
-        self.up = [self._deconvolution(layers[i], carrier, device) for i in (0, 2)]
+        self.up = [self._deconvolution(layers[i], dtype, device) for i in (0, 2)]
         conv = layers[4]
         taps = conv.weight.detach().permute(2, 3, 1, 0)  # (3, 3, in, out)
         rows = [taps[i].reshape(-1, conv.out_channels) for i in range(3)]
-        self.last = Linear(rows, conv.bias.detach(), carrier, device)
+        self.last = Linear(rows, conv.bias.detach(), dtype, device)
 
     @staticmethod
-    def _deconvolution(layer: Any, carrier: torch.dtype, device: torch.device) -> list[Linear]:
+    def _deconvolution(layer: Any, dtype: torch.dtype, device: torch.device) -> list[Linear]:
         """A 5×5 stride-2 transposed convolution as four 3×3 convolutions, one per output phase."""
         weight, bias = layer.weight.detach(), layer.bias.detach()  # (in, out, 5, 5)
         phases = []
@@ -233,7 +233,7 @@ class HyperSynthesis:
                     torch.cat([weight[:, :, 4 + row - 2 * i, 4 + column - 2 * j] for j in range(column, 3)])
                     for i in range(row, 3)
                 ]
-                phases.append(Linear(taps, bias, carrier, device))
+                phases.append(Linear(taps, bias, dtype, device))
         return phases
 
     @staticmethod
@@ -282,20 +282,20 @@ class ContextModel:
     from_hyper : the part of the first layer that sees the output of `h_s`, all positions at once
     """
 
-    def __init__(self, model: Model, carrier: torch.dtype, device: torch.device):
-        self.M, self.carrier = model.M, carrier
+    def __init__(self, model: Model, dtype: torch.dtype, device: torch.device):
+        self.M, self.dtype = model.M, dtype
         # (12, in, out): only the taps that the mask lets through.
         taps = [model.context_prediction.weight.detach()[:, :, r + 2, c + 2].T for r, c in CONTEXT]
         bias = model.context_prediction.bias.detach()
         lines = [torch.cat(taps[part]) for part in CONTEXT_LINES]
-        self.context = Linear(lines, bias, carrier, device)
+        self.context = Linear(lines, bias, dtype, device)
         layers: list[Any] = [layer for layer in model.entropy_parameters if isinstance(layer, torch.nn.Conv2d)]
         weights = [(layer.weight.detach()[:, :, 0, 0].T, layer.bias.detach()) for layer in layers]
         # The first layer is a sum over the parameters of h_s, known beforehand, and over the context.
         first, bias = weights[0]
-        self.from_hyper = Linear([first[: 2 * self.M]], bias, carrier, device)
-        self.from_context = Linear([first[2 * self.M :]], torch.zeros_like(bias), carrier, device)
-        self.rest = [Linear([w], b, carrier, device) for w, b in weights[1:]]
+        self.from_hyper = Linear([first[: 2 * self.M]], bias, dtype, device)
+        self.from_context = Linear([first[2 * self.M :]], torch.zeros_like(bias), dtype, device)
+        self.rest = [Linear([w], b, dtype, device) for w, b in weights[1:]]
         self.thresholds = torch.tensor(scale_thresholds(), dtype=torch.int32, device=device)
 
     def __call__(self, buffer: Tensor, at: Tensor, hyper: Tensor, offsets: Tensor) -> tuple[Tensor, Tensor]:
@@ -318,11 +318,11 @@ class ContextModel:
             buffer.index_select(0, (at[:, None] + offsets[line]).flatten()).reshape(len(at), -1)
             for line in CONTEXT_LINES
         )
-        context = to_activation(self.context.sums(*around), leaky=False).to(self.carrier)
+        context = to_activation(self.context.sums(*around), leaky=False).to(self.dtype)
         x = to_activation(self.from_context.sums(context).add_(hyper), leaky=True)
         for layer in self.rest[:-1]:
-            x = to_activation(layer.sums(x.to(self.carrier)), leaky=True)
-        sums = self.rest[-1].sums(x.to(self.carrier))
+            x = to_activation(layer.sums(x.to(self.dtype)), leaky=True)
+        sums = self.rest[-1].sums(x.to(self.dtype))
         # Scales are compared before rounding: the grid of activations is coarse for small ones.
         level = torch.bucketize(sums[:, : self.M].contiguous(), self.thresholds, out_int32=True)
         mean = to_activation(sums[:, self.M :], leaky=False)

@@ -143,7 +143,7 @@ class Linear:
     weights : float (in, out) each, taken to the grid of 2^-WEIGHT_BITS: the layer's inputs in pieces, which are
         summed one after the other
     bias : float (out,)
-    carrier : torch.float32, with float64 where needed; torch.float64 for all of it
+    dtype : torch.float32, with float64 where needed; torch.float64 for all of it
 
     Raises
     ------
@@ -151,7 +151,7 @@ class Linear:
         Weights so large that their sums could not be told exactly.
     """
 
-    def __init__(self, weights: Sequence[Tensor], bias: Tensor, carrier: torch.dtype, device: torch.device):
+    def __init__(self, weights: Sequence[Tensor], bias: Tensor, dtype: torch.dtype, device: torch.device):
         grids = [torch.round(weight.double().cpu() * (1 << WEIGHT_BITS)) for weight in weights]
         unit = 1 << (WEIGHT_BITS + ACTIVATION_BITS)
         offset = torch.round(bias.double().cpu() * unit)
@@ -161,8 +161,8 @@ class Linear:
         if total >= 2.0**52 or largest >= 2.0**24 or float(offset.abs().max()) >= SATURATION / 2:
             raise InputError("These weights are too large to be coded exactly: train with a lower learning rate.")
         self.bias = offset.to(device, torch.int32)
-        self.double = carrier == torch.float64
-        self.pieces = [grid.to(device, carrier) for grid in grids]
+        self.double = dtype == torch.float64
+        self.pieces = [grid.to(device, dtype) for grid in grids]
         self.products = [] if self.double else [_multiplier(piece) for piece in self.pieces]
         # One percent off for the rounding of the length itself.
         self.allowed = [0.99 * 2.0**24 / max(1.0, math.sqrt(float(grid.square().sum(0).max()))) for grid in grids]

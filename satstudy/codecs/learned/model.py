@@ -8,7 +8,6 @@ that a run can be repeated, resumed and spread over processes with the same numb
 
 from __future__ import annotations
 
-import math
 import warnings
 from typing import NamedTuple
 
@@ -228,8 +227,3 @@ def from_weights(weights: dict[str, Tensor]) -> Model:
     # CompressAI's own load_state_dict insists on the derived buffers, which are not stored.
     nn.Module.load_state_dict(model, {name: weights[name].float() for name in wanted}, strict=False)
     return model.eval()
-
-
-def latent_shape(height: int, width: int) -> tuple[int, int]:
-    """Rows and columns of latents for an image of `height` × `width` pixels."""
-    return math.ceil(height / LATENT_STRIDE), math.ceil(width / LATENT_STRIDE)

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from compressai.layers import GDN
 from torch import Tensor, nn
 
-from satstudy.codecs.learned.model import LATENT_STRIDE, Model
+from satstudy.codecs.learned.model import Model
 
 #: Latents of context that one output of `g_s` depends on, on each side (32 px); `g_a` reaches 30 px.
 HALO = 2
@@ -71,14 +71,3 @@ class Transforms:
         with torch.inference_mode(), torch.autocast(self.device.type, enabled=False):
             y_hat = y_hat.to(self.device).contiguous(memory_format=torch.channels_last)
             return self.g_s(y_hat).clamp_(0, 1).mul_(255).permute(0, 2, 3, 1)  # type: ignore[no-any-return]
-
-
-def pad_to_stride(pixels: Tensor) -> Tensor:
-    """uint8 (h, w, 3), its last row and column repeated until both sides are multiples of 16."""
-    height, width = pixels.shape[:2]
-    down, right = -height % LATENT_STRIDE, -width % LATENT_STRIDE
-    if not (down or right):
-        return pixels
-    rows = torch.arange(height + down).clamp_max(height - 1)
-    columns = torch.arange(width + right).clamp_max(width - 1)
-    return pixels[rows][:, columns]

@@ -107,7 +107,7 @@ def test_a_change_in_a_stream_is_refused_when_that_stream_is_read():
 
 def test_a_newer_version_asks_for_an_update():
     data = bytearray(write(SMALL, streams_for(SMALL)))
-    data[3] = bitstream.VERSION + 1
+    data[3] = bitstream.WITH_RATE + 1
     with pytest.raises(InputError, match="update satstudy") as caught:
         read(bytes(data))
     assert not isinstance(caught.value, DamagedFile)

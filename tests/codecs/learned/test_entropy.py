@@ -91,8 +91,8 @@ def test_latents_that_are_not_finite_are_refused(coder, value):
 # --- Exactness ------------------------------------------------------------------------------------------
 
 
-def test_carriers_give_one_stream_and_read_each_others(tiny_model):
-    coder, single = (EntropyCoder(tiny_model, carrier=carrier) for carrier in (torch.float64, torch.float32))
+def test_dtypes_give_one_stream_and_read_each_others(tiny_model):
+    coder, single = (EntropyCoder(tiny_model, dtype=dtype) for dtype in (torch.float64, torch.float32))
     for scale in (2.0, 300.0):  # the second reaches the limit of activations
         y = latents(RAGGED, 1, scale)
         data, y_hat = coder.encode(y)
@@ -105,7 +105,7 @@ def test_carriers_give_one_stream_and_read_each_others(tiny_model):
 def test_thread_counts_and_libraries_do_not_matter(tiny_model, coder):
     shapes = [(3, 3)] * 60 + [(2, 4)]  # few steps of many rows, which are worth a second thread
     data, y_hat = coder.encode(latents(shapes, 2))
-    single = EntropyCoder(tiny_model, carrier=torch.float32)
+    single = EntropyCoder(tiny_model, dtype=torch.float32)
     for threads, library in itertools.product((1, 2), (True, False)):
         torch.set_num_threads(threads)
         with onednn(library):
@@ -211,10 +211,10 @@ def test_the_coder_equals_int64_position_by_position(tiny_model, coder, monkeypa
 def test_coarse_float32_is_noticed(tiny_model, monkeypatch):
     """Where float32 products are not exact, the coder takes float64 and writes the same stream."""
     y = latents(RAGGED, 1)
-    expected, _ = EntropyCoder(tiny_model, carrier=torch.float64).encode(y)
+    expected, _ = EntropyCoder(tiny_model, dtype=torch.float64).encode(y)
     monkeypatch.setattr(integers, "_multiplier", lambda weight: lambda x: (x.bfloat16() @ weight.bfloat16()).float())
-    coarse = EntropyCoder(tiny_model, carrier=torch.float32)
-    assert coarse.carrier == torch.float64
+    coarse = EntropyCoder(tiny_model, dtype=torch.float32)
+    assert coarse.dtype == torch.float64
     assert coarse.encode(y)[0] == expected
 
 
@@ -384,9 +384,9 @@ def test_a_decoder_whose_arithmetic_differs_knows_it(tiny_model, monkeypatch, st
     assert calls
 
 
-@pytest.mark.parametrize("carrier", [torch.float64, torch.float32])
-def test_a_stream_written_long_ago_decodes_to_the_same_latents(carrier):
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_a_stream_written_long_ago_decodes_to_the_same_latents(dtype):
     """Fails when a change here, in torch, NumPy or constriction would make existing files unreadable."""
-    y_hat = EntropyCoder(*fixed_model(), carrier).decode(bytes.fromhex(GOLDEN), [(5, 6), (3, 2)])
+    y_hat = EntropyCoder(*fixed_model(), dtype).decode(bytes.fromhex(GOLDEN), [(5, 6), (3, 2)])
     units = np.concatenate([np.rint(t.double().numpy() * 64).ravel() for t in y_hat]).astype("<i4")
     assert hashlib.sha256(units.tobytes()).hexdigest() == GOLDEN_SUM

@@ -21,16 +21,16 @@ CPU = torch.device("cpu")
     seed=st.integers(0, 10**6), size=st.sampled_from([1, 100, LIMIT]), gain=st.sampled_from([0.01, 1.0, 1.99, 900.0])
 )
 @settings(max_examples=25, deadline=None)
-def test_integer_products_are_exact_for_both_carriers(seed, size, gain):
+def test_integer_products_are_exact_for_both_dtypes(seed, size, gain):
     rng = np.random.default_rng(seed)
     weight, bias = rng.uniform(-gain, gain, (37, 5)), rng.uniform(-100, 100, 5)
     x = rng.integers(-size, size + 1, (11, 37))
     expected = x @ np.rint(weight * 1024).astype(np.int64) + np.rint(bias * 65536).astype(np.int64)
     expected = expected.clip(-SATURATION, SATURATION)
-    for carrier in (torch.float64, torch.float32):
+    for dtype in (torch.float64, torch.float32):
         pieces = [torch.from_numpy(weight[:20]), torch.from_numpy(weight[20:])]
-        layer = Linear(pieces, torch.from_numpy(bias), carrier, CPU)
-        inputs = torch.from_numpy(x).to(carrier)
+        layer = Linear(pieces, torch.from_numpy(bias), dtype, CPU)
+        inputs = torch.from_numpy(x).to(dtype)
         sums = layer.sums(inputs[:, :20], inputs[:, 20:])
         assert sums.dtype == torch.int32
         assert np.array_equal(sums.numpy().astype(np.int64), expected)
@@ -52,7 +52,7 @@ def test_rows_beyond_float32_are_taken_in_float64():
     assert np.array_equal(layer.sums(torch.from_numpy(x).float()).numpy().astype(np.int64), expected)
 
 
-def test_weights_that_no_carrier_holds_are_refused():
+def test_weights_that_no_dtype_holds_are_refused():
     with pytest.raises(InputError, match="too large"):
         Linear([torch.tensor([[2.0**14]])], torch.zeros(1), torch.float32, CPU)
     with pytest.raises(InputError, match="too large"):

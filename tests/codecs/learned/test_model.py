@@ -8,7 +8,8 @@ import torch
 from compressai.losses import RateDistortionLoss
 from compressai.models import JointAutoregressiveHierarchicalPriors
 
-from satstudy.codecs.learned.model import build, from_weights, latent_shape
+from satstudy.codecs.learned.engine import unit_shape
+from satstudy.codecs.learned.model import build, from_weights
 from satstudy.core.errors import InputError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -168,4 +169,4 @@ def test_impossible_sizes_are_refused(N, M):
 
 
 def test_latents_cover_the_image():
-    assert [latent_shape(*size) for size in [(1, 1), (16, 17), (33, 256)]] == [(1, 1), (1, 2), (3, 16)]
+    assert [unit_shape(*size) for size in [(1, 1), (16, 17), (33, 256)]] == [(1, 1), (1, 2), (3, 16)]

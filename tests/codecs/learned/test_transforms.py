@@ -6,7 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from satstudy.codecs.learned.transforms import HALO, FoldedGDN, Transforms, pad_to_stride
+from satstudy.codecs.learned.engine import padded
+from satstudy.codecs.learned.transforms import HALO, FoldedGDN, Transforms
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -81,12 +82,12 @@ def test_a_halo_of_two_latents_is_enough_and_one_is_not(transforms, picture):
 @settings(max_examples=30, deadline=None)
 def test_padding_repeats_the_last_row_and_column(height, width):
     pixels = np.random.default_rng([height, width]).integers(0, 256, (height, width, 3), dtype=np.uint8)
-    padded = pad_to_stride(torch.from_numpy(pixels)).numpy()
-    assert padded.shape[0] % 16 == padded.shape[1] % 16 == 0
-    down, right = padded.shape[0] - height, padded.shape[1] - width
+    result = padded(torch.from_numpy(pixels)).numpy()
+    assert result.shape[0] % 16 == result.shape[1] % 16 == 0
+    down, right = result.shape[0] - height, result.shape[1] - width
     assert 0 <= down < 16
     assert 0 <= right < 16
-    assert np.array_equal(padded, np.pad(pixels, [(0, down), (0, right), (0, 0)], mode="edge"))
+    assert np.array_equal(result, np.pad(pixels, [(0, down), (0, right), (0, 0)], mode="edge"))
 
 
 def test_a_callers_autocast_changes_nothing(tiny_model):
