@@ -1,6 +1,6 @@
 """The rate-distortion experiment: code every image with every setting, and keep each line as it is measured.
 
-The comparison of codecs (`bd_rates`, `mean_curves`, …) is in `comparison` and `curves`, and is exported here too.
+Codecs are compared in `satstudy.metrics.bd_rate`.
 """
 
 from __future__ import annotations
@@ -16,27 +16,13 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from satstudy.codecs.base import Codec
+from satstudy.codecs import Codec
 from satstudy.core.errors import InputError, SatstudyError
 from satstudy.core.paths import atomic
 from satstudy.core.types import Pixels
 from satstudy.data.images import read_image
 from satstudy.metrics import quality
-from satstudy.metrics.bd_rate import (
-    KEY,
-    RateSaved,
-    bd_rates,
-    by_category,
-    image_set,
-    interpolated_curves,
-    mean_curves,
-    rate_saved_at_psnr,
-)
-
-__all__ = [
-    "COLUMNS", "RateSaved", "Source", "bd_rates", "by_category", "evaluate", "image_set", "interpolated_curves",
-    "mean_curves", "rate_saved_at_psnr", "read_frame",
-]  # fmt: skip
+from satstudy.metrics.bd_rate import KEY
 
 COLUMNS = (
     "image", "codec", "setting", "bpp", "psnr", "ms_ssim", "encode_s", "decode_s", "bytes", "height", "width",

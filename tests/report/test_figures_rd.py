@@ -44,7 +44,7 @@ def test_loss_curves_without_validation_or_without_data():
 
 @pytest.mark.parametrize("log", [False, True])
 def test_rate_distortion_has_a_curve_a_band_and_a_marker_for_each_codec(log):
-    figure = agg(figures_rd.rate_distortion(rd_frame(), log=log, n=50))
+    figure = agg(figures_rd.rate_distortion(rd_frame(), log=log, resamples=50))
     (axes,) = figure.axes
     assert axes.get_xlabel().startswith("rate in bpp")
     assert axes.get_ylabel() == "PSNR in dB"
@@ -63,7 +63,7 @@ def test_rate_distortion_has_a_curve_a_band_and_a_marker_for_each_codec(log):
 
 def test_the_curve_is_the_mean_and_the_band_holds_it():
     frame = rd_frame(codecs=("jpeg",))
-    (axes,) = figures_rd.rate_distortion(frame, n=200).axes
+    (axes,) = figures_rd.rate_distortion(frame, resamples=200).axes
     means = frame.groupby("setting")["psnr"].mean().to_numpy()
     np.testing.assert_allclose(axes.lines[0].get_ydata(), means)
     band = axes.collections[0].get_paths()[0].vertices
@@ -81,14 +81,14 @@ def test_a_band_forgives_what_moves_along_the_curve():
         for i, line in enumerate(rates)
         for k, r in enumerate(line)
     ]
-    (axes,) = figures_rd.rate_distortion(pd.DataFrame(rows), n=200).axes
+    (axes,) = figures_rd.rate_distortion(pd.DataFrame(rows), resamples=200).axes
     band = axes.collections[0].get_paths()[0].vertices
     spread = [np.ptp(band[np.isclose(band[:, 0], r), 1]) for r in axes.lines[0].get_xdata()]
     assert max(spread) < 0.2  # of the ±0.8 dB that the images differ by
 
 
 def test_ms_ssim_is_in_decibels_and_needs_large_images():
-    figure = figures_rd.rate_distortion(rd_frame(), "ms_ssim", n=20)
+    figure = figures_rd.rate_distortion(rd_frame(), "ms_ssim", resamples=20)
     assert figure.axes[0].get_ylabel().startswith("MS-SSIM in dB")
     assert figure.axes[0].lines[0].get_ydata()[0] == pytest.approx(-10 * math.log10(0.2))
     with pytest.raises(InputError, match="too small for MS-SSIM"):
@@ -104,7 +104,9 @@ def test_images_of_one_object_widen_the_band():
     frame, objects = rd_frame(images=8, codecs=("jpeg",)), {f"i{i}": i // 4 for i in range(8)}
 
     def width(**options):
-        band = figures_rd.rate_distortion(frame, n=300, **options).axes[0].collections[0].get_paths()[0].vertices
+        band = (
+            figures_rd.rate_distortion(frame, resamples=300, **options).axes[0].collections[0].get_paths()[0].vertices
+        )
         return np.ptp(band[np.isclose(band[:, 0], 0.05), 1])
 
     assert width() > 0
@@ -137,11 +139,11 @@ def test_bd_rate_bars_have_whiskers_numbers_and_codecs_without_a_number():
 
 
 def test_categories_are_sorted_by_what_learned_coding_saves():
-    figure = agg(figures_rd.rate_by_category(rd_frame(), n=20))
+    table = bd_rate.by_category(rd_frame(), n=20)
+    figure = agg(figures_rd.rate_by_category(table))
     (axes,) = figure.axes
     assert axes.get_xlabel().startswith("learned: mean BD-rate of images against JPEG 2000 in %")
     assert sorted(label.get_text() for label in axes.get_yticklabels()) == ["a (2)", "b (2)"]
-    table = bd_rate.by_category(rd_frame(), n=20)
     assert isinstance(figures_rd.rate_by_category(table, "avif"), Figure)
     with pytest.raises(InputError, match="no BD-rate of nothing"):
         figures_rd.rate_by_category(table, "nothing")

@@ -52,7 +52,7 @@ def test_table_1_says_what_is_missing():
 
 def test_rd_table_has_a_row_for_each_setting_with_intervals():
     frame = rd_frame()
-    table = tables.rd_table(frame, n=200, times=True)
+    table = tables.rd_table(frame, resamples=200, times=True)
     assert len(table) == 12
     assert set(table["codec"]) == {"JPEG", "learned", "learned (natural)"}
     row = table[(table["codec"] == "JPEG") & (table["setting"] == "q=0")].iloc[0]
@@ -67,7 +67,7 @@ def test_rd_table_has_a_row_for_each_setting_with_intervals():
 
 
 def test_rd_table_of_small_images_has_no_ms_ssim():
-    assert set(tables.rd_table(rd_frame().assign(ms_ssim=math.nan), n=50)["MS-SSIM in dB"]) == {"–"}
+    assert set(tables.rd_table(rd_frame().assign(ms_ssim=math.nan), resamples=50)["MS-SSIM in dB"]) == {"–"}
 
 
 def test_bd_table_writes_signs_and_missing_numbers():
@@ -91,7 +91,7 @@ def test_bd_table_writes_signs_and_missing_numbers():
         tables.bd_table(frame.head(0))
 
 
-def test_seams_table_gives_bits_against_patches_side_by_side():
+def test_seams_table_gives_bits_against_independent_patches():
     tilings = [("seamless", "none", 0, 950), ("blend", "ramp", 8, 1060), ("independent", "none", 0, 1000)]
     rows = [
         (f"i{i}", 0.013, tiling, weighting, 256, overlap, size * (i + 1) ** 5, 0.5, 30.0, 29.5, 30.1, 1.2, 1.0, 29.7)
@@ -100,14 +100,14 @@ def test_seams_table_gives_bits_against_patches_side_by_side():
     ]
     frame = pd.DataFrame(rows, columns=SEAM_COLUMNS)
     table = tables.seams_table(frame)
-    assert list(table["tiling"]) == ["side by side", "overlap 8 px, ramp", "seamless"]
-    assert list(table["bits against side by side in %"]) == ["0.0 [0.0, 0.0]", "6.0 [6.0, 6.0]", "−5.0 [−5.0, −5.0]"]
+    assert list(table["tiling"]) == ["independent", "overlap 8 px, ramp", "seamless"]
+    assert list(table["bits against independent in %"]) == ["0.0 [0.0, 0.0]", "6.0 [6.0, 6.0]", "−5.0 [−5.0, −5.0]"]
     assert set(table["seam ratio"]) == set(table["seam measure"]) == {"1.20"}
     assert set(table["lost near seams against seamless"]) == {"0.20"}
     assert set(table["away from them"]) == {"30.10"}
     # `none` read from a CSV as missing, and no independent patches to compare with
     alone = tables.seams_table(frame[frame["tiling"] == "seamless"].assign(weighting=None))
-    assert list(alone["bits against side by side in %"]) == ["–"]
+    assert list(alone["bits against independent in %"]) == ["–"]
     with pytest.raises(InputError, match="lacks images"):
         tables.seams_table(frame.iloc[1:])
     with pytest.raises(InputError, match="tiling 'x'"):
