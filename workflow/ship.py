@@ -31,7 +31,6 @@ from satstudy.data.images import read_image
 from satstudy.data.splits import subset
 from satstudy.metrics import quality
 from satstudy.report import findings, tables
-from satstudy.report.tables import markdown
 from satstudy.study import rate_distortion
 from satstudy.study.notebook import load_table
 from satstudy.study.study import Study, open_study, spread
@@ -97,19 +96,24 @@ def table(means: pd.DataFrame, images: int, made: list[tuple[Checkpoint, Path, R
     rows = []
     for checkpoint, target, change in made:
         mean, text = means.loc[f"lam={checkpoint.lam:g}"], checkpoint.metadata
-        cells = [
+        cells = (
             f"{checkpoint.lam:g}", str(checkpoint.model.M), f"{int(text['steps']):,}", text["start"],
             f"{float(text['seconds']) / 3600:.2f}", f"{mean['bpp']:.4f}", f"{mean['psnr']:.2f}",
             f"{mean['ms_ssim']:.4f}", f"{change.rate:+.3f} %", f"{change.psnr:+.4f}",
             f"`{zoo.load(target).fingerprint.hex()}`",
-        ]  # fmt: skip
-        rows.append(f"| {' | '.join(cells)} |\n")
-    head = f"\n| {' | '.join(COLUMNS)} |\n|{' --- |' * len(COLUMNS)}\n"
+        )  # fmt: skip
+        rows.append(cells)
     return (
-        f"{head}{''.join(rows)}\nbpp, PSNR and MS-SSIM are means over the {images:,} images of val-compress, from real "
-        f"files of the float32 weights; the columns of float16 say what rounding the weights changes, on {ROUNDED_ON} "
-        "of these images.\n"
+        f"\n{markdown(pd.DataFrame(rows, columns=COLUMNS))}\n"
+        f"bpp, PSNR and MS-SSIM are means over the {images:,} images of val-compress, from real files of the float32 "
+        f"weights; the columns of float16 say what rounding the weights changes, on {ROUNDED_ON} of these images.\n"
     )
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """A pipe table of text; all columns but the first are set to the right."""
+    align = ["left", *["right"] * (table.shape[1] - 1)]
+    return str(table.to_markdown(index=False, disable_numparse=True, colalign=align)) + "\n"
 
 
 def headline(study: Study, images: int) -> str:

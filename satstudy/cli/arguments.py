@@ -8,6 +8,7 @@ import sys
 from typing import Any
 
 from satstudy import __version__
+from satstudy.codecs import registry
 from satstudy.core.errors import InputError
 
 
@@ -77,7 +78,7 @@ def parser() -> argparse.ArgumentParser:
     four.add_argument(
         "--codec",
         action="append",
-        choices=("jpeg", "jpeg2000", "webp", "avif", "learned", "learned-natural"),
+        choices=registry.names(),
         help="may be given several times (jpeg2000 and learned)",
     )
     four.add_argument("--weights", action="append", help="of `learned`, instead of the shipped ones; may be repeated")

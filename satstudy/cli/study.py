@@ -15,6 +15,9 @@ from satstudy.data.synthetic.tree import write_tree
 if TYPE_CHECKING:
     from satstudy.codecs import Codec
 
+#: Steps of latent refinement for a codec that refines, where `--refine` does not say.
+REFINE = 40
+
 # PyTorch takes seconds to import: each command imports what it needs, when it needs it.
 
 # --- Measurement ------------------------------------------------------------------------------------------
@@ -31,21 +34,20 @@ def rd(arguments: argparse.Namespace) -> int:
         raise InputError(f"{csv} is to become a table: name it .csv.")
     coding.check_target(csv, images[0])
 
-    from satstudy import codecs
+    from satstudy.codecs import registry
     from satstudy.codecs.learned import checkpoint
     from satstudy.metrics import bd_rate
     from satstudy.study import rate_distortion
 
     chosen: list[Codec] = []
     for name in dict.fromkeys(arguments.codec or ["jpeg2000", "learned"]):
-        if name.startswith("learned"):
-            named = [Path(path) for path in arguments.weights or ()]
-            paths = named or list(coding.shipped("natural" if name == "learned-natural" else "overhead").values())
-            chosen += [
-                codecs.LearnedCodec(checkpoint.load(path), arguments.tiling, refine=arguments.refine) for path in paths
-            ]
-        else:
-            chosen += codecs.ladder(name)
+        entry = registry.find(name)
+        if entry.learned is None:
+            chosen += [entry.make(setting) for setting in entry.ladder]
+            continue
+        steps = arguments.refine or (REFINE if entry.learned.refined else 0)
+        for path in arguments.weights or coding.shipped(entry.learned.domain).values():
+            chosen.append(entry.make(checkpoint.load(path), tiling=arguments.tiling, refine=steps))
     frame = rate_distortion.evaluate(images, chosen, csv, progress=watched(arguments), resume=not arguments.fresh)
     table = bd_rate.mean_curves(frame)
     print(table.to_string(index=False, float_format=lambda x: f"{x:.4g}"))

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 import yaml
 
+from satstudy.codecs import registry
 from satstudy.core import paths
 from satstudy.core.errors import InputError
 from satstudy.core.settings import build
@@ -99,6 +100,10 @@ class Train:
             )
 
 
+#: Measured where a profile names no codecs.
+CODECS = ("jpeg", "jpeg2000", "webp", "avif", "learned")
+
+
 @dataclass(frozen=True)
 class RateDistortion:
     """What is coded for the rate-distortion curves."""
@@ -107,13 +112,12 @@ class RateDistortion:
     images: int = 0
     #: Side of the central crop that is coded, 0 for the whole image.
     crop: int = 0
-    jpeg: tuple[int, ...] = (10, 20, 35, 50, 65, 80, 90)
-    jpeg2000: tuple[float, ...] = (0.05, 0.1, 0.2, 0.4, 0.7, 1.2)
-    webp: tuple[int, ...] = (5, 20, 40, 60, 75, 85)
-    avif: tuple[int, ...] = (25, 40, 50, 60, 70, 80)
+    #: Codecs by their names in `satstudy.codecs.registry`, with a list of settings or `default`: the ladder of the
+    #: registry or, for a learned codec, the λ that are trained.
+    codecs: dict[str, Any] = field(default_factory=lambda: dict.fromkeys(CODECS, registry.DEFAULT))
     tiling: Literal["independent", "blend", "seamless"] = "blend"
-    #: Steps of latent refinement, which gets a curve of its own; none if 0 (`satstudy.codecs.learned.refinement`).
-    refine: int = 0
+    #: Steps of latent refinement in codecs such as `learned-refined` (`satstudy.codecs.learned.refinement`).
+    refine: int = 20
     #: A folder of large scenes that are coded as well, with each tiling; none if empty. What stands before the
     #: first `_` of a file's name is its place, and places are compared each on its own. A JPEG is halved.
     scenes: str = ""
@@ -121,6 +125,10 @@ class RateDistortion:
     scenes_crop: int = 0
     #: Bootstrap resamples of the images for 95 % intervals.
     resamples: int = 2000
+
+    def __post_init__(self) -> None:
+        for name, given in self.codecs.items():
+            registry.find(name).settings(given)
 
 
 @dataclass(frozen=True)
@@ -138,8 +146,7 @@ class Blending:
 class Accuracy:
     """Classifiers that read coded images; see `satstudy.classification.network.ClassifierConfig`."""
 
-    #: Conditions by name: `original`, `jpeg 75`, `jpeg2000 0.4`, `webp 50`, `avif 50`, `learned 0.013`,
-    #: `learned-natural 0.013`.
+    #: Conditions: `original`, or a codec and its setting as in `jpeg 75`, `jpeg2000 0.4` and `learned 0.013`.
     train_on: tuple[str, ...] = ("original", "jpeg 75", "learned 0.013")
     validate_on: tuple[str, ...] = ("original", "jpeg 75", "learned 0.013")
     seeds: int = 2
@@ -166,6 +173,10 @@ class Profile:
         # It becomes a folder under `build`.
         if not re.fullmatch(r"\w[\w.-]*", self.name):
             raise InputError(f"The name {self.name!r} is no folder's: take letters, digits, - and _.")
+        if not self.data.natural:
+            for name in self.rd.codecs:
+                if (learned := registry.find(name).learned) and learned.domain == "natural":
+                    raise InputError(f"rd.codecs has {name}, whose weights need natural images: set data.natural.")
 
     @property
     def synthetic(self) -> bool:

@@ -1,4 +1,7 @@
-"""The rate-distortion experiment: code every image with every setting, and keep each line as it is measured."""
+"""The rate-distortion experiment: code every image with every setting, and keep each line as it is measured.
+
+Codecs are compared in `satstudy.metrics.bd_rate`.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from satstudy.codecs.base import Codec
+from satstudy.codecs import Codec
 from satstudy.core.errors import InputError, SatstudyError
 from satstudy.core.paths import atomic
 from satstudy.core.types import Pixels
