@@ -16,7 +16,7 @@ from torch import Tensor
 
 from satstudy.codecs.learned import checkpoint as zoo
 from satstudy.codecs.learned.checkpoint import Checkpoint
-from satstudy.codecs.learned.model import Model, build
+from satstudy.codecs.mbt2018.model import Model, build
 from satstudy.core.paths import BUILD, atomic, commit
 from satstudy.data.synthetic.scene import draw
 

@@ -10,8 +10,8 @@ import torch
 from tqdm import tqdm
 
 from benchmarks.common import paper_sized, save, shipped
-from satstudy.codecs.learned.entropy import EntropyCoder
-from satstudy.codecs.learned.transforms import Transforms
+from satstudy.codecs.mbt2018.entropy import EntropyCoder
+from satstudy.codecs.mbt2018.transforms import Transforms
 from satstudy.data.synthetic.scene import CATEGORIES, draw
 
 #: (threads, patches in a stream, oneDNN, dtype)

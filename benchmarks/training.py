@@ -18,7 +18,7 @@ import torch
 from compressai.losses import RateDistortionLoss
 
 from benchmarks.common import save
-from satstudy.codecs.learned.model import Model, build
+from satstudy.codecs.mbt2018.model import Model, build
 from satstudy.core import paths
 from satstudy.core.hardware import settle_for_training
 from satstudy.core.types import Pixels

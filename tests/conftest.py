@@ -22,7 +22,7 @@ def _make_model(seed: int = 0, N: int = 8, M: int = 12):
     """An untrained model whose latents, hyper-latents, means and scales all spread over several levels."""
     import torch
 
-    from satstudy.codecs.learned.model import build
+    from satstudy.codecs.mbt2018.model import build
 
     generator = torch.Generator().manual_seed(seed)
     model = build(N, M)
@@ -88,7 +88,7 @@ def small_wavelet():
 def checkpoint(tiny_model, tmp_path):
     """The tiny model, saved and loaded."""
     from satstudy.codecs.learned import checkpoint
-    from satstudy.codecs.learned.probability import hyper_tables
+    from satstudy.codecs.mbt2018.prior import hyper_tables
 
     path = tmp_path / "tiny.safetensors"
     checkpoint.save(path, tiny_model, {"N": "8", "M": "12", "lam": "0.01"}, hyper_tables(tiny_model))

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from satstudy.codecs.learned import checkpoint
-from satstudy.codecs.learned.model import build
-from satstudy.codecs.learned.probability import hyper_tables
+from satstudy.codecs.mbt2018.model import build
+from satstudy.codecs.mbt2018.prior import hyper_tables
 from satstudy.core import paths, settings
 from satstudy.study import weights
 from satstudy.study.profiles import Profile

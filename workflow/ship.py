@@ -21,10 +21,10 @@ import torch
 from tqdm.auto import tqdm
 
 from satstudy.codecs import LearnedCodec
+from satstudy.codecs.coding import probability
 from satstudy.codecs.learned import checkpoint as zoo
-from satstudy.codecs.learned import probability
 from satstudy.codecs.learned.checkpoint import OVERHEAD, Checkpoint
-from satstudy.codecs.learned.model import from_weights
+from satstudy.codecs.mbt2018.model import from_weights
 from satstudy.core import paths
 from satstudy.core.errors import InputError
 from satstudy.data.images import read_image

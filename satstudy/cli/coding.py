@@ -6,7 +6,7 @@ import contextlib
 import mmap
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -176,12 +176,3 @@ def matching(fingerprint: bytes) -> Checkpoint:
         f"This file was made with weights {fingerprint.hex()}, which do not ship with this version: "
         "name them with --weights."
     )
-
-
-def closest(rate: Callable[[int], float], count: int, wanted: float) -> int:
-    """Which of `count` settings, rising in rate, comes closest to the rate wanted; asks for few of the rates."""
-    low, high = 0, count - 1
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if rate(middle) < wanted else (low, middle)
-    return min(range(low, high + 1), key=lambda index: abs(rate(index) - wanted))

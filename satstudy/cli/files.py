@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from satstudy.cli.arguments import watched
+from satstudy.codecs.base import closest_rate
 from satstudy.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ def compress(arguments: argparse.Namespace) -> int:
                     coded[index] = codecs[index].encode(source, source.notes)
                 return 8 * len(coded[index]) / (source.height * source.width)
 
-            best = coding.closest(rate, len(known), arguments.bpp or 0)
+            best = closest_rate(rate, len(known), arguments.bpp or 0)
             got = f"{rate(best):.4f} bpp" + (f" (asked for {arguments.bpp:g})" if arguments.bpp else "")
         with atomic(out) as temporary:
             temporary.write_bytes(coded[best])
@@ -101,8 +102,8 @@ def compress(arguments: argparse.Namespace) -> int:
 def decompress(arguments: argparse.Namespace) -> int:
     """.sat files to images."""
     from satstudy.cli import coding
-    from satstudy.codecs.learned import bitstream
-    from satstudy.codecs.learned.bitstream import MAX_SIDE
+    from satstudy.codecs.coding import bitstream
+    from satstudy.codecs.coding.bitstream import MAX_SIDE
 
     pairs = coding.pairs(arguments.image, arguments.out, f".{arguments.format}")
     limit = arguments.max_pixels or bitstream.MAX_PIXELS
@@ -136,8 +137,8 @@ def decompress(arguments: argparse.Namespace) -> int:
 def info(arguments: argparse.Namespace) -> int:
     """What a .sat file says about itself; status 2 if part of it is damaged."""
     from satstudy.cli import coding
-    from satstudy.codecs.learned import bitstream
-    from satstudy.codecs.learned.bitstream import MAX_SIDE
+    from satstudy.codecs.coding import bitstream
+    from satstudy.codecs.coding.bitstream import MAX_SIDE
 
     path = Path(arguments.file)
     with coding.about(path):

@@ -7,7 +7,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from satstudy.codecs.learned.bitstream import MAX_PIXELS, MAX_SIDE
+from satstudy.codecs.coding.bitstream import MAX_PIXELS, MAX_SIDE
 from satstudy.codecs.learned.codec import LearnedCodec, Window, check_window
 from satstudy.core.errors import InputError, SatstudyError
 from satstudy.core.paths import atomic

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import io
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -92,3 +93,12 @@ def load_with_pillow(plugin: str, data: bytes, codec: str) -> Pixels:
         raise
     except (SyntaxError, OSError, ValueError, EOFError, IndexError, KeyError, TypeError, RuntimeError) as error:
         raise DamagedFile(f"These {len(data)} bytes are no {codec} file, or a damaged one ({error}).") from None
+
+
+def closest_rate(rate: Callable[[int], float], count: int, wanted: float) -> int:
+    """Which of `count` settings, rising in rate, comes closest to the rate wanted; asks for few of the rates."""
+    low, high = 0, count - 1
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if rate(middle) < wanted else (low, middle)
+    return min(range(low, high + 1), key=lambda index: abs(rate(index) - wanted))

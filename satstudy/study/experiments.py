@@ -15,8 +15,8 @@ from tqdm.auto import tqdm
 from satstudy.classification.coded_images import CodedSet, Condition, code_condition, conditions_frame, whole_tile
 from satstudy.classification.network import ClassifierConfig
 from satstudy.classification.train import cross_validate
-from satstudy.cli.coding import closest
 from satstudy.codecs import JPEG, Codec, registry
+from satstudy.codecs.base import closest_rate
 from satstudy.codecs.learned.checkpoint import OVERHEAD, Checkpoint
 from satstudy.codecs.learned.codec import LearnedCodec
 from satstudy.core.digests import digest
@@ -188,7 +188,7 @@ def rate_crops(study: Study, count: int = 4, side: int = 160) -> tuple[dict[str,
 
 def _jpeg_of_size(image: Pixels, size: float) -> JPEG:
     """JPEG at the quality whose file is nearest to `size` bytes."""
-    return JPEG(1 + closest(lambda index: len(JPEG(1 + index).encode(image)), 100, size))
+    return JPEG(1 + closest_rate(lambda index: len(JPEG(1 + index).encode(image)), 100, size))
 
 
 @dataclass(frozen=True)

@@ -116,7 +116,7 @@ class RateDistortion:
     #: registry or, for a learned codec, the λ that are trained.
     codecs: dict[str, Any] = field(default_factory=lambda: dict.fromkeys(CODECS, registry.DEFAULT))
     tiling: Literal["independent", "blend", "seamless"] = "blend"
-    #: Steps of latent refinement in codecs such as `learned-refined` (`satstudy.codecs.learned.refinement`).
+    #: Steps of latent refinement in codecs such as `learned-refined` (`satstudy.codecs.mbt2018.refinement`).
     refine: int = 20
     #: A folder of large scenes that are coded as well, with each tiling; none if empty. What stands before the
     #: first `_` of a file's name is its place, and places are compared each on its own. A JPEG is halved.

@@ -10,7 +10,7 @@ import torch
 from pytorch_optimizer import SOAP
 from torch import Tensor
 
-from satstudy.codecs.learned.model import HYPER_STRIDE, LATENT_STRIDE, Model, build
+from satstudy.codecs.mbt2018.model import HYPER_STRIDE, LATENT_STRIDE, Model, build
 from satstudy.core.errors import SatstudyError
 from satstudy.core.hardware import fast_bf16, reduced_precision_matmul
 from satstudy.training.config import TrainingConfig, learning_rate

@@ -11,7 +11,7 @@ import copy
 import torch
 from torch import Tensor
 
-from satstudy.codecs.learned.model import Model, build
+from satstudy.codecs.mbt2018.model import Model, build
 from satstudy.core.errors import InputError
 
 #: New latents start this much smaller than the others, so that they round to zero until they are of use.

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from satstudy.cli import coding
 from satstudy.cli.coding import Pair
+from satstudy.codecs.base import closest_rate
 from satstudy.codecs.learned import checkpoint
 from satstudy.core import paths
 from satstudy.core.errors import DamagedFile, InputError
@@ -136,7 +137,7 @@ def test_the_closest_rate_is_found_with_few_trials(rates, wanted):
         asked.add(index)
         return rates[index]
 
-    found = coding.closest(rate, len(rates), wanted)
+    found = closest_rate(rate, len(rates), wanted)
     assert abs(rates[found] - wanted) == min(abs(r - wanted) for r in rates)
     assert len(asked) <= len(rates).bit_length() + 2
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from small_command import files
 
-from satstudy.codecs.learned import bitstream
+from satstudy.codecs.coding import bitstream
 from satstudy.codecs.learned import checkpoint as zoo
 from satstudy.codecs.learned.codec import LearnedCodec
 from satstudy.data.images import read_image

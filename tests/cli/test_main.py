@@ -9,8 +9,9 @@ from PIL import Image
 from small_command import files
 
 from satstudy import __version__
-from satstudy.codecs.learned import bitstream, checkpoint
-from satstudy.codecs.learned.bitstream import Header
+from satstudy.codecs.coding import bitstream
+from satstudy.codecs.coding.bitstream import Header
+from satstudy.codecs.learned import checkpoint
 from satstudy.codecs.learned.codec import LearnedCodec
 from satstudy.core.errors import SatstudyError
 from satstudy.data.images import read_image

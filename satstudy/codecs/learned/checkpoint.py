@@ -17,10 +17,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from satstudy.codecs.learned import wavefront
-from satstudy.codecs.learned.engine import Engine
-from satstudy.codecs.learned.model import Model, from_weights
-from satstudy.codecs.learned.probability import hyper_tables
+from satstudy.codecs.coding.engine import Engine
+from satstudy.codecs.mbt2018 import wavefront
+from satstudy.codecs.mbt2018.model import Model, from_weights
+from satstudy.codecs.mbt2018.prior import hyper_tables
 from satstudy.codecs.wavelet.model import WaveletModel
 from satstudy.codecs.wavelet.model import from_weights as wavelet_from_weights
 from satstudy.core import paths, tensor_files

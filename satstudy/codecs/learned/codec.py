@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from satstudy.codecs.learned import bitstream
-from satstudy.codecs.learned.bitstream import MAX_PATCH, MAX_PIXELS, MAX_SIDE, MAX_TILE, Container, Header
+from satstudy.codecs.coding import bitstream
+from satstudy.codecs.coding.bitstream import MAX_PATCH, MAX_PIXELS, MAX_SIDE, MAX_TILE, Container, Header
+from satstudy.codecs.coding.engine import UNIT, Engine, Latents, padded, unit_shape
+from satstudy.codecs.coding.stitching import Weighting, assemble, blend
 from satstudy.codecs.learned.checkpoint import NATURAL, Checkpoint
-from satstudy.codecs.learned.engine import UNIT, Engine, Latents, padded, unit_shape
-from satstudy.codecs.learned.stitching import Weighting, assemble, blend
 from satstudy.core.errors import InputError, WrongWeights
 from satstudy.core.geometry import TILINGS, Grid, Rect, Span, Tiling, grid, spans
 from satstudy.core.types import Pixels
@@ -43,7 +43,7 @@ class LearnedCodec:
     overlap : pixels, for `blend` alone; even the default of 8 is the paper's
     weighting : of `blend`, `mean` (the paper) or `ramp`
     lam : λ of the files, for weights that serve every rate; others have their own
-    refine : steps of latent refinement (`satstudy.codecs.learned.refinement`), none by default; each takes about as
+    refine : steps of latent refinement (`satstudy.codecs.mbt2018.refinement`), none by default; each takes about as
         long as decoding, which stays as it is
     device : where the networks run
     dtype : torch.float32 or torch.float64 for the exact part; the files are the same

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from satstudy.codecs.learned.engine import UNIT, Latents
-from satstudy.codecs.learned.entropy import EntropyCoder
-from satstudy.codecs.learned.model import Model
-from satstudy.codecs.learned.refinement import RefinedTransforms
-from satstudy.codecs.learned.transforms import HALO, Transforms
+from satstudy.codecs.coding.engine import UNIT, Latents
+from satstudy.codecs.mbt2018.entropy import EntropyCoder
+from satstudy.codecs.mbt2018.model import Model
+from satstudy.codecs.mbt2018.refinement import RefinedTransforms
+from satstudy.codecs.mbt2018.transforms import HALO, Transforms
 
 
 class Mbt2018Engine:

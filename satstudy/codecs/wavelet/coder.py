@@ -17,9 +17,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from satstudy.codecs.learned.probability import LEVELS as SCALES
-from satstudy.codecs.learned.probability import MAX_SYMBOL, gaussian_frequencies
-from satstudy.codecs.learned.range_coder import Reader, Writer, read_residuals, write_residuals
+from satstudy.codecs.coding.probability import LEVELS as SCALES
+from satstudy.codecs.coding.probability import MAX_SYMBOL, gaussian_frequencies
+from satstudy.codecs.coding.range_coder import Reader, Writer, read_residuals, write_residuals
 from satstudy.codecs.wavelet.exact import (
     LAM_RATIO,
     UNIT,

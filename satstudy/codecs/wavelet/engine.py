@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from satstudy.codecs.learned.engine import Latents
-from satstudy.codecs.learned.integers import full_precision
+from satstudy.codecs.coding.engine import Latents
+from satstudy.codecs.coding.integers import full_precision
 from satstudy.codecs.wavelet.coder import WaveletCoder, lam_index, lam_of
 from satstudy.codecs.wavelet.model import WaveletModel, condition
 from satstudy.codecs.wavelet.subbands import SMOOTH_LEVELS, STRIDE, Bands

@@ -25,8 +25,8 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from satstudy.codecs.learned.integers import full_precision
-from satstudy.codecs.learned.probability import scale_levels
+from satstudy.codecs.coding.integers import full_precision
+from satstudy.codecs.coding.probability import scale_levels
 from satstudy.codecs.wavelet.model import LIMIT, TURNS, BandNetworks, WaveletModel
 from satstudy.core.errors import InputError
 

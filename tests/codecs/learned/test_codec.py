@@ -9,14 +9,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from satstudy.codecs.learned import bitstream
+from satstudy.codecs.coding import bitstream
+from satstudy.codecs.coding.bitstream import MAX_SIDE
+from satstudy.codecs.coding.engine import padded, unit_shape
 from satstudy.codecs.learned import checkpoint as zoo
 from satstudy.codecs.learned import codec as learned
-from satstudy.codecs.learned.bitstream import MAX_SIDE
 from satstudy.codecs.learned.codec import LearnedCodec, Window
-from satstudy.codecs.learned.engine import padded, unit_shape
-from satstudy.codecs.learned.probability import hyper_tables
 from satstudy.codecs.mbt2018.engine import Mbt2018Engine
+from satstudy.codecs.mbt2018.prior import hyper_tables
 from satstudy.core.errors import DamagedFile, InputError, WrongWeights
 from satstudy.data.sources import ArraySource
 

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from some_headers import PRINT, SMALL, headers
 
-from satstudy.codecs.learned import bitstream
-from satstudy.codecs.learned.bitstream import Header, _Cursor, _varint, read, write
+from satstudy.codecs.coding import bitstream
+from satstudy.codecs.coding.bitstream import Header, _Cursor, _varint, read, write
 from satstudy.core.errors import DamagedFile, InputError
 
 ONE = Header(120, 200, "independent", 64, 0, 4, PRINT, {"a": 1})

@@ -7,9 +7,9 @@ import pytest
 import torch
 from reference_integers import reference_h_s
 
-from satstudy.codecs.learned.entropy import STRIP, ContextModel, HyperSynthesis
-from satstudy.codecs.learned.integers import ACTIVATION_BITS, LIMIT
-from satstudy.codecs.learned.probability import scale_thresholds
+from satstudy.codecs.coding.integers import ACTIVATION_BITS, LIMIT
+from satstudy.codecs.coding.probability import scale_thresholds
+from satstudy.codecs.mbt2018.entropy import STRIP, ContextModel, HyperSynthesis
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 CPU = torch.device("cpu")

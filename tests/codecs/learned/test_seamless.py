@@ -7,11 +7,11 @@ import pytest
 import torch
 from tqdm.auto import tqdm
 
+from satstudy.codecs.coding.engine import padded, unit_shape
 from satstudy.codecs.learned import codec
 from satstudy.codecs.learned.codec import Window
-from satstudy.codecs.learned.engine import padded, unit_shape
-from satstudy.codecs.learned.probability import hyper_tables
 from satstudy.codecs.mbt2018.engine import Mbt2018Engine
+from satstudy.codecs.mbt2018.prior import hyper_tables
 from satstudy.core.geometry import grid
 from satstudy.data.sources import ArraySource
 

@@ -8,16 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from satstudy.codecs.learned.entropy import EntropyCoder
-from satstudy.codecs.learned.integers import ACTIVATION_BITS, WEIGHT_BITS
-from satstudy.codecs.learned.probability import (
-    TABLE_BITS,
-    check_tables,
-    gaussian_frequencies,
-    hyper_tables,
-    scale_levels,
-    scale_thresholds,
-)
+from satstudy.codecs.coding.integers import ACTIVATION_BITS, WEIGHT_BITS
+from satstudy.codecs.coding.probability import TABLE_BITS, gaussian_frequencies, scale_levels, scale_thresholds
+from satstudy.codecs.mbt2018.entropy import EntropyCoder
+from satstudy.codecs.mbt2018.prior import check_tables, hyper_tables
 from satstudy.core.errors import InputError
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from satstudy.codecs.learned.probability import MAX_SYMBOL, categorical, hyper_tables
-from satstudy.codecs.learned.range_coder import HyperSymbols, Reader, Writer, read_residuals, write_residuals
+from satstudy.codecs.coding.probability import MAX_SYMBOL, categorical
+from satstudy.codecs.coding.range_coder import HyperSymbols, Reader, Writer, read_residuals, write_residuals
+from satstudy.codecs.mbt2018.prior import hyper_tables
 
 
 def test_excesses_of_any_size_round_trip():

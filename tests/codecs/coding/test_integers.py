@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference_integers import activation
 
-from satstudy.codecs.learned import integers
-from satstudy.codecs.learned.integers import LIMIT, SATURATION, Linear, float32_is_exact, full_precision, to_activation
+from satstudy.codecs.coding import integers
+from satstudy.codecs.coding.integers import LIMIT, SATURATION, Linear, float32_is_exact, full_precision, to_activation
 from satstudy.core.errors import InputError
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from compressai.layers import GDN
 from torch import Tensor, nn
 
-from satstudy.codecs.learned.model import Model
+from satstudy.codecs.mbt2018.model import Model
 
 #: Latents of context that one output of `g_s` depends on, on each side (32 px); `g_a` reaches 30 px.
 HALO = 2

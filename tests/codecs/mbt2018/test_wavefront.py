@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from satstudy.codecs.learned.wavefront import CONTEXT, plan
+from satstudy.codecs.mbt2018.wavefront import CONTEXT, plan
 
 
 @given(shapes=st.lists(st.tuples(st.integers(1, 12), st.integers(1, 12)), min_size=1, max_size=4))

@@ -20,8 +20,8 @@ import math
 import torch
 from torch import Tensor
 
-from satstudy.codecs.learned.model import HYPER_STRIDE, Model, round_ste
-from satstudy.codecs.learned.transforms import Transforms
+from satstudy.codecs.mbt2018.model import HYPER_STRIDE, Model, round_ste
+from satstudy.codecs.mbt2018.transforms import Transforms
 from satstudy.core.errors import InputError
 from satstudy.core.hardware import fast_bf16
 

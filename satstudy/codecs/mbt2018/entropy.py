@@ -1,7 +1,7 @@
 """Exact entropy coding of latents: probabilities in integers, tiles in lock-step, one coder for many.
 
 The decoder must find bit for bit the probabilities that the encoder used, or everything after the first
-difference is garbage. So every number that decides a probability is an integer (`satstudy.codecs.learned.integers`).
+difference is garbage. So every number that decides a probability is an integer (`satstudy.codecs.coding.integers`).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from satstudy.codecs.learned.integers import (
+from satstudy.codecs.coding.integers import (
     ACTIVATION_BITS,
     LIMIT,
     Linear,
@@ -26,10 +26,11 @@ from satstudy.codecs.learned.integers import (
     full_precision,
     to_activation,
 )
-from satstudy.codecs.learned.model import HYPER_STRIDE, Model
-from satstudy.codecs.learned.probability import MAX_SYMBOL, check_tables, hyper_tables, scale_thresholds
-from satstudy.codecs.learned.range_coder import HyperSymbols, Ints, Reader, Writer, read_residuals, write_residuals
-from satstudy.codecs.learned.wavefront import CONTEXT, Steps, plan
+from satstudy.codecs.coding.probability import MAX_SYMBOL, scale_thresholds
+from satstudy.codecs.coding.range_coder import HyperSymbols, Ints, Reader, Writer, read_residuals, write_residuals
+from satstudy.codecs.mbt2018.model import HYPER_STRIDE, Model
+from satstudy.codecs.mbt2018.prior import check_tables, hyper_tables
+from satstudy.codecs.mbt2018.wavefront import CONTEXT, Steps, plan
 from satstudy.core.errors import DamagedFile, InputError
 
 #: Tiles that go through `h_a` together.

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from satstudy.codecs.learned import checkpoint, refinement
+from satstudy.codecs.learned import checkpoint
 from satstudy.codecs.learned.codec import LearnedCodec
-from satstudy.codecs.learned.transforms import Transforms
+from satstudy.codecs.mbt2018 import refinement
+from satstudy.codecs.mbt2018.transforms import Transforms
 from satstudy.core.errors import InputError
 from satstudy.metrics.quality import psnr
 

@@ -16,13 +16,15 @@ from hypothesis import strategies as st
 from reference_integers import activation, on_grid, reference_h_s
 from torch import nn
 
-from satstudy.codecs.learned import entropy, integers
-from satstudy.codecs.learned.entropy import ContextModel, EntropyCoder
-from satstudy.codecs.learned.integers import ACTIVATION_BITS, LIMIT, WEIGHT_BITS
-from satstudy.codecs.learned.model import build
-from satstudy.codecs.learned.probability import MAX_SYMBOL, hyper_tables, scale_thresholds
-from satstudy.codecs.learned.range_coder import write_residuals
-from satstudy.codecs.learned.wavefront import plan
+from satstudy.codecs.coding import integers
+from satstudy.codecs.coding.integers import ACTIVATION_BITS, LIMIT, WEIGHT_BITS
+from satstudy.codecs.coding.probability import MAX_SYMBOL, scale_thresholds
+from satstudy.codecs.coding.range_coder import write_residuals
+from satstudy.codecs.mbt2018 import entropy
+from satstudy.codecs.mbt2018.entropy import ContextModel, EntropyCoder
+from satstudy.codecs.mbt2018.model import build
+from satstudy.codecs.mbt2018.prior import hyper_tables
+from satstudy.codecs.mbt2018.wavefront import plan
 from satstudy.core.errors import DamagedFile, InputError
 
 pytestmark = pytest.mark.usefixtures("one_thread")

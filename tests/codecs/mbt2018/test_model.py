@@ -8,8 +8,8 @@ import torch
 from compressai.losses import RateDistortionLoss
 from compressai.models import JointAutoregressiveHierarchicalPriors
 
-from satstudy.codecs.learned.engine import unit_shape
-from satstudy.codecs.learned.model import build, from_weights
+from satstudy.codecs.coding.engine import unit_shape
+from satstudy.codecs.mbt2018.model import build, from_weights
 from satstudy.core.errors import InputError
 
 pytestmark = pytest.mark.usefixtures("one_thread")

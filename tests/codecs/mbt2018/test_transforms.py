@@ -6,8 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from satstudy.codecs.learned.engine import padded
-from satstudy.codecs.learned.transforms import HALO, FoldedGDN, Transforms
+from satstudy.codecs.coding.engine import padded
+from satstudy.codecs.mbt2018.transforms import HALO, FoldedGDN, Transforms
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

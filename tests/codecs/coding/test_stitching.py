@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from satstudy.codecs.learned.stitching import assemble, axis_weights, blend
+from satstudy.codecs.coding.stitching import assemble, axis_weights, blend
 from satstudy.core.errors import InputError
 from satstudy.core.geometry import Rect, grid, spans
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from satstudy.codecs.learned.probability import LEVELS, categorical, gaussian_frequencies, gaussian_models
+from satstudy.codecs.coding.probability import LEVELS, categorical, gaussian_frequencies, gaussian_models
 
 Ints = NDArray[np.int32]
 
