@@ -21,10 +21,8 @@ from satstudy.classification.coded_images import CodedSet
 from satstudy.core.errors import InputError
 from satstudy.core.hardware import fast_bf16
 from satstudy.core.paths import atomic
-from satstudy.core.settings import settings
 
 
-@settings
 @dataclass(frozen=True)
 class ClassifierConfig:
     """What defines a training; on a CPU, two with equal configurations and images give equal weights.

@@ -18,7 +18,7 @@ from pydantic import Field
 from satstudy.codecs import registry
 from satstudy.core import paths
 from satstudy.core.errors import InputError
-from satstudy.core.settings import Several, read, settings
+from satstudy.core.settings import Several, read
 from satstudy.training.config import TrainingConfig
 
 Count = Annotated[int, Field(ge=0)]
@@ -26,7 +26,6 @@ Positive = Annotated[int, Field(ge=1)]
 Lam = Annotated[float, Field(gt=0, lt=10)]
 
 
-@settings
 @dataclass(frozen=True)
 class Data:
     """Where the images come from."""
@@ -51,7 +50,6 @@ class Data:
     natural: str = ""
 
 
-@settings
 @dataclass(frozen=True)
 class Splits:
     """How many images each split holds; paper, §4.1: 1,289, 1,551 and 378."""
@@ -64,7 +62,6 @@ class Splits:
     number: Count = 40
 
 
-@settings
 @dataclass(frozen=True)
 class Train:
     """The codec's training; see `satstudy.training.config.TrainingConfig`."""
@@ -131,7 +128,6 @@ class Train:
 CODECS = ("jpeg", "jpeg2000", "webp", "avif", "learned")
 
 
-@settings
 @dataclass(frozen=True)
 class RateDistortion:
     """What is coded for the rate-distortion curves."""
@@ -159,7 +155,6 @@ class RateDistortion:
             registry.find(name).settings(given)
 
 
-@settings
 @dataclass(frozen=True)
 class Blending:
     """Seams and their removal."""
@@ -171,7 +166,6 @@ class Blending:
     overlaps: Several[Annotated[int, Field(ge=0, le=128)]] = (0, 2, 4, 8, 16, 32)
 
 
-@settings
 @dataclass(frozen=True)
 class Accuracy:
     """Classifiers that read coded images; see `satstudy.classification.network.ClassifierConfig`."""
@@ -185,7 +179,6 @@ class Accuracy:
     leakage: bool = False
 
 
-@settings
 @dataclass(frozen=True)
 class Profile:
     """One study, from images to book."""
