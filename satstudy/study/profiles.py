@@ -18,6 +18,7 @@ from pydantic import Field
 from satstudy.codecs import registry
 from satstudy.core import paths
 from satstudy.core.errors import InputError
+from satstudy.core.geometry import Tiling
 from satstudy.core.settings import Several, read
 from satstudy.training.config import TrainingConfig
 
@@ -139,7 +140,7 @@ class RateDistortion:
     #: Codecs by their names in `satstudy.codecs.registry`, with a list of settings or `default`: the ladder of the
     #: registry or, for a learned codec, the λ that are trained.
     codecs: dict[str, Any] = field(default_factory=lambda: dict.fromkeys(CODECS, registry.DEFAULT))
-    tiling: Literal["independent", "blend", "seamless"] = "blend"
+    tiling: Tiling = "blend"
     #: Steps of latent refinement in codecs such as `learned-refined` (`satstudy.codecs.mbt2018.refinement`).
     refine: Count = 20
     #: A folder of large scenes that are coded as well, with each tiling; none if empty. What stands before the
