@@ -25,14 +25,6 @@ def atomic(path: Path | str) -> Iterator[Path]:
     """A temporary name beside `path`, renamed to `path` when the block ends and removed when it raises.
 
     A reader sees the old file or the whole new one. Folders are made.
-
-    >>> folder = Path(tempfile.mkdtemp())
-    >>> with atomic(folder / "table.csv") as temporary:
-    ...     _ = temporary.write_text("a,b")
-    ...     (folder / "table.csv").exists()
-    False
-    >>> (folder / "table.csv").read_text()
-    'a,b'
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)

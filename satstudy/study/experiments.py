@@ -301,9 +301,8 @@ def classifier_config(study: Study) -> tuple[ClassifierConfig, int]:
     """The classifier of the profile, and the side of the crops it is given."""
     settings = dict(study.profile.accuracy.classifier)
     where = f"{study.profile.name}.accuracy.classifier"
-    size: int = build(int, settings.pop("size", 128), f"{where}.size")
-    config: ClassifierConfig = build(ClassifierConfig, settings, where)
-    return config, size
+    size = build(int, settings.pop("size", 128), f"{where}.size")
+    return build(ClassifierConfig, settings, where), size
 
 
 def accuracy_predictions(study: Study, level: str = "object") -> AccuracyResult:

@@ -278,7 +278,7 @@ def test_a_folder_that_is_not_there_names_the_setting(opened, change):
 def test_the_profile_describes_the_classifier(opened):
     config, size = classifier_config(opened())
     assert (config.arch, config.epochs, config.crop, size) == ("test_resnet", 1, 32, 48)
-    config, size = classifier_config(opened(accuracy={"classifier": {"lr": "1e-3"}}))
+    config, size = classifier_config(opened(accuracy={"classifier": {"lr": 1e-3}}))
     assert config == ClassifierConfig(lr=0.001)
     assert size == 128
 

@@ -125,6 +125,14 @@ def test_the_paper_has_the_papers_sizes():
         ({"data": "fmow"}, ["mine.data", "table", "'fmow'"]),
         ({"accuracy": {"classifier": ["dpn"]}}, ["mine.accuracy.classifier", "table"]),
         ({"accuracy": {"leakage": 1}}, ["mine.accuracy.leakage", "bool"]),
+        ({"train": {"lams": [20]}}, ["mine.train.lams", "20", "below 10"]),
+        ({"train": {"lams": [0.01], "crop": 100}}, ["mine.train does not fit", "crop = 100", "multiple of 64"]),
+        ({"train": {"lams": [0.01], "batch": 0}}, ["mine.train.batch", "0", "1 or more"]),
+        ({"train": {"lams": [0.01], "lr": 0}}, ["mine.train.lr", "above 0"]),
+        ({"train": {"lams": [0.01], "context_passes": 101}}, ["mine.train", "context_passes = 101"]),
+        ({"splits": {"val_class": -1}}, ["mine.splits.val_class", "-1", "0 or more"]),
+        ({"rd": {"resamples": 0}}, ["mine.rd.resamples", "0", "1 or more"]),
+        ({"blending": {"overlaps": [8, 129]}}, ["mine.blending.overlaps", "129", "128 or less"]),
         ({"name": "../mine"}, ["'../mine'", "folder"]),
         ({"name": 5}, ["mine.name", "5", "str"]),
     ],
@@ -156,6 +164,13 @@ def test_the_line_of_a_mistake_in_yaml_is_named(tmp_path):
     path = tmp_path / "bad.yaml"
     path.write_text("name: a\ndescription: b\ntrain: [1, 2\nseed: 0\n")
     assert "line 4" in message(str(path))
+
+
+def test_a_setting_that_stands_twice_is_named_with_its_lines(tmp_path):
+    path = tmp_path / "twice.yaml"
+    path.write_text(yaml.safe_dump(SMALLEST) + "seed: 1\nseed: 2\n")
+    first = len(path.read_text().splitlines()) - 1
+    assert message(str(path)) == f"twice.yaml has seed twice, lines {first} and {first + 1}: keep one."
 
 
 @pytest.mark.parametrize("content", ["", "- a\n- b\n", "text"])
