@@ -95,7 +95,7 @@ def paper_sized() -> Checkpoint:
     return Checkpoint(model, {**checkpoint.metadata, "N": "192", "M": "192"}, {}, checkpoint.path)
 
 
-def scene(side: int = SIDE, category: str = "single-unit_residential") -> np.ndarray:
+def scene(side: int = SIDE, category: str = "parking_lot_or_garage") -> np.ndarray:
     """One synthetic scene, or a mosaic of mirrored copies where one would take minutes to draw."""
     drawn = draw(category, 0, 0, 0, (min(side, SIDE), min(side, SIDE))).image
     if side <= SIDE:
