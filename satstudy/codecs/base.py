@@ -96,7 +96,11 @@ def load_with_pillow(plugin: str, data: bytes, codec: str) -> Pixels:
 
 
 def closest_rate(rate: Callable[[int], float], count: int, wanted: float) -> int:
-    """Which of `count` settings, rising in rate, comes closest to the rate wanted; asks for few of the rates."""
+    """Which of `count` settings, rising in rate, comes closest to the rate wanted; asks for few of the rates.
+
+    >>> closest_rate([0.1, 0.2, 0.4, 0.8].__getitem__, 4, 0.5)
+    2
+    """
     low, high = 0, count - 1
     while high - low > 1:
         middle = (low + high) // 2

@@ -25,7 +25,7 @@ from satstudy.core.pixels import centre, luminance
 from satstudy.core.settings import build
 from satstudy.core.types import Pixels
 from satstudy.data.fmow import crop_object
-from satstudy.data.images import find_images, halved, image_size, read_image
+from satstudy.data.images import find_images, halved, image_size, is_jpeg, read_image
 from satstudy.data.splits import subset
 from satstudy.metrics import bd_rate, seams
 from satstudy.metrics.quality import bpp, psnr
@@ -130,10 +130,6 @@ def read_scene(path: Path) -> Pixels:
     """
     image = read_image(path)
     return halved(image) if is_jpeg(path) else image
-
-
-def is_jpeg(path: Path) -> bool:
-    return path.suffix.lower() in (".jpg", ".jpeg")
 
 
 def detailed_crop(image: Pixels, side: int) -> tuple[int, int]:

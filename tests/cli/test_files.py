@@ -4,11 +4,18 @@ import os
 
 import numpy as np
 import pytest
-from small_command import files
+from hypothesis import given
+from hypothesis import strategies as st
+from small_command import files as contents
 
+from satstudy.cli import files
+from satstudy.cli.files import Pair
+from satstudy.codecs.base import closest_rate
 from satstudy.codecs.coding import bitstream
-from satstudy.codecs.learned import checkpoint as zoo
+from satstudy.codecs.learned import checkpoint
 from satstudy.codecs.learned.codec import LearnedCodec
+from satstudy.core import paths
+from satstudy.core.errors import DamagedFile, InputError
 from satstudy.data.images import read_image
 from satstudy.data.sources import ArraySource
 
@@ -20,7 +27,7 @@ def test_an_image_goes_there_and_back(run, work, shelf, picture):
     size = os.path.getsize("a.sat")
     assert (status, err) == (0, "")
     assert out == f"a.sat: {size} bytes, {8 * size / 6300:.4f} bpp, lam=0.02, seamless\n"
-    codec = LearnedCodec(zoo.load(shelf / "overhead-lam0.02.safetensors"), patch=64)
+    codec = LearnedCodec(checkpoint.load(shelf / "overhead-lam0.02.safetensors"), patch=64)
     data = (work / "a.sat").read_bytes()
     assert data == codec.encode(picture(70, 90))
     assert run("decompress a.sat b.png") == (0, "b.png: 90×70 pixels\n", "")
@@ -70,15 +77,15 @@ def test_a_rate_chooses_among_the_weights(run, work):
 
 
 def test_a_folder_is_mirrored_there_and_back(run, work):
-    before = files(work / "images")
+    before = contents(work / "images")
     status, out, _ = run("compress images packed --patch 64")
     assert status == 0
-    assert sorted(files(work / "packed")) == ["b.sat", "sub/c.sat"]
+    assert sorted(contents(work / "packed")) == ["b.sat", "sub/c.sat"]
     assert len(out.splitlines()) == 2
     assert run("decompress packed back --format webp")[0] == 0
-    assert sorted(files(work / "back")) == ["b.webp", "sub/c.webp"]
+    assert sorted(contents(work / "back")) == ["b.webp", "sub/c.webp"]
     assert run("compress images images")[0] == 0  # beside the images
-    assert {name: data for name, data in files(work / "images").items() if name.endswith("png")} == before
+    assert {name: data for name, data in contents(work / "images").items() if name.endswith("png")} == before
 
 
 def test_one_bad_image_does_not_stop_a_folder(run, work):
@@ -88,7 +95,7 @@ def test_one_bad_image_does_not_stop_a_folder(run, work):
     assert len(out.splitlines()) == 2
     assert "images/bad.png is no image" in err
     assert err.splitlines()[-1] == "satstudy: 1 of 3 files could not be coded: mend or remove them."
-    assert sorted(files(work / "packed")) == ["b.sat", "sub/c.sat"]
+    assert sorted(contents(work / "packed")) == ["b.sat", "sub/c.sat"]
 
 
 def test_an_output_is_replaced_and_only_when_it_is_whole(run, work):
@@ -124,3 +131,141 @@ def test_a_file_that_may_not_be_read_is_refused(run, work):
         status, _, err = run(line)
         assert status == 2
         assert "ermission denied" in err
+
+
+# --- Names, weights and rates ---
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name in ("in/a.png", "in/sub/b.TIF", "in/sub/deep/c.jpeg", "in/notes.txt", "in/.hidden.png", "sat/x/y.sat"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    return tmp_path
+
+
+def test_one_file_is_one_pair(folder):
+    assert files.pairs(folder / "in/a.png", folder / "z.sat", ".sat") == [Pair(folder / "in/a.png", folder / "z.sat")]
+
+
+def test_a_folder_is_mirrored(folder):
+    made = files.pairs(folder / "in", folder / "out", ".sat")
+    assert [pair.target.relative_to(folder).as_posix() for pair in made] == [
+        "out/a.sat",
+        "out/sub/b.sat",
+        "out/sub/deep/c.sat",
+    ]
+    assert not (folder / "out").exists()
+    back = files.pairs(folder / "sat", folder / "out", ".tif")
+    assert back == [Pair(folder / "sat/x/y.sat", folder / "out/x/y.tif")]
+    (folder / "sat/x/.y-1.tmp.sat").write_bytes(b"")
+    assert files.pairs(folder / "sat", folder / "out", ".tif") == back
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "ending", "words"),
+    [
+        ("nope", "out", ".sat", "no file or folder"),
+        ("in/a.png", "sat", ".sat", "is a folder"),
+        ("in/a.png", "in/../in/a.png", ".sat", "is the input itself"),
+        ("in/a.png", "nope/a.sat", ".sat", "There is no folder"),
+        ("in/a.png", "in/notes.txt/a.sat", ".sat", "There is no folder"),
+        ("in", "in/a.png", ".sat", "is a file"),
+        ("in", "nope/out", ".sat", "There is no folder"),
+        ("sat", "out", ".sat", r"sat: No image"),
+        ("in", "out", ".png", "holds no .sat file"),
+        ("sat", "sat", ".png", "original images"),
+    ],
+)
+def test_names_that_do_not_work_are_refused(folder, source, target, ending, words):
+    with pytest.raises(InputError, match=words):
+        files.pairs(folder / source, folder / target, ending)
+
+
+def test_two_files_never_become_one(folder):
+    (folder / "in/a.webp").write_bytes(b"")
+    with pytest.raises(InputError, match=r"Several files would become .*a\.sat"):
+        files.pairs(folder / "in", folder / "out", ".sat")
+
+
+def test_a_link_to_the_input_is_the_input(folder):
+    (folder / "link.sat").symlink_to(folder / "in/a.png")
+    with pytest.raises(InputError, match="input itself"):
+        files.pairs(folder / "in/a.png", folder / "link.sat", ".sat")
+
+
+def test_a_folder_without_rights_is_refused(folder, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may write anywhere
+    with pytest.raises(InputError, match="cannot be written to"):
+        files.pairs(folder / "in/a.png", folder / "a.sat", ".sat")
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.TIF", "w.safetensors"])
+def test_the_names_of_images_and_weights_are_kept_for_them(folder, name):
+    with pytest.raises(InputError, match=r"name it \.sat"):
+        files.check_compressed_name(folder / name)
+    files.check_compressed_name(folder / "a.sat")
+    files.check_compressed_name(folder / "a")
+
+
+def test_mapped_bytes_are_those_of_the_file(tmp_path):
+    for content in (b"", b"some bytes"):
+        (tmp_path / "a").write_bytes(content)
+        assert bytes(files.read_mapped(tmp_path / "a")) == content
+    with pytest.raises(InputError, match="no file"):
+        files.read_mapped(tmp_path / "b")
+    with pytest.raises(InputError, match="cannot be read"):
+        files.read_mapped(tmp_path)
+
+
+def test_errors_name_the_file_once(tmp_path):
+    with pytest.raises(DamagedFile, match=r"^.*/a: It is damaged\.$"), files.naming(tmp_path / "a"):
+        raise DamagedFile("It is damaged.")
+    with pytest.raises(InputError, match=r"^There is no .*/a\.$"), files.naming(tmp_path / "a"):
+        raise InputError(f"There is no {tmp_path / 'a'}.")
+
+
+def test_weights_are_found_by_lam_path_and_fingerprint(tmp_path, make_model, monkeypatch):
+    monkeypatch.setattr(paths, "WEIGHTS", tmp_path)
+    with pytest.raises(InputError, match="No weights for overhead images ship"):
+        files.weights()
+    for lam in ("0.002", "0.006", "0.05"):
+        checkpoint.save(tmp_path / f"{lam}.safetensors", make_model(int(lam[2:])), {"N": "8", "M": "12", "lam": lam})
+    assert files.weights().lam == 0.006
+    assert files.weights(0.05).lam == 0.05
+    assert files.weights(path=tmp_path / "0.002.safetensors").lam == 0.002
+    with pytest.raises(InputError, match=r"--lam 0\.01: take one of 0\.002, 0\.006, 0\.05"):
+        files.weights(0.01)
+    with pytest.raises(InputError, match="natural"):
+        files.shipped("natural")
+
+    from satstudy.codecs import LearnedCodec
+
+    assert files.matching(LearnedCodec(files.weights(0.05)).fingerprint).lam == 0.05
+    with pytest.raises(InputError, match="0000000000000000, which do not ship"):
+        files.matching(bytes(8))
+
+
+def test_the_default_is_the_shipped_lam_nearest_to_a_hundredth():
+    assert files.DEFAULT_LAM == 0.01
+
+
+@given(rates=st.lists(st.floats(0.01, 5), min_size=1, max_size=20, unique=True), wanted=st.floats(0.001, 9))
+def test_the_closest_rate_is_found_with_few_trials(rates, wanted):
+    rates.sort()
+    asked = set()
+
+    def rate(index):
+        asked.add(index)
+        return rates[index]
+
+    found = closest_rate(rate, len(rates), wanted)
+    assert abs(rates[found] - wanted) == min(abs(r - wanted) for r in rates)
+    assert len(asked) <= len(rates).bit_length() + 2
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_what_is_no_regular_file_is_not_replaced(tmp_path):
+    os.mkfifo(tmp_path / "pipe.sat")
+    with pytest.raises(InputError, match="no regular file"):
+        files.check_target(tmp_path / "pipe.sat", tmp_path / "a.png")

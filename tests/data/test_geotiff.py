@@ -7,12 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from satstudy.cli import geotiff_output
+from satstudy.cli.files import decode_to
 from satstudy.codecs.learned.codec import LearnedCodec, Window
 from satstudy.core.errors import InputError, SatstudyError
 from satstudy.data import geotiff
-from satstudy.data.images import read_image
-from satstudy.data.sources import ArraySource
+from satstudy.data.images import WholeImage, open_image, read_image
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -75,9 +74,9 @@ def look(path):
 
 
 def through(codec, source, out, window=None):
-    with geotiff.open_source(source) as image:
+    with open_image(source) as image:
         data = codec.encode(image, image.notes)
-    geotiff_output.decode_to(codec, data, out, window)
+    decode_to(codec, data, out, window)
     return data
 
 
@@ -96,7 +95,7 @@ def test_the_georeference_comes_back_whole_and_of_a_window(codec, picture, tmp_p
     assert profile["tiled"]
     assert profile["compress"] == "deflate"
     part = Window(33, 21, 40, 50)
-    geotiff_output.decode_to(codec, data, tmp_path / "w.tif", part)
+    decode_to(codec, data, tmp_path / "w.tif", part)
     pixels, _, crs, transform, *_ = look(tmp_path / "w.tif")
     assert crs == before[2]
     assert transform.almost_equals(before[3] @ rasterio.Affine.translation(33, 21), 1e-6)
@@ -119,9 +118,9 @@ def test_nodata_comes_back_exactly(codec, picture, tmp_path, nodata, bands):
     assert np.array_equal(found, mask)
     assert (pixels[~mask] == nodata).all()
     part = Window(40, 3, 30, 80)
-    geotiff_output.decode_to(codec, data, tmp_path / "w.tif", part)
+    decode_to(codec, data, tmp_path / "w.tif", part)
     assert np.array_equal(look(tmp_path / "w.tif")[1], mask[3:83, 40:70])
-    geotiff_output.decode_to(codec, data, tmp_path / "b.png")
+    decode_to(codec, data, tmp_path / "b.png")
     assert np.array_equal((read_image(tmp_path / "b.png") != nodata).any(axis=2), mask)
 
 
@@ -136,7 +135,7 @@ def test_masks_and_alpha_come_back_as_a_mask(codec, picture, tmp_path, kind):
     else:
         alpha = np.dstack([image, 255 * mask.astype(np.uint8)])
         source = write_tiff(tmp_path / "a.tif", alpha, photometric="RGB", alpha="YES")
-    with geotiff.open_source(source) as opened:
+    with open_image(source) as opened:
         assert opened.fill == 0
         assert "nodata" not in opened.notes
     through(codec, source, tmp_path / "b.tif")
@@ -154,7 +153,7 @@ def test_a_value_that_no_pixel_can_have_is_left_out(codec, picture, tmp_path):
     for value in ("-9999", "nan", "12.5"):
         with Image.open(source) as image:
             image.save(tmp_path / "c.tif", tiffinfo={42113: value})
-        with geotiff.open_source(tmp_path / "c.tif") as opened:
+        with open_image(tmp_path / "c.tif") as opened:
             assert opened.notes == {}
             assert opened.fill is None
     assert through(codec, tmp_path / "c.tif", tmp_path / "b.tif")
@@ -173,7 +172,7 @@ def test_a_value_that_no_pixel_can_have_is_left_out(codec, picture, tmp_path):
 )
 def test_colours_are_those_that_pillow_sees(picture, tmp_path, make):
     make(picture(30, 40)).save(tmp_path / "a.tif")
-    with geotiff.open_source(tmp_path / "a.tif") as source:
+    with open_image(tmp_path / "a.tif") as source:
         seen = source.read(0, 30, 0, 40)
         assert np.array_equal(source.read(7, 20, 3, 9), seen[7:20, 3:9])
     assert np.array_equal(seen, read_image(tmp_path / "a.tif"))
@@ -183,10 +182,10 @@ def test_colours_are_those_that_pillow_sees(picture, tmp_path, make):
 def test_bands_are_chosen(picture, tmp_path):
     image = np.concatenate([picture(20, 30), picture(20, 30, 1)], axis=2)
     source = write_tiff(tmp_path / "a.tif", image)
-    with geotiff.open_source(source, [6, 1, 3]) as opened:
+    with open_image(source, [6, 1, 3]) as opened:
         assert np.array_equal(opened.read(0, 20, 0, 30), image[..., [5, 0, 2]])
     for bands in ([5, 6, 7], [0, 1, 2]):
-        with pytest.raises(InputError, match="--bands"), geotiff.open_source(source, bands):
+        with pytest.raises(InputError, match="--bands"), open_image(source, bands):
             pass
 
 
@@ -195,13 +194,13 @@ def test_a_tiff_is_read_by_windows(codec, picture, tmp_path, monkeypatch):
     image = picture(300, 200)
     source = write_tiff(tmp_path / "a.tif", image, tiled=True, blockxsize=64, blockysize=64)
     sizes = []
-    read = geotiff.GeoTIFF.read
+    read = geotiff.Raster.read
 
     def spy(self, top, bottom, left, right):
         sizes.append((bottom - top, right - left))
         return read(self, top, bottom, left, right)
 
-    monkeypatch.setattr(geotiff.GeoTIFF, "read", spy)
+    monkeypatch.setattr(geotiff.Raster, "read", spy)
     assert through(codec, source, tmp_path / "b.tif") == codec.encode(image)
     assert max(map(max, sizes)) <= 128
 
@@ -210,7 +209,7 @@ def test_a_tiff_is_read_by_windows(codec, picture, tmp_path, monkeypatch):
 @pytest.mark.parametrize("kind", ["uint16", "float32"])
 def test_other_kinds_of_pixels_are_refused(tmp_path, kind):
     source = write_tiff(tmp_path / "a.tif", np.zeros((8, 8, 3), kind))
-    with pytest.raises(InputError, match=f"{kind} and not uint8"), geotiff.open_source(source):
+    with pytest.raises(InputError, match=f"{kind} and not uint8"), open_image(source):
         pass
 
 
@@ -221,7 +220,7 @@ def test_damaged_tiffs_are_refused(codec, tmp_path):
     cut = tmp_path / "cut.tif"
     for length in (0, 4, 100, len(data) // 2):
         cut.write_bytes(data[:length])
-        with pytest.raises(InputError, match=r"cut\.tif"), geotiff.open_source(cut) as source:
+        with pytest.raises(InputError, match=r"cut\.tif"), open_image(cut) as source:
             codec.encode(source)
 
 
@@ -233,7 +232,7 @@ def test_other_formats_under_the_name_are_not_followed(tmp_path, picture):
         warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
         with rasterio.open(tmp_path / "v.tif", "w", driver="VRT", dtype="uint8", count=3, height=8, width=8):
             pass
-    with pytest.raises(InputError, match="no TIFF"), geotiff.open_source(tmp_path / "v.tif"):
+    with pytest.raises(InputError, match="no TIFF"), open_image(tmp_path / "v.tif"):
         pass
 
 
@@ -257,9 +256,9 @@ def test_other_formats_under_the_name_are_not_followed(tmp_path, picture):
 def test_a_hostile_georeference_is_refused_and_leaves_nothing(codec, picture, tmp_path, notes):
     data = codec.encode(picture(20, 20), notes)
     with pytest.raises(InputError, match="georeference"):
-        geotiff_output.decode_to(codec, data, tmp_path / "b.tif")
+        decode_to(codec, data, tmp_path / "b.tif")
     assert list(tmp_path.glob("*b*")) == list(tmp_path.glob(".*")) == []
-    geotiff_output.decode_to(codec, data, tmp_path / "b.png")
+    decode_to(codec, data, tmp_path / "b.png")
 
 
 @geo
@@ -269,7 +268,7 @@ def test_a_reference_system_that_a_tiff_cannot_hold_is_said_to_be_lost(codec, pi
     notes = {"crs": rasterio.crs.CRS.from_proj4(rotated).to_wkt(), "transform": list(placed())[:6]}
     data = codec.encode(picture(20, 30), notes)
     with pytest.warns(UserWarning, match=r"b\.tif has no CRS"):
-        geotiff_output.decode_to(codec, data, tmp_path / "b.tif")
+        decode_to(codec, data, tmp_path / "b.tif")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["b.tif", "tiny.safetensors"]
     pixels, _, crs, transform, *_ = look(tmp_path / "b.tif")
     assert not crs
@@ -291,27 +290,27 @@ def test_a_tiff_that_cannot_be_written_whole_is_not_renamed(codec, picture, tmp_
 
     monkeypatch.setattr(rasterio, "open", cut)
     with pytest.raises(SatstudyError, match="cannot be written") as caught:
-        geotiff_output.decode_to(codec, data, tmp_path / "b.tif")
+        decode_to(codec, data, tmp_path / "b.tif")
     assert not isinstance(caught.value, InputError)
     assert [path.name for path in tmp_path.iterdir()] == ["tiny.safetensors"]
 
 
 def test_other_formats_are_read_whole(picture, tmp_path):
     Image.fromarray(picture(20, 30)).save(tmp_path / "a.png")
-    with geotiff.open_source(tmp_path / "a.png") as source:
-        assert isinstance(source, ArraySource)
+    with open_image(tmp_path / "a.png") as source:
+        assert isinstance(source, WholeImage)
         assert source.notes == {}
         assert np.array_equal(source.read(2, 9, 3, 7), picture(20, 30)[2:9, 3:7])
-    with pytest.raises(InputError, match="--bands"), geotiff.open_source(tmp_path / "a.png", [1, 2, 3]):
+    with pytest.raises(InputError, match="--bands"), open_image(tmp_path / "a.png", [1, 2, 3]):
         pass
-    with pytest.raises(InputError, match="no file"), geotiff.open_source(tmp_path / "b.png"):
+    with pytest.raises(InputError, match="no file"), open_image(tmp_path / "b.png"):
         pass
 
 
 @pytest.mark.parametrize("name", ["a.jpg", "a", "a.sat", "a.png.gz"])
 def test_an_ending_that_is_not_lossless_is_refused_before_the_work(checkpoint, tmp_path, name):
     with pytest.raises(InputError, match=r"name the output \.png"):
-        geotiff_output.decode_to(LearnedCodec(checkpoint), b"not even looked at", tmp_path / name)
+        decode_to(LearnedCodec(checkpoint), b"not even looked at", tmp_path / name)
 
 
 @pytest.mark.usefixtures("without_rasterio")
@@ -319,15 +318,15 @@ def test_without_rasterio_pixels_are_kept_and_the_loss_is_said_once(codec, pictu
     image = picture(30, 40)
     Image.fromarray(image).save(tmp_path / "plain.tif")
     Image.fromarray(image).save(tmp_path / "geo.tif", tiffinfo={33550: (1.0, 1.0, 0.0), 42113: "0"})
-    with geotiff.open_source(tmp_path / "plain.tif") as source:
+    with open_image(tmp_path / "plain.tif") as source:
         assert np.array_equal(source.read(0, 30, 0, 40), image)
     assert capsys.readouterr().err == ""
     for _ in range(2):
-        with geotiff.open_source(tmp_path / "geo.tif") as source:
+        with open_image(tmp_path / "geo.tif") as source:
             assert np.array_equal(source.read(0, 30, 0, 40), image)
     assert capsys.readouterr().err.count("lose their georeference and nodata: pip install") == 1
     data = codec.encode(image, {"crs": UTM})
     for name in ("b.tif", "c.tif"):
-        geotiff_output.decode_to(codec, data, tmp_path / name)
+        decode_to(codec, data, tmp_path / name)
         assert np.array_equal(read_image(tmp_path / name), codec.decode(data))
     assert capsys.readouterr().err.count("without its georeference") == 1

@@ -119,12 +119,14 @@ def packed_notes(notes: dict[str, Any]) -> bytes:
     Raises
     ------
     InputError
-        Above 64 KiB, or not plain JSON.
+        Above 64 KiB, no table, or not plain JSON.
     """
+    if not isinstance(notes, dict) or not all(isinstance(key, str) for key in notes):
+        raise InputError(f"Notes are a table of names and values, not {notes!r:.60}: give a dict with text as keys.")
     if not notes:
         return b""
     try:
-        plain = json.dumps(notes, separators=(",", ":"), sort_keys=True).encode()
+        plain = json.dumps(notes, separators=(",", ":"), sort_keys=True, allow_nan=False).encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise InputError(f"The notes of this image are not plain JSON ({error}): give text and numbers.") from None
     if len(plain) > MAX_NOTES:
