@@ -91,8 +91,8 @@ def _parse(file: BinaryIO, start: bytes) -> Header:
     if header.container in readers:
         try:
             readers[header.container](file, header)
-        except (struct.error, IndexError):
-            pass  # truncated: whoever decodes the file says so
+        except (struct.error, IndexError, ValueError, OSError):
+            pass  # truncated or altered: whoever decodes the file says so
     return header
 
 
