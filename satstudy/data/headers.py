@@ -90,7 +90,8 @@ def _parse(file: BinaryIO, start: bytes) -> Header:
     readers = {"tiff": _tiff, "jpeg2000": _jpeg2000, "avif": _isobmff, "heif": _isobmff, "png": _png}
     header = Header(_container(start))
     if header.container in readers:
-        with contextlib.suppress(struct.error, IndexError):  # truncated: whoever decodes the file says so
+        # Truncated or altered: whoever decodes the file says so.
+        with contextlib.suppress(struct.error, IndexError, ValueError, OSError):
             readers[header.container](file, header)
     return header
 

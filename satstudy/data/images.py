@@ -238,6 +238,7 @@ def _open(path: Path) -> Image.Image:
     # Pillow reads its limit from a global; the lock keeps another thread from seeing ours.
     with _limit, warnings.catch_warnings():
         previous, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, MAX_PIXELS
+        warnings.simplefilter("ignore", UserWarning)  # of damaged EXIF, for one
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
             return Image.open(path, formats=_FORMATS)
@@ -289,8 +290,10 @@ def _exif(image: Image.Image, header: Header) -> tuple[int, bool]:
     if image.format == "TIFF" or (image.format == "PNG" and not header.exif):
         return 1, False
     try:
-        exif = image.getexif()
-        orientation, gps = exif.get(_ORIENTATION, 1), bool(exif.get_ifd(_GPS))
+        with _limit, warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            exif = image.getexif()
+            orientation, gps = exif.get(_ORIENTATION, 1), bool(exif.get_ifd(_GPS))
     except Exception:  # damaged EXIF does not make an image unreadable
         return 1, False
     return orientation if orientation in range(1, 9) else 1, gps
