@@ -95,7 +95,7 @@ class Raster:
         self._ycc = header.ycc
         self._table = self._lookup()
         self.alpha = next((band for band, tag in zip(dataset.indexes, tags, strict=True) if tag == "alpha"), 0)
-        self.fill = self._fill(masked)
+        self.fill = self._fill(masked, "nodata" in header.placed)
         self._place(header)
 
     def _chosen(self, tags: list[str], bands: Sequence[int] | None) -> list[int]:
@@ -140,7 +140,7 @@ class Raster:
             return 255 - values
         return values if largest < 255 else None
 
-    def _fill(self, masked: bool) -> int | None:
+    def _fill(self, masked: bool, tagged: bool) -> int | None:
         from rasterio.enums import MaskFlags
 
         if self.dataset.tags(ns="IMAGE_STRUCTURE").get("SOURCE_COLOR_SPACE") == "CMYK":
@@ -158,10 +158,10 @@ class Raster:
         by_value = any(MaskFlags.nodata in found for found in flags.values())
         self.told_by = f"band {self.alpha}, which is tagged alpha" if self._by_alpha else "its mask"
         value = self.dataset.nodatavals[self.bands[0] - 1]
-        if value is None:
+        if value is None and not tagged:
             return 0 if self._masks else None
-        if value not in range(256):
-            self.remarks.append(f"its nodata value {value:g} is none of 8 bits and marks no pixel")
+        if value not in range(256):  # rasterio gives none that is far from them
+            self.remarks.append("its nodata value is none of 8 bits and marks no pixel")
             return 0 if self._masks and not by_value else None
         if not masked:
             self.remarks.append(f"its nodata value {value:g} is not kept")
@@ -176,7 +176,9 @@ class Raster:
         several = [self.dataset.descriptions, self.dataset.units, self.dataset.scales, self.dataset.offsets]
         for key, values, default in zip(("names", "units", "scales", "offsets"), several, ("", "", 1, 0), strict=True):
             chosen = [values[band - 1] or default for band in self.bands]
-            if any(value != default for value in chosen) and all(isinstance(v, str) or math.isfinite(v) for v in chosen):
+            if any(value != default for value in chosen) and all(
+                isinstance(v, str) or math.isfinite(v) for v in chosen
+            ):
                 self.notes[key] = chosen
         if self.dataset.tags().get("AREA_OR_POINT") == "Point":
             self.notes["point"] = True
@@ -503,7 +505,9 @@ def write_tiff(
                         target.write_mask((strip != fill).any(axis=2), window=place)
             # GDAL says nothing of a disk that fills up while the file is closed.
             with rasterio.open(named) as written:
-                lost = [f"a TIFF cannot hold its {key}" for key in PLACING if key in notes and key not in placing(written)]
+                lost = [
+                    f"a TIFF cannot hold its {key}" for key in PLACING if key in notes and key not in placing(written)
+                ]
                 for _, block in written.block_windows(1):
                     written.read(window=block)
         except RasterioIOError as error:

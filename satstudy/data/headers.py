@@ -6,6 +6,7 @@ than `MAX_PARTS` boxes, chunks or directories are followed, so that a damaged fi
 
 from __future__ import annotations
 
+import contextlib
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -89,10 +90,9 @@ def _parse(file: BinaryIO, start: bytes) -> Header:
     readers = {"tiff": _tiff, "jpeg2000": _jpeg2000, "avif": _isobmff, "heif": _isobmff, "png": _png}
     header = Header(_container(start))
     if header.container in readers:
-        try:
+        # Truncated or altered: whoever decodes the file says so.
+        with contextlib.suppress(struct.error, IndexError, ValueError, OSError):
             readers[header.container](file, header)
-        except (struct.error, IndexError, ValueError, OSError):
-            pass  # truncated or altered: whoever decodes the file says so
     return header
 
 
@@ -108,7 +108,16 @@ def _container(start: bytes) -> Container:
 
 # --- TIFF ------------------------------------------------------------------------------------------------------
 
-SUBFILE, OLD_SUBFILE, COMPRESSION, PHOTOMETRIC, ORIENTATION, INK_SET, EXTRA, GPS = 254, 255, 259, 262, 274, 332, 338, 34853
+SUBFILE, OLD_SUBFILE, COMPRESSION, PHOTOMETRIC, ORIENTATION, INK_SET, EXTRA, GPS = (
+    254,
+    255,
+    259,
+    262,
+    274,
+    332,
+    338,
+    34853,
+)
 _PLACING = {33550: "transform", 33922: "transform", 34264: "transform", 34735: "CRS", 50844: "RPCs", 42113: "nodata"}
 _UNKNOWN_COLOURS = {
     4: "a transparency mask", 8: "CIELAB colours", 9: "CIELAB colours", 10: "CIELAB colours",

@@ -14,8 +14,8 @@ from satstudy.core.errors import InputError
 from satstudy.data import headers
 from satstudy.data.headers import look
 
-STARTS = [b"II*\0", b"MM\0*", b"II+\0\x08\0\0\0", b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51", b"\x89PNG\r\n\x1a\n",
-          b"\0\0\0\x20ftypavif"]  # fmt: skip
+STARTS = [b"II*\0", b"MM\0*", b"II+\0\x08\0\0\0", b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51",
+          b"\x89PNG\r\n\x1a\n", b"\0\0\0\x20ftypavif"]  # fmt: skip
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -39,7 +39,9 @@ def test_a_changed_byte_of_an_avif_gives_a_header(tmp_path, place, value):
 
 def test_a_chain_of_directories_that_never_ends_ends(tmp_path):
     entry = struct.pack("<HHII", 256, 4, 1, 5)
-    (tmp_path / "a.tif").write_bytes(b"II*\0" + struct.pack("<I", 8) + struct.pack("<H", 1) + entry + struct.pack("<I", 8))
+    (tmp_path / "a.tif").write_bytes(
+        b"II*\0" + struct.pack("<I", 8) + struct.pack("<H", 1) + entry + struct.pack("<I", 8)
+    )
     assert look(tmp_path / "a.tif").pages == 1
     # A box without a length that ends.
     (tmp_path / "a.jp2").write_bytes(b"\0\0\0\x0cjP  \r\n\x87\n" + struct.pack(">I4s", 4, b"jp2h") * 5)

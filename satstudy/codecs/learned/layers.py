@@ -7,6 +7,7 @@ SciPy on the way. The tests hold these layers against CompressAI's own.
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -124,7 +125,7 @@ class EntropyBottleneck(nn.Module):
         widths = (1, *self.filters, 1)
         scale = init_scale ** (1 / (len(self.filters) + 1))
         self.matrices, self.biases, self.factors = nn.ParameterList(), nn.ParameterList(), nn.ParameterList()
-        for width, following in zip(widths, widths[1:], strict=False):
+        for width, following in pairwise(widths):
             start = math.log(math.expm1(1 / scale / following))
             self.matrices.append(nn.Parameter(torch.full((channels, following, width), start)))
             self.biases.append(nn.Parameter(torch.empty(channels, following, 1).uniform_(-0.5, 0.5)))
@@ -203,9 +204,7 @@ class GaussianConditional(nn.Module):
         below = -(2**-0.5)
         return 0.5 * torch.erfc(below * upper) - 0.5 * torch.erfc(below * lower)
 
-    def forward(
-        self, x: Tensor, scales: Tensor, means: Tensor, training: bool | None = None
-    ) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, scales: Tensor, means: Tensor, training: bool | None = None) -> tuple[Tensor, Tensor]:
         """Latents with noise (training) or rounded relative to their means, and their likelihoods."""
         training = self.training if training is None else training
         x = x + torch.empty_like(x).uniform_(-0.5, 0.5) if training else torch.round(x - means) + means
