@@ -8,7 +8,6 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from satstudy import __version__
 from satstudy.core.errors import InputError
 
 
@@ -30,10 +29,18 @@ class _Parser(argparse.ArgumentParser):
         raise InputError(f"{message}: `{self.prog} --help` says what it takes.")
 
 
+class _Version(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        from satstudy import __version__
+
+        print(__version__)
+        parser.exit()
+
+
 def parser() -> argparse.ArgumentParser:
     """What `satstudy` takes; parsed, `run` is the name of the command in `satstudy.cli.main.COMMANDS`."""
     top = _Parser(prog="satstudy", description="The `satstudy` command.")
-    top.add_argument("--version", action="version", version=__version__)
+    top.add_argument("--version", action=_Version, nargs=0, help="the version of this program")
     commands = top.add_subparsers(dest="command", required=True, parser_class=_Parser)
     _command(commands, "compress", "an image, or a folder of images, to .sat", _compress)
     _command(commands, "decompress", "a .sat file, or a folder of them, to .png, .tif or .webp", _decompress)

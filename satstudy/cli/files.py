@@ -352,8 +352,9 @@ def _hidden(image: WholeImage | Raster) -> list[str]:
     if hidden:
         remarks.append(f"{hidden} of {total} pixels ({hidden / total:.1%}) are hidden by {image.told_by}{advice}")
     if partly:
-        share = f"{partly} of {total} pixels are partly transparent"
-        remarks.append(f"{share} in {image.told_by}, which is not kept{advice}")
+        remarks.append(
+            f"{partly} of {total} pixels are partly transparent in {image.told_by}, which is not kept{advice}"
+        )
     return remarks
 
 

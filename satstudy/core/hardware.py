@@ -93,7 +93,7 @@ def settle_for_training() -> None:
 
 @contextlib.contextmanager
 def deferred_interrupts() -> Iterator[list[int]]:
-    """Within the block, a first interrupt (Ctrl-C or SIGTERM) is added to the list and raises nothing; a second raises.
+    """Within the block, the first interrupt (Ctrl-C, SIGTERM) is added to the list and raises nothing; a second raises.
 
     A training step that stops half-way leaves weights and their moving average at different steps, and such a state
     would not resume to the same result. Outside the main thread, which alone gets interrupts, nothing changes.

@@ -95,7 +95,7 @@ class Raster:
         self._ycc = header.ycc
         self._table = self._lookup()
         self.alpha = next((band for band, tag in zip(dataset.indexes, tags, strict=True) if tag == "alpha"), 0)
-        self.fill = self._fill(masked)
+        self.fill = self._fill(masked, "nodata" in header.placed)
         self._place(header)
 
     def _chosen(self, tags: list[str], bands: Sequence[int] | None) -> list[int]:
@@ -140,7 +140,7 @@ class Raster:
             return 255 - values
         return values if largest < 255 else None
 
-    def _fill(self, masked: bool) -> int | None:
+    def _fill(self, masked: bool, tagged: bool) -> int | None:
         from rasterio.enums import MaskFlags
 
         if self.dataset.tags(ns="IMAGE_STRUCTURE").get("SOURCE_COLOR_SPACE") == "CMYK":
@@ -158,10 +158,10 @@ class Raster:
         by_value = any(MaskFlags.nodata in found for found in flags.values())
         self.told_by = f"band {self.alpha}, which is tagged alpha" if self._by_alpha else "its mask"
         value = self.dataset.nodatavals[self.bands[0] - 1]
-        if value is None:
+        if value is None and not tagged:
             return 0 if self._masks else None
-        if value not in range(256):
-            self.remarks.append(f"its nodata value {value:g} is none of 8 bits and marks no pixel")
+        if value not in range(256):  # rasterio gives none that is far from them
+            self.remarks.append("its nodata value is none of 8 bits and marks no pixel")
             return 0 if self._masks and not by_value else None
         if not masked:
             self.remarks.append(f"its nodata value {value:g} is not kept")

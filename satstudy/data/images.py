@@ -181,8 +181,7 @@ def open_image(
         return
     if bands:
         raise InputError(f"{path} is read as RGB: --bands needs a TIFF, and rasterio ({geotiff.INSTALL}).")
-    needs_gdal = not header.plain or (header.orientation != 1 and set(header.placed) - {"nodata"})
-    if needs_gdal:
+    if not header.plain or header.orientation != 1:
         kind = "TIFF" if header.container == "tiff" else "JPEG 2000"
         raise InputError(f"{path} is a {kind} that only rasterio reads as it is meant: {geotiff.INSTALL}.")
     with _pillow(path) as opened, _beside(path, opened.format or "") as beside:
@@ -253,8 +252,9 @@ def _pillow(path: Path) -> Iterator[Image.Image]:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise InputError(f"{path} has more than {MAX_PIXELS} pixels: cut it into scenes.") from None
     except Exception as error:  # decoders raise what they like: RuntimeError, struct.error, KeyError, …
-        advice = "convert it to an 8-bit PNG or TIFF"
-        raise InputError(f"{path} is no image that can be read ({error}): {advice}.") from None
+        raise InputError(
+            f"{path} is no image that can be read ({error}): convert it to an 8-bit PNG or TIFF."
+        ) from None
     with opened:
         yield opened
 

@@ -14,10 +14,8 @@ from satstudy.core.errors import InputError
 from satstudy.data import headers
 from satstudy.data.headers import look
 
-STARTS = [
-    b"II*\0", b"MM\0*", b"II+\0\x08\0\0\0", b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51",
-    b"\x89PNG\r\n\x1a\n", b"\0\0\0\x20ftypavif",
-]  # fmt: skip
+STARTS = [b"II*\0", b"MM\0*", b"II+\0\x08\0\0\0", b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51",
+          b"\x89PNG\r\n\x1a\n", b"\0\0\0\x20ftypavif"]  # fmt: skip
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from field_files import AVIF_OF_10_BITS, RGB, png_chunk, png_of, profile, turned
+from field_files import AVIF_OF_10_BITS, RGB, geo, png_chunk, png_of, profile, turned
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
@@ -164,7 +164,7 @@ def test_video_and_heif_are_named(tmp_path):
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-@pytest.mark.parametrize("ending", [".jpg", ".png", ".webp", ".avif", ".tif"])
+@pytest.mark.parametrize("ending", [".jpg", ".png", ".webp", ".avif", pytest.param(".tif", marks=geo)])
 def test_an_image_is_turned_as_its_orientation_says(tmp_path, ending, orientation):
     path = turned(tmp_path / f"a{ending}", orientation)
     with Image.open(path) as opened:
