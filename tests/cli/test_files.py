@@ -94,7 +94,7 @@ def test_one_bad_image_does_not_stop_a_folder(run, work):
     assert status == 2
     assert len(out.splitlines()) == 2
     assert "images/bad.png is no image" in err
-    assert err.splitlines()[-1] == "satstudy: 1 of 3 files could not be coded: mend or remove them."
+    assert err.splitlines()[-1] == "satstudy: 2 done, 0 skipped, 1 failed: mend or remove what is listed above."
     assert sorted(contents(work / "packed")) == ["b.sat", "sub/c.sat"]
 
 
