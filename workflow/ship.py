@@ -21,9 +21,9 @@ import torch
 from tqdm.auto import tqdm
 
 from satstudy.codecs import LearnedCodec
-from satstudy.codecs.coding import probability
 from satstudy.codecs.learned import checkpoint as zoo
 from satstudy.codecs.learned.checkpoint import OVERHEAD, Checkpoint
+from satstudy.codecs.mbt2018 import prior
 from satstudy.codecs.mbt2018.model import from_weights
 from satstudy.core import paths
 from satstudy.core.errors import InputError
@@ -58,7 +58,7 @@ def ship(checkpoint: Checkpoint) -> Path:
     """Store rounded weights; the tables belong to the weights that are stored, which rounding has moved."""
     rounded = from_weights({name: t.to(torch.float16).float() for name, t in checkpoint.model.weights().items()})
     target = paths.WEIGHTS / f"{checkpoint.metadata.get('domain', OVERHEAD)}-lam{checkpoint.lam:g}.safetensors"
-    zoo.save(target, rounded, checkpoint.metadata, probability.hyper_tables(rounded), half=True)
+    zoo.save(target, rounded, checkpoint.metadata, prior.hyper_tables(rounded), half=True)
     return target
 
 

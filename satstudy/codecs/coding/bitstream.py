@@ -12,7 +12,7 @@
     …       notes: UTF-8 JSON object, deflated; absent when its length is 0
     …       index, for each group of tiles, row by row: length of its stream (varint), CRC-32 of it; none for one group
     …       CRC-32 of everything before, and for one group of its stream as well
-    …       the streams, each with its validity mask before it where there are such (`satstudy.codecs.learned.validity`)
+    …       the streams, each with its validity mask before it where there are such (`pack_mask`)
 
 Integers of fixed size are little-endian. A varint has seven bits a byte, least significant first, the
 eighth saying that another follows; it has no superfluous zero bytes and at most five bytes.

@@ -182,7 +182,7 @@ class LearnedCodec:
         Raises
         ------
         DamagedFile, InputError
-            From `satstudy.codecs.learned.container.read`.
+            From `satstudy.codecs.coding.bitstream.read`.
         WrongWeights
             Made with other weights.
         """
