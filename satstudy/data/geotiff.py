@@ -305,7 +305,8 @@ def sidecars(path: Path) -> list[Path]:
     ending = path.suffix.lstrip(".")
     world = [f"{ending}w", "wld", "tab"] + ([f"{ending[0]}{ending[-1]}w"] if ending else [])
     names = [f"{path.name}.aux.xml", *(f"{path.stem}.{end}" for other in world for end in (other, other.upper()))]
-    return [file for name in dict.fromkeys(names) if (file := path.with_name(name)).is_file()]
+    files = [path.with_name(name) for name in dict.fromkeys(names)]
+    return [file for file in files if os.path.isfile(file)]  # which a name that is too long is not
 
 
 def _listed(values: Iterable[Any]) -> str:
