@@ -9,7 +9,6 @@ if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 
-
 def __getattr__(name: str) -> str:
     # Looking up the version of an installed package takes a fifth of a second.
     if name != "__version__":

@@ -173,13 +173,14 @@ class Raster:
 
     def _place(self, header: Header) -> None:
         self.notes |= placing(self.dataset)
-        several = [self.dataset.descriptions, self.dataset.units, self.dataset.scales, self.dataset.offsets]
-        for key, values, default in zip(("names", "units", "scales", "offsets"), several, ("", "", 1, 0), strict=True):
-            chosen = [values[band - 1] or default for band in self.bands]
-            if any(value != default for value in chosen) and all(
-                isinstance(v, str) or math.isfinite(v) for v in chosen
-            ):
+        for key, texts in (("names", self.dataset.descriptions), ("units", self.dataset.units)):
+            chosen = [texts[band - 1] or "" for band in self.bands]
+            if any(chosen):
                 self.notes[key] = chosen
+        for key, numbers, default in (("scales", self.dataset.scales, 1), ("offsets", self.dataset.offsets, 0)):
+            values = [float(numbers[band - 1]) for band in self.bands]
+            if all(map(math.isfinite, values)) and any(value != default for value in values):
+                self.notes[key] = values
         if self.dataset.tags().get("AREA_OR_POINT") == "Point":
             self.notes["point"] = True
         if profile := self.dataset.tags(ns="COLOR_PROFILE").get("SOURCE_ICC_PROFILE"):

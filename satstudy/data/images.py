@@ -191,8 +191,8 @@ def open_image(
 def _check_size(path: Path | str, height: int, width: int) -> None:
     if height * width > MAX_PIXELS:
         raise InputError(
-            f"{path} has {height}×{width} pixels, more than {MAX_PIXELS}: cut it into scenes, or compress a TIFF, which "
-            "is read by windows."
+            f"{path} has {height}×{width} pixels, more than {MAX_PIXELS}: cut it into scenes, or compress a TIFF, "
+            "which is read by windows."
         )
 
 

@@ -50,14 +50,17 @@ def _named(sources: Iterable[Source]) -> Iterator[tuple[str, Path | str | Pixels
     tails = _tails([Path(source) for source in sources if not isinstance(source, tuple)] if _listed(sources) else [])
 
     def named(source: Source) -> tuple[str, Path | str | Pixels, str]:
-        bare = not isinstance(source, tuple)
-        name, image, category = (_tail(Path(source), tails.get(Path(source), 2)), source, "") if bare else source
+        if isinstance(source, tuple):
+            name, image, category = source
+            remedy = "give (name, path, category) with names of their own"
+        else:
+            name, image, category = _tail(Path(source), tails.get(Path(source), 2)), source, ""
+            remedy = "name each once"
         if "\n" in name or "\r" in name:
             raise InputError(f"{name!r} has a line break in its name: rename it.")
         if not name.isprintable() and any("\udc80" <= sign <= "\udcff" for sign in name):
             raise InputError(f"{name} has a name that is not UTF-8, which a table cannot hold: rename it.")
         if name in taken:
-            remedy = "name each once" if bare else "give (name, path, category) with names of their own"
             raise InputError(f"Two images are called {name!r}: {remedy}.")
         taken.add(name)
         return name, image, category

@@ -1,7 +1,6 @@
 """Rasters in and TIFFs out: bands, colours, masks, and what places them on the ground."""
 
 import builtins
-import math
 import warnings
 
 import numpy as np
