@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from satstudy.core.errors import InputError
@@ -19,7 +19,7 @@ class _Parser(argparse.ArgumentParser):
 
     add: Callable[[argparse.ArgumentParser], None] | None = None
 
-    def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:  # type: ignore[override]
         if add := self.add:
             self.add = None
             add(self)

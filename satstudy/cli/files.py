@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 #: What `compress` takes where nobody names a λ: the nearest to this among the shipped ones.
 DEFAULT_LAM = 0.01
+#: Bytes of a file's name, on every common file system.
+MAX_NAME = 255
 OUTPUTS = (".png", ".tif", ".tiff", ".webp")
 
 
@@ -83,7 +85,7 @@ def pairs(source: Path | str, target: Path | str, ending: str) -> list[Pair]:
     if twice:
         raise InputError(f"Several files would become {min(twice)}: rename one of them.")
     for pair in made:
-        if pair.target.is_dir():
+        if os.path.isdir(pair.target):  # pathlib's raises where a name is too long
             raise InputError(f"{pair.target} is a folder: name another folder for the output.")
     return made
 
@@ -270,12 +272,14 @@ def _each(pairs: Sequence[Pair], arguments: argparse.Namespace, work: Callable[[
     done = skipped = 0
     statuses: list[int] = []
     for source, target in tqdm(pairs, unit="file", disable=not folder or not shows_progress(arguments)):
-        if target.exists() and not arguments.overwrite:
+        if not arguments.overwrite and os.path.exists(target):
             if not folder:
                 raise InputError(f"{target} is there already: leave out --no-overwrite to replace it.")
             skipped += 1
             continue
         try:
+            if len(os.fsencode(target.name)) > MAX_NAME:
+                raise InputError(f"{source} would become a file with a name above {MAX_NAME} bytes: rename it.")
             with naming(source):
                 line = work(source, target)
             tqdm.write(f"{target}: {line}", file=sys.stdout)
@@ -347,14 +351,12 @@ def _hidden(image: WholeImage | Raster) -> list[str]:
     """How many pixels are not shown, a clause each."""
     hidden, partly = image.hidden()
     total, remarks = image.height * image.width, []
-    alpha = "alpha" in image.told_by
-    advice = "; if that is no alpha (infrared, for one), take --no-mask" if alpha and "band" in image.told_by else ""
     if hidden:
-        remarks.append(f"{hidden} of {total} pixels ({hidden / total:.1%}) are hidden by {image.told_by}{advice}")
+        remarks.append(f"{hidden} of {total} pixels ({hidden / total:.1%}) are hidden by {image.told_by}")
     if partly:
-        remarks.append(
-            f"{partly} of {total} pixels are partly transparent in {image.told_by}, which is not kept{advice}"
-        )
+        remarks.append(f"{partly} of {total} pixels are partly transparent by {image.told_by}: that is not kept")
+    if remarks and "tagged alpha" in image.told_by:
+        remarks.append("a band tagged alpha that is none (infrared, for one) is told apart by --no-mask")
     return remarks
 
 

@@ -173,12 +173,14 @@ class Raster:
 
     def _place(self, header: Header) -> None:
         self.notes |= placing(self.dataset)
-        several = [self.dataset.descriptions, self.dataset.units, self.dataset.scales, self.dataset.offsets]
-        for key, values, default in zip(("names", "units", "scales", "offsets"), several, ("", "", 1, 0), strict=True):
-            chosen: list[Any] = [values[band - 1] or default for band in self.bands]
-            finite = all(isinstance(value, str) or math.isfinite(value) for value in chosen)
-            if finite and any(value != default for value in chosen):
+        for key, texts in (("names", self.dataset.descriptions), ("units", self.dataset.units)):
+            chosen = [texts[band - 1] or "" for band in self.bands]
+            if any(chosen):
                 self.notes[key] = chosen
+        for key, numbers, default in (("scales", self.dataset.scales, 1), ("offsets", self.dataset.offsets, 0)):
+            values = [float(numbers[band - 1]) for band in self.bands]
+            if all(map(math.isfinite, values)) and any(value != default for value in values):
+                self.notes[key] = values
         if self.dataset.tags().get("AREA_OR_POINT") == "Point":
             self.notes["point"] = True
         if profile := self.dataset.tags(ns="COLOR_PROFILE").get("SOURCE_ICC_PROFILE"):
@@ -304,7 +306,8 @@ def sidecars(path: Path) -> list[Path]:
     ending = path.suffix.lstrip(".")
     world = [f"{ending}w", "wld", "tab"] + ([f"{ending[0]}{ending[-1]}w"] if ending else [])
     names = [f"{path.name}.aux.xml", *(f"{path.stem}.{end}" for other in world for end in (other, other.upper()))]
-    return [file for name in dict.fromkeys(names) if (file := path.with_name(name)).is_file()]
+    files = [path.with_name(name) for name in dict.fromkeys(names)]
+    return [file for file in files if os.path.isfile(file)]  # which a name that is too long is not
 
 
 def _listed(values: Iterable[Any]) -> str:
@@ -504,8 +507,9 @@ def write_tiff(
                         target.write_mask((strip != fill).any(axis=2), window=place)
             # GDAL says nothing of a disk that fills up while the file is closed.
             with rasterio.open(named) as written:
-                kept = placing(written)
-                lost = [f"a TIFF cannot hold its {key}" for key in PLACING if key in notes and key not in kept]
+                lost = [
+                    f"a TIFF cannot hold its {key}" for key in PLACING if key in notes and key not in placing(written)
+                ]
                 for _, block in written.block_windows(1):
                     written.read(window=block)
         except RasterioIOError as error:

@@ -52,7 +52,7 @@ def grow(model: Model, M: int, seed: int = 0) -> Model:
     with torch.no_grad():
         for name, source in old.items():
             layer, _, kind = name.rpartition(".")
-            target = new[name]
+            target: Tensor = new[name]
             if target.shape == source.shape:
                 target.copy_(source)
                 continue

@@ -4,8 +4,10 @@ import os
 
 import numpy as np
 import pytest
+from field_files import RGB, X, Y, geo, look, profile, rasterio, write_tiff
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 from small_command import files as contents
 
 from satstudy.cli import files
@@ -98,12 +100,117 @@ def test_one_bad_image_does_not_stop_a_folder(run, work):
     assert sorted(contents(work / "packed")) == ["b.sat", "sub/c.sat"]
 
 
+def test_a_folder_is_finished_whatever_is_in_it(run, work, picture, monkeypatch):
+    """A damaged image, one too deep, a link to nowhere, names that are no UTF-8 or very long, a linked folder."""
+    images = work / "images"
+    (images / "cut.png").write_bytes((work / "a.png").read_bytes()[:2000])
+    Image.fromarray(np.zeros((9, 9), np.uint16)).save(images / "deep.png")
+    (images / "dangling.png").symlink_to("nowhere.png")
+    Image.fromarray(picture(20, 20)).save(images / os.fsdecode(b"n\xff.png"))
+    Image.fromarray(picture(20, 20)).save(images / ("x" * 245 + ".png"))
+    Image.fromarray(picture(20, 20)).save(images / ("y" * 251 + ".bmp"))
+    (work / "elsewhere").mkdir()
+    Image.fromarray(picture(20, 20)).save(work / "elsewhere/d.png")
+    (images / "linked").symlink_to("../elsewhere")
+    (images / "again").symlink_to("../images")
+    status, out, err = run("compress images packed")
+    assert status == 2, err
+    for reason in ("cut.png is truncated", "deep.png has more than 8 bits", "dangling.png is a link to nowhere.png"):
+        assert reason in err
+    assert err.splitlines()[-1] == "satstudy: 6 done, 0 skipped, 3 failed: mend or remove what is listed above."
+    assert sorted(os.listdir(b"packed")) == [
+        b"b.sat",
+        b"linked",
+        b"n\xff.sat",
+        b"sub",
+        b"x" * 245 + b".sat",
+        b"y" * 251 + b".sat",
+    ]
+    assert "packed/n\\xff.sat: " in out
+    status, out, err = run("decompress packed back --format webp")
+    assert status == 2
+    assert "would become a file with a name above 255 bytes: rename it" in err
+    assert err.splitlines()[-1] == "satstudy: 5 done, 0 skipped, 1 failed: mend or remove what is listed above."
+
+
+def test_a_failure_is_told_from_bad_input_and_stops_nothing(run, work, monkeypatch):
+    encode = LearnedCodec.encode
+
+    def failing(self, image, notes=None):
+        if image.height == 40:
+            raise failure
+        return encode(self, image, notes)
+
+    monkeypatch.setattr(LearnedCodec, "encode", failing)
+    Image.fromarray(np.zeros((9, 9, 3), np.uint8)).save("images/z.png")
+    for failure in (OSError(5, "Input/output error"), MemoryError("none left"), KeyError("a mistake of ours")):
+        status, out, err = run("compress images packed")
+        assert status == 1
+        assert len(out.splitlines()) == 1
+        assert err.splitlines()[-1] == "satstudy: 1 done, 0 skipped, 2 failed: mend or remove what is listed above."
+        assert f"images/b.png: {type(failure).__name__}" in err
+    (work / "images/bad.png").write_text("no image")
+    assert run("compress images packed")[0] == 1, "a failure counts more than bad input"
+
+
+def test_what_is_there_stays_if_asked_for(run, work):
+    assert run("compress images packed")[0] == 0
+    before = contents(work / "packed")
+    (work / "packed/b.sat").write_text("mine")
+    status, out, err = run("compress images packed --no-overwrite --lam 0.002")
+    assert (status, out, err) == (0, "", "satstudy: 0 done, 2 skipped, 0 failed.\n")
+    assert contents(work / "packed") == {**before, "b.sat": b"mine"}
+    status, _, err = run("compress a.png packed/b.sat --no-overwrite")
+    assert status == 2
+    assert "packed/b.sat is there already: leave out --no-overwrite" in err
+    assert run("compress images packed --overwrite")[0] == 0
+    assert contents(work / "packed") == before
+    run("compress a.png a.sat")
+    (work / "a.tif").write_text("mine")
+    assert run("decompress a.sat a.tif --no-overwrite")[0] == 2
+    assert (work / "a.tif").read_text() == "mine"
+
+
 def test_an_output_is_replaced_and_only_when_it_is_whole(run, work):
     (work / "a.sat").write_text("before")
     assert run("compress cut.png a.sat")[0] == 2
     assert (work / "a.sat").read_text() == "before"
     assert run("compress a.png a.sat")[0] == 0
     assert bitstream.read((work / "a.sat").read_bytes())
+
+
+@geo
+def test_what_is_chosen_lost_or_hidden_is_said(run, work):
+    infrared = np.where((X > 15) & (X < 40), 0, 100 + Y).astype(np.uint8)
+    placed = {"crs": "EPSG:32633", "transform": rasterio.Affine(0.5, 0, 5e5, 0, -0.5, 4e6)}
+    write_tiff(work / "naip.tif", np.dstack([RGB, infrared]), colours="blue green red alpha", **placed)
+    status, out, err = run("compress naip.tif a.sat")
+    assert (status, out[:6]) == (0, "a.sat:")
+    assert err.splitlines() == [
+        "satstudy: naip.tif: bands 3, 2, 1 are taken as red, green and blue",
+        "satstudy: naip.tif: 960 of 2240 pixels (42.9%) are hidden by band 4, which is tagged alpha",
+        "satstudy: naip.tif: 1280 of 2240 pixels are partly transparent by band 4, which is tagged alpha: that is not "
+        "kept",
+        "satstudy: naip.tif: a band tagged alpha that is none (infrared, for one) is told apart by --no-mask",
+    ]
+    assert "no data   masked, value 0" in run("info a.sat")[1]
+    status, _, err = run("compress naip.tif a.sat --no-mask")
+    assert (status, err.count("\n")) == (0, 1)
+    assert "no data   no mask" in run("info a.sat")[1]
+    assert run("compress naip.tif a.sat --bands 4 1 2")[2] == ""
+    status, _, err = run("decompress a.sat a.png")
+    assert (status, err) == (0, "satstudy: a.png: PNG does not hold its crs, transform, which a .tif would\n")
+    assert run("decompress a.sat b.tif")[2] == ""
+    assert look(work / "b.tif")[2]["crs"].to_epsg() == 32633
+
+
+def test_notes_that_a_file_has_no_room_for_are_left_out_and_said(run, work, monkeypatch):
+    large = bytearray(profile() + bytes(60_000))
+    Image.fromarray(RGB).save("p.png", icc_profile=bytes(large))
+    status, _, err = run("compress p.png p.sat")
+    assert status == 0
+    assert "its colour profile is larger than a .sat file has room for, and not kept" in err
+    assert "notes     none" in run("info p.sat")[1]
 
 
 def test_info_shows_notes_in_one_line_each(run, work, checkpoint):

@@ -38,11 +38,17 @@ def by_gdal(path, bands=(1, 2, 3), bits=8):
 def of_pillow(folder):
     """(path, expected pixels, or None where the file is refused) for what Pillow writes."""
     modes = {
-        "L": ".png .jpg .webp .tif .jp2 .bmp", "LA": ".png .tif .jp2",
-        "RGB": ".png .jpg .webp .tif .jp2 .avif .bmp .gif", "RGBA": ".png .webp .tif .jp2 .avif",
-        "P": ".png .tif .bmp .gif", "1": ".png .tif .bmp", "CMYK": ".jpg .tif", "I;16": ".png .tif", "F": ".tif",
+        "L": ".png .jpg .webp .tif .jp2 .bmp",
+        "LA": ".png .tif .jp2",
+        "RGB": ".png .jpg .webp .tif .jp2 .avif .bmp .gif",
+        "RGBA": ".png .webp .tif .jp2 .avif",
+        "P": ".png .tif .bmp .gif",
+        "1": ".png .tif .bmp",
+        "CMYK": ".jpg .tif",
+        "I;16": ".png .tif",
+        "F": ".tif",
         "LAB": ".tif",
-    }  # fmt: skip
+    }
     for mode, endings in modes.items():
         if mode in ("I;16", "F"):
             image = Image.fromarray(RGB[..., 0].astype({"I;16": np.uint16, "F": np.float32}[mode]) * 9)

@@ -9,7 +9,7 @@ same numbers.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -63,6 +63,15 @@ class Model(nn.Module):
         Channels of the transforms and of the latents. The paper leaves them open; 192 and 192 are
         CompressAI's for low and middle rates, 64 and 96 are what a CPU trains in hours.
     """
+
+    # PyTorch's types say nothing of what stands in a sequence.
+    g_a: Any
+    g_s: Any
+    h_a: Any
+    h_s: Any
+    entropy_parameters: Any
+    context_prediction: Any
+    entropy_bottleneck: Any
 
     def __init__(self, N: int, M: int):
         super().__init__()
