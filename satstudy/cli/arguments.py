@@ -10,6 +10,7 @@ from typing import Any
 from satstudy import __version__
 from satstudy.codecs import registry
 from satstudy.core.errors import InputError
+from satstudy.core.geometry import TILINGS
 
 
 class _Parser(argparse.ArgumentParser):
@@ -32,7 +33,7 @@ def parser() -> argparse.ArgumentParser:
         return made
 
     def cutting(to: argparse.ArgumentParser) -> None:
-        to.add_argument("--tiling", choices=("independent", "blend", "seamless"), default="seamless", help="(seamless)")
+        to.add_argument("--tiling", choices=TILINGS, default="seamless", help="(seamless)")
         to.add_argument(
             "--refine",
             type=int,
