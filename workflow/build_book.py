@@ -59,6 +59,9 @@ def main() -> int:
     command += ["--path-output", str(paths.BUILD / "jb"), "-W", "--keep-going", "--quiet", "--all"]
     # Sphinx extensions warn about their own future; Python's warnings are not the book's.
     environment = {**os.environ, "PYTHONWARNINGS": "ignore"}
+    # For the extension beside this file, and for the package where it is not installed.
+    folders = (Path(__file__).parent, paths.PACKAGE.parent, *os.environ.get("PYTHONPATH", "").split(os.pathsep))
+    environment["PYTHONPATH"] = os.pathsep.join(str(folder) for folder in folders if str(folder))
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     if done.returncode:
         print(done.stdout[-4000:] + done.stderr[-4000:], file=sys.stderr)
