@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from satstudy.core.errors import InputError
+from satstudy.core.geometry import TILINGS
 
 
 class _Parser(argparse.ArgumentParser):
@@ -70,7 +71,7 @@ def _command(where: Any, name: str, text: str, add: Callable[[argparse.ArgumentP
 
 
 def _tiling(to: argparse.ArgumentParser) -> None:
-    to.add_argument("--tiling", choices=("independent", "blend", "seamless"), default="seamless", help="(seamless)")
+    to.add_argument("--tiling", choices=TILINGS, default="seamless", help="(seamless)")
     to.add_argument(
         "--refine",
         type=int,

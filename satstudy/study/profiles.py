@@ -18,6 +18,7 @@ import yaml
 from satstudy.codecs import registry
 from satstudy.core import paths
 from satstudy.core.errors import InputError
+from satstudy.core.geometry import Tiling
 from satstudy.core.settings import build
 
 
@@ -78,7 +79,7 @@ class Train:
     #: What the context model sees: with 0 the latents with noise, else those that a decoder has, after so many passes.
     #: A decoder's own rounding matters at low rates, and in large images.
     context_passes: int = 0
-    #: `shipped` starts from the weights in the package, `scratch` from random ones, `profile:NAME` from those of
+    #: `shipped` starts from the weights in the package, `scratch` from random ones, ``profile:NAME`` from those of
     #: another profile for the same domain, each λ that it has from its own; anything else is a file.
     init: str = "shipped"
     #: Images of train-compress held back to watch the training.
@@ -115,7 +116,7 @@ class RateDistortion:
     #: Codecs by their names in `satstudy.codecs.registry`, with a list of settings or `default`: the ladder of the
     #: registry or, for a learned codec, the λ that are trained.
     codecs: dict[str, Any] = field(default_factory=lambda: dict.fromkeys(CODECS, registry.DEFAULT))
-    tiling: Literal["independent", "blend", "seamless"] = "blend"
+    tiling: Tiling = "blend"
     #: Steps of latent refinement in codecs such as `learned-refined` (`satstudy.codecs.mbt2018.refinement`).
     refine: int = 20
     #: A folder of large scenes that are coded as well, with each tiling; none if empty. What stands before the
