@@ -16,12 +16,12 @@ def describe(lines: list[str]) -> list[str]:
     """The lines of a docstring with descriptions below the names."""
     out: list[str] = []
     section = ""
-    for line, following in zip(lines, [*lines[1:], ""], strict=True):
+    for line, following in zip(lines, [*lines[1:], ""], strict=False):
         if following and set(following.strip()) == {"-"}:
             section = line.strip()
         match = re.fullmatch(r"(\s*)([\w*, ]+) : (.+)", line)
         if section in SECTIONS and match:
-            out += [match[1] + match[2], f"{match[1]}    {match[3]}"]
+            out += [f"{match[1]}{name}" for name in match[2].split(", ")] + [f"{match[1]}    {match[3]}"]
         else:
             out.append(line)
     return out
@@ -29,9 +29,10 @@ def describe(lines: list[str]) -> list[str]:
 
 def process(app: Any, what: str, name: str, thing: object, options: object, lines: list[str]) -> None:
     """Rewrite a docstring before Napoleon reads it."""
-    # Of an attribute, Napoleon takes what is before a colon in the first line for the type.
-    first = [""] if what in ("attribute", "property", "data") else []
-    lines[:] = first + describe(lines)
+    if what in ("attribute", "property", "data"):
+        # Napoleon takes what is before a colon in the first line for the type.
+        lines[:1] = [line.replace(": ", " – ") for line in lines[:1]]
+    lines[:] = describe(lines)
 
 
 def setup(app: Any) -> dict[str, bool]:
