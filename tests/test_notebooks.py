@@ -203,7 +203,8 @@ def page(book, name: str) -> str:
 
 @pytest.mark.slow
 def test_the_book_has_every_page(book):
-    names = ["index", *(f"book/{path.stem}" for path in (ROOT / "book").glob("*.md"))]
+    names = ["index", *(path.relative_to(ROOT).with_suffix("").as_posix() for path in (ROOT / "book").rglob("*.md"))]
+    names += [f"api/{wing.parent.name}" for wing in paths.PACKAGE.glob("*/__init__.py")]
     for name in names:
         assert (book / "build" / "html" / f"{name}.html").is_file(), name
     lams = [f"{lam:g}" for lam in profiles.load("smoke").train.lams]
