@@ -82,6 +82,16 @@ def _interleave(name: str, source: dict[str, Tensor], target: dict[str, Any], m:
     wide.copy_(weight)
 
 
+def compressai(model: Model) -> Any:
+    """CompressAI's own model with these weights, ready to code."""
+    from compressai.models import JointAutoregressiveHierarchicalPriors
+
+    made = JointAutoregressiveHierarchicalPriors(model.N, model.M)
+    torch.nn.Module.load_state_dict(made, model.weights(), strict=False)
+    made.eval().update(force=True)
+    return made
+
+
 def shipped(lam: float = 0.013) -> Checkpoint:
     """The shipped weights nearest to `lam`; the default is next to the paper's 0.67 bpp."""
     found = zoo.shipped()
@@ -95,7 +105,7 @@ def paper_sized() -> Checkpoint:
     return Checkpoint(model, {**checkpoint.metadata, "N": "192", "M": "192"}, {}, checkpoint.path)
 
 
-def scene(side: int = SIDE, category: str = "single-unit_residential") -> np.ndarray:
+def scene(side: int = SIDE, category: str = "parking_lot_or_garage") -> np.ndarray:
     """One synthetic scene, or a mosaic of mirrored copies where one would take minutes to draw."""
     drawn = draw(category, 0, 0, 0, (min(side, SIDE), min(side, SIDE))).image
     if side <= SIDE:

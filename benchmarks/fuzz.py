@@ -88,7 +88,7 @@ def worker(seed: int, count: int) -> None:
     from satstudy.data.synthetic.scene import draw
 
     torch.set_num_threads(1)
-    image = draw("stadium", 0, 0, 0, (200, 200)).image
+    image = draw("race_track", 0, 0, 0, (200, 200)).image
     codecs = [
         LearnedCodec(shipped(), "blend", 64, 8),
         LearnedCodec(shipped(), "seamless", 64),

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from benchmarks.common import SIDE, best, paper_sized, save, scene, shipped
+from benchmarks.common import SIDE, best, compressai, paper_sized, save, scene, shipped
 from satstudy.codecs import AVIF, JPEG2000, LearnedCodec
 from satstudy.codecs.learned.codec import BATCH
 from satstudy.core.geometry import grid
@@ -19,8 +19,7 @@ COMPRESSAI_PATCHES = 3
 
 def main() -> None:
     checkpoint, image = paper_sized(), scene()
-    model = checkpoint.model
-    model.update(force=True)
+    model = compressai(checkpoint.model)
     codec = LearnedCodec(checkpoint, "blend")
     layout = grid(SIDE, SIDE, 256, 8)
     patches = torch.stack([torch.from_numpy(image[p.top : p.bottom, p.left : p.right].copy()) for p in layout])

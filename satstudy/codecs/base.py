@@ -8,8 +8,6 @@ import io
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from satstudy.core.errors import DamagedFile, InputError
 from satstudy.core.types import Pixels
 
@@ -29,6 +27,8 @@ def describe(codec: Any) -> str:
 
 def check_pixels(image: Pixels, codec: str, longest: int | None = None) -> None:
     """Raise InputError unless `image` is `uint8 (height, width, 3)` with no side above `longest`."""
+    import numpy as np
+
     if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         found = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
         raise InputError(f"{codec} takes uint8 (height, width, 3) RGB, not {found}: repeat grey, scale 16 bits to 8.")
@@ -81,6 +81,8 @@ def load_with_pillow(plugin: str, data: bytes, codec: str) -> Pixels:
     DamagedFile
         Not of this format, damaged, no RGB, or too many pixels.
     """
+    import numpy as np
+
     open_image = getattr(importlib.import_module(f"PIL.{plugin}ImagePlugin"), f"{plugin}ImageFile")
     try:
         with open_image(io.BytesIO(data)) as image:
@@ -96,7 +98,11 @@ def load_with_pillow(plugin: str, data: bytes, codec: str) -> Pixels:
 
 
 def closest_rate(rate: Callable[[int], float], count: int, wanted: float) -> int:
-    """Which of `count` settings, rising in rate, comes closest to the rate wanted; asks for few of the rates."""
+    """Which of `count` settings, rising in rate, comes closest to the rate wanted; asks for few of the rates.
+
+    >>> closest_rate([0.1, 0.2, 0.4, 0.8].__getitem__, 4, 0.5)
+    2
+    """
     low, high = 0, count - 1
     while high - low > 1:
         middle = (low + high) // 2

@@ -27,8 +27,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from satstudy.codecs.base import check_pixels, check_size, describe
 from satstudy.codecs.registry import CodecEntry, PlotStyle, register
 from satstudy.core.errors import DamagedFile, InputError, SatstudyError
@@ -219,6 +217,8 @@ class JPEG2000:
         height, width = _size(data)
         if not any(part.marker == SOT for part in segments):
             raise DamagedFile("This JPEG 2000 codestream holds no pixels.")
+        import numpy as np
+
         glymur = _glymur()
         with tempfile.TemporaryDirectory(prefix="satstudy-") as folder, warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # OpenJPEG warns of a file before it refuses it

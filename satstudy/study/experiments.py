@@ -13,8 +13,8 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from satstudy.classification.coded_images import CodedSet, Condition, code_condition, conditions_frame, whole_tile
-from satstudy.classification.network import ClassifierConfig
-from satstudy.classification.train import cross_validate
+from satstudy.classification.network import Classifier, ClassifierConfig
+from satstudy.classification.train import cross_validate, images_per_epoch, train_classifier
 from satstudy.codecs import JPEG, Codec, registry
 from satstudy.codecs.base import closest_rate
 from satstudy.codecs.learned.checkpoint import OVERHEAD, Checkpoint
@@ -25,7 +25,7 @@ from satstudy.core.pixels import centre, luminance
 from satstudy.core.settings import build
 from satstudy.core.types import Pixels
 from satstudy.data.fmow import crop_object
-from satstudy.data.images import find_images, halved, image_size, read_image
+from satstudy.data.images import find_images, halved, image_size, is_jpeg, read_image
 from satstudy.data.splits import subset
 from satstudy.metrics import bd_rate, seams
 from satstudy.metrics.quality import bpp, psnr
@@ -130,10 +130,6 @@ def read_scene(path: Path) -> Pixels:
     """
     image = read_image(path)
     return halved(image) if is_jpeg(path) else image
-
-
-def is_jpeg(path: Path) -> bool:
-    return path.suffix.lower() in (".jpg", ".jpeg")
 
 
 def detailed_crop(image: Pixels, side: int) -> tuple[int, int]:
@@ -312,34 +308,41 @@ def accuracy_predictions(study: Study, level: str = "object") -> AccuracyResult:
     ----------
     level : "object", or "image" for the split that lets one object stand on both sides
     """
-    config, size = classifier_config(study)
+    config, _ = classifier_config(study)
     wanted = study.profile.accuracy
-    crop = whole_tile if study.profile.data.kind == "folders" else crop_object
-    folder = study.folder / "accuracy"
-    # A network that only codes whole images of the paper's size would take the paper's tiling of them.
-    names = list(dict.fromkeys((*wanted.train_on, *wanted.validate_on)))
-    sides: dict[str, dict[str, CodedSet]] = {"train-class": {}, "val-class": {}}
-    for name in names:
-        condition = Condition(name, study.condition_codec(name))
-        for split in sides:
-            needed = wanted.train_on if split == "train-class" else wanted.validate_on
-            if name in needed:
-                records = study.records(split, level)
-                sides[split][name] = code_condition(
-                    records, condition, folder / "coded", crop, size=size, progress=study.progress
-                )
-    train = [sides["train-class"][name] for name in wanted.train_on]
-    validation = [sides["val-class"][name] for name in wanted.validate_on]
+    train = [_coded_set(study, name, "train-class", level) for name in wanted.train_on]
+    validation = [_coded_set(study, name, "val-class", level) for name in wanted.validate_on]
     predictions = cross_validate(
-        config, train, validation, range(wanted.seeds), folder / "networks", progress=study.progress
+        config, train, validation, range(wanted.seeds), study.folder / "accuracy" / "networks", progress=study.progress
     )
-    known = {coded.condition: coded for coded in (*train, *validation)}
-    return AccuracyResult(
-        predictions,
-        conditions_frame([known[name] for name in names]),
-        train[0].labels.tolist(),
-        validation[0].labels.tolist(),
+    conditions = conditions_frame([*{coded.condition: coded for coded in (*train, *validation)}.values()])
+    return AccuracyResult(predictions, conditions, train[0].labels.tolist(), validation[0].labels.tolist())
+
+
+def _coded_set(study: Study, condition: str, split: str, level: str = "object") -> CodedSet:
+    """The crops of a split as a condition leaves them, cached below the folder of the study."""
+    crop = whole_tile if study.profile.data.kind == "folders" else crop_object
+    return code_condition(
+        study.records(split, level),
+        Condition(condition, study.condition_codec(condition)),
+        study.folder / "accuracy" / "coded",
+        crop,
+        size=classifier_config(study)[1],
+        progress=study.progress,
     )
+
+
+def example_network(study: Study) -> Classifier:
+    """The network of the first training condition and the first seed."""
+    config, _ = classifier_config(study)
+    coded = _coded_set(study, study.profile.accuracy.train_on[0], "train-class")
+    total = config.epochs * images_per_epoch(coded, config)
+    with tqdm(total=total, unit="image", desc=f"train {config.arch}", disable=not study.progress) as bar:
+
+        def advance(loss: float, correct: float, images: int) -> None:
+            bar.update(images)
+
+        return train_classifier(config, coded, 0, on_step=advance)
 
 
 def checkpoints(study: Study, lams: Sequence[float], domains: Sequence[str] = (OVERHEAD,)) -> list[Checkpoint]:

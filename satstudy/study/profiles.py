@@ -84,7 +84,7 @@ class Train:
     #: What the context model sees: with 0 the latents with noise, else those that a decoder has, after so many passes.
     #: A decoder's own rounding matters at low rates, and in large images.
     context_passes: Count = 0
-    #: `shipped` starts from the weights in the package, `scratch` from random ones, `profile:NAME` from those of
+    #: `shipped` starts from the weights in the package, `scratch` from random ones, ``profile:NAME`` from those of
     #: another profile for the same domain, each λ that it has from its own; anything else is a file.
     init: str = "shipped"
     #: Images of train-compress held back to watch the training.

@@ -93,7 +93,7 @@ class Learner:
         # The average starts as a plain mean, so that it forgets the first steps soon.
         decay = min(config.ema, (1 + step) / (10 + step))
         with torch.no_grad():
-            averages, current = list(self.average.values()), list(model.parameters())
+            averages, current = list(self.average.values()), tuple(model.parameters())
             torch._foreach_lerp_(averages, current, 1 - decay)
         figures = torch.stack([loss.total.detach(), loss.bpp.detach(), loss.mse.detach()])
         self.process.average([figures])

@@ -140,6 +140,7 @@ def test_runs_that_would_mix_things_up_are_refused(tmp_path):
         run([IMAGES[0], IMAGES[0]], [JPEG(20)], path)
     with pytest.raises(InputError, match="No image"):
         run([], [JPEG(20)], path)
+    run(IMAGES[:1], [JPEG(20)], path)
     with pytest.raises(InputError, match="of another size"):
         run([(IMAGES[0][0], picture(20, 20), "dam")], [JPEG(30)], path)
     other = tmp_path / "other.csv"

@@ -30,8 +30,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import numpy as np
-
 from satstudy.core.errors import DamagedFile, InputError
 from satstudy.core.geometry import Grid, Rect, grid
 from satstudy.core.types import Mask, Pixels
@@ -119,12 +117,14 @@ def packed_notes(notes: dict[str, Any]) -> bytes:
     Raises
     ------
     InputError
-        Above 64 KiB, or not plain JSON.
+        Above 64 KiB, no table, or not plain JSON.
     """
+    if not isinstance(notes, dict) or not all(isinstance(key, str) for key in notes):
+        raise InputError(f"Notes are a table of names and values, not {notes!r:.60}: give a dict with text as keys.")
     if not notes:
         return b""
     try:
-        plain = json.dumps(notes, separators=(",", ":"), sort_keys=True).encode()
+        plain = json.dumps(notes, separators=(",", ":"), sort_keys=True, allow_nan=False).encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise InputError(f"The notes of this image are not plain JSON ({error}): give text and numbers.") from None
     if len(plain) > MAX_NOTES:
@@ -375,6 +375,8 @@ def pack_mask(valid: Mask | None) -> bytes:
     """
     if valid is None or valid.all():
         return b"\0"
+    import numpy as np  # a third of a second, which `satstudy info` does without
+
     rows = np.packbits(valid, axis=1)
     rows[1:] ^= rows[:-1].copy()
     deflate = zlib.compressobj(9, zlib.DEFLATED, _RAW)
@@ -406,12 +408,16 @@ def split_mask(stream: bytes, height: int, width: int) -> tuple[Pixels | None, b
             raise ValueError
     except (zlib.error, ValueError):
         raise DamagedFile("The validity mask in this file is damaged: fetch or compress it again.") from None
+    import numpy as np
+
     rows = np.frombuffer(plain, np.uint8).reshape(height, columns)
     return np.bitwise_xor.accumulate(rows, axis=0), inflate.unused_data
 
 
 def unpack_mask(rows: Pixels, top: int, bottom: int, left: int, right: int) -> Mask:
     """A part of the mask that `split` found: bool (bottom − top, right − left)."""
+    import numpy as np
+
     first = left // 8
     bits = np.unpackbits(rows[top:bottom, first : -(-right // 8)], axis=1)
     return bits[:, left - 8 * first : right - 8 * first].astype(bool)

@@ -25,6 +25,7 @@ from satstudy.codecs.wavelet.model import WaveletModel
 from satstudy.codecs.wavelet.model import from_weights as wavelet_from_weights
 from satstudy.core import paths, tensor_files
 from satstudy.core.errors import InputError
+from satstudy.core.hardware import plain_defaults
 from satstudy.core.tensor_files import metadata
 
 TABLES = "tables."
@@ -80,12 +81,14 @@ class Checkpoint:
     @cached_property
     def tables(self) -> dict[str, Tensor]:
         """The entropy coder's integer tables: as stored with the weights, or made from the model."""
-        return self.stored or (hyper_tables(self.model) if isinstance(self.model, Model) else {})
+        with plain_defaults():
+            return self.stored or (hyper_tables(self.model) if isinstance(self.model, Model) else {})
 
     @cached_property
     def fingerprint(self) -> bytes:
         """What a file says it was made with: eight bytes of the weights and their tables."""
-        return fingerprint(self.model, self.tables)
+        with plain_defaults():
+            return fingerprint(self.model, self.tables)
 
     def engine(
         self,
@@ -164,6 +167,7 @@ def save(
     tensor_files.write(path, tensors, metadata)
 
 
+@plain_defaults()
 def load(path: Path | str) -> Checkpoint:
     """Read weights, written by `save` or any `mbt2018` state in safetensors with `lam` in its metadata.
 

@@ -18,6 +18,7 @@ from satstudy.codecs.coding.stitching import Weighting, assemble, blend
 from satstudy.codecs.learned.checkpoint import NATURAL, Checkpoint
 from satstudy.core.errors import InputError, WrongWeights
 from satstudy.core.geometry import TILINGS, Grid, Rect, Span, Tiling, grid, spans
+from satstudy.core.hardware import plain_defaults
 from satstudy.core.types import Pixels
 from satstudy.data.sources import ArraySource, MaskedSource, Source, masked, read
 
@@ -64,6 +65,10 @@ class LearnedCodec:
         dtype: torch.dtype = torch.float32,
         progress: bool = False,
     ):
+        self._options = {
+            "tiling": tiling, "patch": patch, "overlap": overlap, "weighting": weighting, "lam": lam, "refine": refine,
+            "device": device, "dtype": dtype, "progress": progress,
+        }  # fmt: skip
         if tiling not in TILINGS:
             raise InputError(f"tiling = {tiling!r}: take one of {', '.join(TILINGS)}.")
         if weighting not in ("mean", "ramp"):
@@ -81,9 +86,14 @@ class LearnedCodec:
         self.overlap = overlap if tiling == "blend" else 0
         self.weighting = weighting
         self.progress = progress
-        self.fingerprint = checkpoint.fingerprint
         self.refine = refine
-        self.engine: Engine = checkpoint.engine(device, refine=refine, lam=lam, dtype=dtype)
+        with plain_defaults():
+            self.fingerprint = checkpoint.fingerprint
+            self.engine: Engine = checkpoint.engine(device, refine=refine, lam=lam, dtype=dtype)
+
+    def __reduce__(self) -> Any:
+        # What the networks and tables are prepared to cannot be copied or pickled, and is prepared again.
+        return _made, (self.checkpoint, self._options)
 
     @property
     def name(self) -> str:
@@ -110,11 +120,12 @@ class LearnedCodec:
             self.overlap,
             group,
             self.fingerprint,
-            notes or {},
+            {} if notes is None else notes,
             tells.fill if tells else None,
             self.engine.rate,
         )
 
+    @plain_defaults()
     def encode(self, image: Pixels | Source | MaskedSource, notes: dict[str, Any] | None = None) -> bytes:
         """A whole `.sat` file.
 
@@ -211,10 +222,15 @@ class LearnedCodec:
         layout = header.layout()
         rows, columns = touched(layout.rows, window.y, window.height), touched(layout.columns, window.x, window.width)
         latents = FileLatents(self.engine, file)
-        for top, band in self._bands(latents, window, layout, rows, columns):
-            if header.fill is not None:
-                valid = latents.valid(top, top + len(band), window.x, window.x + window.width)
-                bitstream.impose_mask(band, valid, header.fill)
+        bands = self._bands(latents, window, layout, rows, columns)
+        while True:
+            with plain_defaults():  # step by step: what the caller does between two bands is the caller's
+                top, band = next(bands, (0, None))
+                if band is None:
+                    return
+                if header.fill is not None:
+                    valid = latents.valid(top, top + len(band), window.x, window.x + window.width)
+                    bitstream.impose_mask(band, valid, header.fill)
             yield top, band
 
     def _bands(
@@ -233,6 +249,10 @@ class LearnedCodec:
                 first, last = max(top, window.y), min(top + len(band), window.y + window.height)
                 if first < last:
                     yield first, band[first - top : last - top, left : left + window.width]
+
+
+def _made(checkpoint: Checkpoint, options: dict[str, Any]) -> LearnedCodec:
+    return LearnedCodec(checkpoint, **options)
 
 
 class Window(NamedTuple):

@@ -2,24 +2,19 @@
 
 The network is CompressAI's `JointAutoregressiveHierarchicalPriors` (`mbt2018`: Minnen, Ballé, Toderici,
 *Joint Autoregressive and Hierarchical Priors for Learned Image Compression*, NeurIPS 2018), weights and
-names unchanged. What is added here is the forward pass used in training, with the noise handed in, so
-that a run can be repeated, resumed and spread over processes with the same numbers.
+names unchanged, on layers of our own (`satstudy.codecs.mbt2018.layers`). What is added is the forward pass used
+in training, with the noise handed in, so that a run can be repeated, resumed and spread over processes with the
+same numbers.
 """
 
 from __future__ import annotations
 
-import warnings
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-with warnings.catch_warnings():
-    # CompressAI 1.2.8 scripts a function at import, which torch 2.10 and later call deprecated.
-    warnings.simplefilter("ignore", FutureWarning)
-    warnings.simplefilter("ignore", DeprecationWarning)
-    from compressai.models import JointAutoregressiveHierarchicalPriors
-
+from satstudy.codecs.mbt2018.layers import GDN, EntropyBottleneck, GaussianConditional, MaskedConv2d, conv, deconv
 from satstudy.core.errors import InputError
 
 #: Pixels of the image per latent, and latents per hyper-latent, along one side.
@@ -55,7 +50,11 @@ def round_ste(x: Tensor) -> Tensor:
     return x + (torch.round(x) - x).detach()
 
 
-class Model(JointAutoregressiveHierarchicalPriors):
+#: Buffers of a CompressAI state that are derived from its weights, and not needed here.
+_DERIVED = ("_offset", "_quantized_cdf", "_cdf_length", "scale_table", "scale_bound")
+
+
+class Model(nn.Module):
     """CompressAI's `mbt2018` with a repeatable training pass.
 
     Parameters
@@ -64,6 +63,36 @@ class Model(JointAutoregressiveHierarchicalPriors):
         Channels of the transforms and of the latents. The paper leaves them open; 192 and 192 are
         CompressAI's for low and middle rates, 64 and 96 are what a CPU trains in hours.
     """
+
+    # PyTorch's types say nothing of what stands in a sequence.
+    g_a: Any
+    g_s: Any
+    h_a: Any
+    h_s: Any
+    entropy_parameters: Any
+    context_prediction: Any
+    entropy_bottleneck: Any
+
+    def __init__(self, N: int, M: int):
+        super().__init__()
+        self.N, self.M = N, M
+        # Layers stand in CompressAI's order, which that of an optimizer's state follows, and are made in its order:
+        # the classes it builds on make layers first that it replaces. So a seed gives the same weights as there.
+        self.entropy_bottleneck = EntropyBottleneck(N)
+        _analysis(N, M), _synthesis(N, M), _hyper_analysis(N, M), deconv(N, N), deconv(N, N), conv(N, M, 3, 1)
+        _hyper_analysis(N, M), _hyper_synthesis(N, M)
+        self.g_a, self.g_s = _analysis(N, M), _synthesis(N, M)
+        self.h_a, self.h_s = _hyper_analysis(N, M), _hyper_synthesis(N, M)
+        self.gaussian_conditional = GaussianConditional()
+        self.entropy_parameters = nn.Sequential(
+            conv(M * 4, M * 10 // 3, 1, 1), _leaky(), conv(M * 10 // 3, M * 8 // 3, 1, 1), _leaky(),
+            conv(M * 8 // 3, M * 2, 1, 1),
+        )  # fmt: skip
+        self.context_prediction = MaskedConv2d(M, 2 * M, kernel_size=5, padding=2)
+
+    def aux_loss(self) -> Tensor:
+        """What moves the quantiles of the factorized prior."""
+        return self.entropy_bottleneck.loss()
 
     def training_pass(
         self, x: Tensor, noise_y: Tensor, noise_z: Tensor, precision: torch.dtype, context_passes: int = 0
@@ -182,6 +211,29 @@ class Model(JointAutoregressiveHierarchicalPriors):
         return weights
 
 
+def _analysis(N: int, M: int) -> nn.Sequential:
+    return nn.Sequential(conv(3, N), GDN(N), conv(N, N), GDN(N), conv(N, N), GDN(N), conv(N, M))
+
+
+def _synthesis(N: int, M: int) -> nn.Sequential:
+    norms = [GDN(N, inverse=True) for _ in range(3)]
+    layers = [deconv(M, N), norms[0], deconv(N, N), norms[1], deconv(N, N), norms[2], deconv(N, 3)]
+    return nn.Sequential(*layers)
+
+
+def _hyper_analysis(N: int, M: int) -> nn.Sequential:
+    return nn.Sequential(conv(M, N, 3, 1), _leaky(), conv(N, N), _leaky(), conv(N, N))
+
+
+def _hyper_synthesis(N: int, M: int) -> nn.Sequential:
+    middle = M * 3 // 2
+    return nn.Sequential(deconv(N, M), _leaky(), deconv(M, middle), _leaky(), conv(middle, M * 2, 3, 1))
+
+
+def _leaky() -> nn.LeakyReLU:
+    return nn.LeakyReLU(inplace=True)
+
+
 def build(N: int, M: int) -> Model:
     """A fresh, randomly initialised model.
 
@@ -216,7 +268,8 @@ def from_weights(weights: dict[str, Tensor]) -> Model:
             raise InputError(f"These weights do not fit mbt2018 with N = {N}, M = {M}: see {name}.")
     model = build(N, M)
     wanted, known = model.weights(), set(model.state_dict())
-    wrong = sorted((set(wanted) - set(weights)) | (set(weights) - known)) or sorted(
+    foreign = {name for name in set(weights) - known if not name.endswith(_DERIVED)}
+    wrong = sorted((set(wanted) - set(weights)) | foreign) or sorted(
         name for name, tensor in wanted.items() if weights[name].shape != tensor.shape
     )
     if wrong:
@@ -224,6 +277,5 @@ def from_weights(weights: dict[str, Tensor]) -> Model:
     bad = [name for name in wanted if not torch.isfinite(weights[name].float()).all()]
     if bad:
         raise InputError(f"These weights hold values that are not finite, in {bad[0]}: train or fetch them again.")
-    # CompressAI's own load_state_dict insists on the derived buffers, which are not stored.
-    nn.Module.load_state_dict(model, {name: weights[name].float() for name in wanted}, strict=False)
+    model.load_state_dict({name: weights[name].float() for name in wanted}, strict=False)
     return model.eval()

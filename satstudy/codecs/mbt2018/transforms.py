@@ -6,9 +6,9 @@ import copy
 
 import torch
 import torch.nn.functional as F
-from compressai.layers import GDN
 from torch import Tensor, nn
 
+from satstudy.codecs.mbt2018.layers import GDN
 from satstudy.codecs.mbt2018.model import Model
 
 #: Latents of context that one output of `g_s` depends on, on each side (32 px); `g_a` reaches 30 px.

@@ -17,14 +17,10 @@ from PIL import Image, ImageDraw
 from satstudy.data.synthetic.view import View
 
 Colour = tuple[int, int, int]
-
-
 Floats = NDArray[np.float32]
 
 #: Height is held in 8 bits, in steps of half a metre.
 HEIGHT_STEP = 0.5
-
-
 OVERSAMPLING = 2
 
 
@@ -58,15 +54,12 @@ SURFACES: dict[str, Surface] = {
     "concrete": Surface((176, 173, 164), (176, 173, 164), 0.09, 0.06, 0.10),
     "roof": Surface((150, 146, 142), (150, 146, 142), 0.09, 0.05, 0.05),
     "paint": Surface((225, 225, 220), (225, 225, 220), 0.05, 0.04, 0.04),
-    "panel": Surface((44, 52, 74), (44, 52, 74), 0.10, 0.05, 0.05, 0.0, 0.0, 0.10),
     "water": Surface((54, 74, 78), (58, 72, 74), 0.06, 0.05, 0.10, 0.0, 0.0, 1.0),
     "forest": Surface((80, 98, 66), (116, 108, 96), 0.26, 0.16, 0.14, 0.10, 4.5),
     "conifer": Surface((70, 86, 62), (72, 86, 66), 0.24, 0.16, 0.11, 0.06, 4.2),
     "shrub": Surface((156, 140, 110), (158, 142, 116), 0.21, 0.20, 0.15, 0.05, 0.45),
     "tree": Surface((84, 104, 68), (112, 106, 92), 0.26, 0.18, 0.08, 0.06, 1.5),
 }
-
-
 NUMBER = {name: index for index, name in enumerate(SURFACES)}
 
 

@@ -1,7 +1,7 @@
-"""Objects that traffic uses on land: airfields, junctions, car parks, race tracks.
+"""The ten objects that are drawn, one function each.
 
-Every object is drawn in its own frame, with half its length `s` in metres, and returns points (n, 2) on its
-outline in that frame, from which its bounding box is taken.
+A function draws in the object's own frame: metres, origin in its centre, `s` half its length. It returns points (n, 2)
+on the outline, from which the bounding box is taken.
 """
 
 from __future__ import annotations
@@ -37,23 +37,6 @@ def _strip(c: Canvas, rng: np.random.Generator, s: float, width: float) -> None:
     c.boxes(np.stack([spots, 0 * spots], 1), 28, 0.9, 0.0, "paint", np.full((len(spots), 3), 220.0), 0)
     for side in (-1, 1):
         c.line([[-s, side * width * 0.47], [s, side * width * 0.47]], 0.7, "paint")
-
-
-def runway(c: Canvas, rng: np.random.Generator, s: float) -> Points:
-    """A landing strip on its own, perhaps with a turning pad and a hangar."""
-    width = float(rng.uniform(22, 46))
-    c.box(0, 0, 2.1 * s, width + 70, "meadow" if rng.random() < 0.5 else "grass")
-    _strip(c, rng, s, width)
-    for end in (-1, 1):
-        if rng.random() < 0.6:
-            c.disc(end * (s - 25), float(rng.choice([-1, 1])) * width * 0.5, width * 0.55, "asphalt")
-    if rng.random() < 0.45:
-        x = float(rng.uniform(-0.6, 0.6)) * s
-        c.line([[x, 0], [x, width + 30]], 15, "asphalt")
-        c.box(x, width + 42, 70, 40, "concrete")
-        parts.hall(c, rng, x + 10, width + 72, 34, 22, 8)
-        parts.aircraft(c.at(x - 12, width + 42, float(rng.uniform(0, 6))), 13)
-    return rectangle(0, 0, 2 * s, width + 10)
 
 
 def airport(c: Canvas, rng: np.random.Generator, s: float) -> Points:
@@ -173,66 +156,6 @@ def race_track(c: Canvas, rng: np.random.Generator, s: float) -> Points:
     return np.vstack([oval(0, 0, s, b), rectangle(0, -(b + 10), 0.7 * s, 40)])
 
 
-def _pitch(c: Canvas, rng: np.random.Generator, w: float, h: float) -> None:
-    """A football pitch: mown stripes and white lines."""
-    base = tint(rng, c.palette["lawn"], 6)
-    c.box(0, 0, w + 8, h + 8, "lawn", base)
-    stripes = int(rng.integers(8, 16))
-    for index in range(0, stripes, 2):
-        c.box((index + 0.5) * w / stripes - w / 2, 0, w / stripes, h, "lawn", shaded(base, 1.22))
-    for x, length, depth in ((0.0, w, h), (-0.42 * w, 0.16 * w, 0.55 * h), (0.42 * w, 0.16 * w, 0.55 * h)):
-        frame = rectangle(x, 0, length, depth)
-        c.line(np.vstack([frame, frame[:1]]), 0.6, "paint")
-    c.line([[0, -h / 2], [0, h / 2]], 0.6, "paint")
-    ring = ellipse(0, 0, 9.15, 9.15, 24)
-    c.line(np.vstack([ring, ring[:1]]), 0.6, "paint")
-
-
-def stadium(c: Canvas, rng: np.random.Generator, s: float) -> Points:
-    """A pitch within stands that rise outwards, roofed or open, closed or on some sides; perhaps a track."""
-    b = s * float(rng.uniform(0.72, 0.88))
-    c.area(oval(0, 0, s * 1.25, b * 1.3), "asphalt" if rng.random() < 0.6 else "concrete")
-    if rng.random() < 0.6:
-        side = float(rng.choice([-1, 1]))
-        parts.parking(c.at(0, side * b * 1.75), 2.2 * s, 0.7 * b, float(rng.uniform(0.02, 0.7)))
-    inner_a, inner_b = 0.62 * s, 0.62 * s * float(rng.uniform(0.66, 0.76))
-    outline = oval if rng.random() < 0.5 else ellipse
-    closed = rng.random() < 0.65
-    seats = tint(rng, ((132, 128, 124), (96, 112, 150), (156, 92, 82), (176, 174, 168))[int(rng.integers(4))], 8)
-    top, roofed = float(rng.uniform(14, 32)), rng.random() < 0.6
-    if closed:
-        c.block(outline(0, 0, s, b), top, tint(rng, (212, 210, 204), 10))
-        steps = 9
-        for index in range(steps):
-            share = (index + 1) / steps if not roofed else 0.45 + 0.55 * (index + 1) / steps
-            a1, b1 = s + (inner_a - s) * share, b + (inner_b - b) * share
-            c.area(outline(0, 0, a1, b1), "concrete", shaded(seats, 1.12 if index % 2 else 0.9), top * (1 - share))
-        if roofed:
-            for angle in np.linspace(0, 2 * np.pi, 40, endpoint=False):
-                ray = np.array([np.cos(angle), np.sin(angle)])
-                c.line([ray * [s * 0.98, b * 0.98], ray * [0.84 * s, 0.84 * b]], 0.7, "roof", (176, 176, 172), top)
-    else:
-        c.area(outline(0, 0, inner_a * 1.2, inner_b * 1.25), "gravel")
-        for side in rng.permutation([-1, 1])[: int(rng.integers(1, 3))]:
-            for index in range(6):
-                y = side * (inner_b + 6 + (b - inner_b) * index / 6)
-                tone = shaded(seats, 1.12 if index % 2 else 0.9)
-                rise = top * 0.7 * (index + 1) / 6
-                c.box(0, float(y), 1.5 * inner_a, (b - inner_b) / 6 + 0.5, "concrete", tone, rise)
-            if roofed:
-                c.block(rectangle(0, side * b, 1.5 * inner_a, (b - inner_b) * 0.6), top, tint(rng, (206, 206, 202), 9))
-    if rng.random() < 0.4 or not closed:
-        c.area(oval(0, 0, inner_a, inner_b), "paint", tint(rng, (164, 98, 80), 8))
-        lane = oval(0, 0, inner_a - 4, inner_b - 4)
-        c.line(np.vstack([lane, lane[:1]]), 0.4, "paint")
-        c.area(oval(0, 0, inner_a - 9, inner_b - 9), "lawn")
-        _pitch(c, rng, 1.25 * inner_a, 1.3 * (inner_b - 9))
-    else:
-        c.area(outline(0, 0, inner_a, inner_b), "lawn")
-        _pitch(c, rng, 1.55 * inner_a, 1.45 * inner_b)
-    return ellipse(0, 0, s, b)
-
-
 def golf_course(c: Canvas, rng: np.random.Generator, s: float) -> Points:
     """Fairways between rows of trees, with greens, bunkers, a pond and paths."""
     h = s * float(rng.uniform(0.7, 0.95))
@@ -269,33 +192,6 @@ def golf_course(c: Canvas, rng: np.random.Generator, s: float) -> Points:
     return rough
 
 
-def swimming_pool(c: Canvas, rng: np.random.Generator, s: float) -> Points:
-    """A public bath: basins on a paved deck, lawns, changing rooms."""
-    h = s * float(rng.uniform(1.1, 1.7))
-    c.box(0, 0, 2.2 * s + 10, h * 1.15 + 10, "lawn")
-    c.box(0, 0, 2 * s, h, "concrete", tint(rng, (196, 188, 174), 9))
-    water = c.at(float(rng.uniform(-0.15, 0.15)) * s, float(rng.uniform(-0.1, 0.1)) * h)
-    shape = rng.random()
-    if shape < 0.45:
-        w, d = 0.95 * s, 0.42 * s
-        parts.pool(water, rectangle(-0.2 * s, 0, w, d), rng)
-        for lane in np.linspace(-d / 2, d / 2, 8)[1:-1]:
-            water.line([[-0.2 * s - w / 2, lane], [-0.2 * s + w / 2, lane]], 0.3, "paint", (66, 112, 152))
-        parts.pool(water, blob(rng, 0.62 * s, 0.12 * h, 0.17 * s, 0.2 * s, 0.2), rng)
-    elif shape < 0.8:
-        parts.pool(water, blob(rng, 0, 0, 0.55 * s, 0.32 * s, 0.5), rng)
-        parts.pool(water, ellipse(0.72 * s, -0.2 * h, 0.12 * s, 0.12 * s), rng)
-    else:
-        for x in (-0.5, 0.1, 0.62):
-            parts.pool(water, rectangle(x * s, 0, 0.4 * s, 0.7 * s * float(rng.uniform(0.5, 1))), rng)
-    parts.hall(c, rng, 0, -h * 0.5, 1.2 * s, 9, 4)
-    spots = rng.uniform(-0.46, 0.46, (int(rng.integers(8, 30)), 2)) * [2 * s, h]
-    spots[:, 1] = np.sign(spots[:, 1]) * h * 0.42
-    c.crowns(spots, 1.5, np.array([[214.0, 206, 190]]) + rng.normal(0, 16, (len(spots), 3)), 2.5)
-    parts.trees(c, rng, parts.scatter(rng, 2.2 * s, 8, 200) + np.array([0, h * 0.58]), (1.5, 4))
-    return rectangle(0, 0, 2 * s, h)
-
-
 def lake_or_pond(c: Canvas, rng: np.random.Generator, s: float) -> Points:
     """Still water with a natural shore, reeds and trees."""
     rough, flat = float(rng.uniform(0.2, 0.5)), float(rng.uniform(0.55, 0.95))
@@ -318,28 +214,6 @@ def lake_or_pond(c: Canvas, rng: np.random.Generator, s: float) -> Points:
     return shore
 
 
-def single_unit_residential(c: Canvas, rng: np.random.Generator, s: float) -> Points:
-    """A house in its garden, with drive, terrace and often a pool or a shed."""
-    w, h = 2 * s, 2 * s * float(rng.uniform(0.8, 1.3))
-    c.box(0, 0, w + 8, h + 8, "grass")
-    c.box(0, 0, w, h, "lawn")
-    fence = rectangle(0, 0, w, h)
-    c.line(np.vstack([fence, fence[:1]]), 0.8, "meadow", (96, 100, 76), 1.5)
-    drive = float(rng.choice([-1, 1])) * 0.3 * w
-    c.line([[drive, 0], [drive * 1.1, h / 2]], 5, "concrete")
-    c.line([[drive * 1.1, h / 2 - 1], [drive * 1.1, h / 2 + 60]], 4, "asphalt")
-    c.box(0, -0.17 * h, 0.3 * w, 0.14 * h, "concrete", tint(rng, (176, 158, 138), 9))
-    parts.house(c, rng, min(24.0, 0.52 * w), min(14.0, 0.3 * h))
-    c.at(drive, 0.06 * h).gable(0, 0, 7, 8, 3.5, parts.pick(rng, parts.ROOFS))
-    if rng.random() < 0.3:
-        parts.pool(c.at(-drive * 0.6, -0.32 * h), rectangle(0, 0, 9, 4.5), rng)
-    if rng.random() < 0.5:
-        c.at(-drive, -0.4 * h).gable(0, 0, 5, 3.5, 2.5, parts.pick(rng, parts.ROOFS))
-    parts.cars(c, [[drive * 1.05, 0.33 * h], [drive * 1.05, 0.42 * h]], np.pi / 2, 0.6)
-    parts.trees(c, rng, rng.uniform(-0.47, 0.47, (int(rng.integers(5, 16)), 2)) * [w, h], (1.5, 4.5))
-    return rectangle(0, 0, w, h)
-
-
 def _river(c: Canvas, rng: np.random.Generator, width: float) -> None:
     far = 1500.0
     line = wander(rng, far, 60, 90)
@@ -353,22 +227,6 @@ def _river(c: Canvas, rng: np.random.Generator, width: float) -> None:
         parts.trees(c, rng, spots + rng.normal(0, 4, spots.shape), (2, 5))
     c.line(line, width + 4, "sand", tint(rng, (150, 136, 108), 8))
     c.line(line, width, "water", tint(rng, (66, 82, 76), 12))
-
-
-def road_bridge(c: Canvas, rng: np.random.Generator, s: float) -> Points:
-    """A road over a river."""
-    _river(c.at(0, 0, np.pi / 2 + float(rng.normal(0, 0.12))), rng, 1.55 * s)
-    width, height = float(rng.choice([10, 14, 22, 28])), float(rng.uniform(6, 16))
-    far = np.array([[-1500.0, 0], [1500, 0]])
-    parts.road(c, far, width, "asphalt", None, True, 0.02)
-    span = np.array([[-s, 0.0], [s, 0]])
-    c.line(span, width + 3, "concrete", tint(rng, (184, 182, 174), 8), height)
-    if rng.random() < 0.35:
-        for x in np.linspace(-s * 0.8, s * 0.8, 12):
-            c.cast([[x, -width / 2], [x, width / 2]], 1.0, [height + 14, height + 14])
-            c.line([[x, -width / 2], [x, width / 2]], 0.8, "roof", (176, 178, 178), height + 2)
-    parts.road(c, span, width, "asphalt", tint(rng, (124, 123, 121), 8), True, 0.02, height)
-    return rectangle(0, 0, 2 * s, width + 4)
 
 
 def railway_bridge(c: Canvas, rng: np.random.Generator, s: float) -> Points:
@@ -458,127 +316,6 @@ def port(c: Canvas, rng: np.random.Generator, s: float) -> Points:
         where += length + 22
     c.line([[-1500, depth + 20], [1500, depth + 20]], 9, "asphalt")
     return rectangle(0, depth / 2 - 0.15 * s, 2 * s, depth + 0.3 * s)
-
-
-def solar_farm(c: Canvas, rng: np.random.Generator, s: float) -> Points:
-    """Rows of panels in fenced fields, with lanes and inverter sheds."""
-    h = s * float(rng.uniform(0.8, 1.8))
-    floor = str(rng.choice(["grass", "meadow", "soil", "gravel"]))
-    c.box(0, 0, 2 * s, h, floor)
-    c.line(np.vstack([rectangle(0, 0, 2 * s - 4, h - 4), rectangle(0, 0, 2 * s - 4, h - 4)[:1]]), 4, "gravel")
-    spacing, depth = float(rng.uniform(5.5, 10)), float(rng.uniform(2.4, 4.6))
-    columns, rows = int(rng.integers(2, 5)), int(rng.integers(1, 4))
-    panel = tint(rng, (58, 66, 92), 9)
-    outline = rng.random((rows, columns)) < 0.93
-    for row in range(rows):
-        for column in range(columns):
-            w, d = (2 * s - 16) / columns - 7, (h - 16) / rows - 7
-            x, y = (column + 0.5) * (2 * s - 16) / columns - s + 8, (row + 0.5) * (h - 16) / rows - h / 2 + 8
-            if not outline[row, column]:
-                continue
-            for offset in np.arange(-d / 2 + depth / 2, d / 2 - depth / 2, spacing):
-                c.box(x, y + float(offset), w, depth, "panel", panel, 2)
-                c.line([[x - w / 2, y + offset], [x + w / 2, y + offset]], 0.3, "panel", (116, 122, 136), 2)
-            c.box(x + w / 2 + 3.5, y, 4, 7, "roof", (208, 208, 204), 3)
-    return rectangle(0, 0, 2 * s, h)
-
-
-def wind_farm(c: Canvas, rng: np.random.Generator, s: float) -> Points:
-    """Turbines with their crane pads and tracks; the shadow tells them from a pole."""
-    count = int(rng.integers(2, 7))
-    spots = np.stack([np.linspace(-s, s, count), rng.normal(0, 0.3 * s, count)], axis=1)
-    height, blade = float(rng.uniform(60, 95)), float(rng.uniform(26, 44))
-    c.line(
-        np.vstack([[[-1500, spots[0, 1] + 40]], spots + np.array([0, 14]), [[1500, spots[-1, 1] + 40]]]), 5, "gravel"
-    )
-    wind = float(c.moment.uniform(0, 2 * np.pi))
-    for x, y in spots:
-        turbine = c.at(float(x), float(y))
-        turbine.box(0, 10, 24, 26, "gravel", tint(rng, (186, 178, 162), 8))
-        turbine.disc(0, 0, 6, "gravel")
-        lean = np.linalg.solve(turbine.matrix, np.array(c.view.lean) * c.scale) * height
-        steps = np.linspace(0, 1, 5)[:, None]
-        turbine.line(steps * lean, 3.8, "paint", (232, 232, 230))
-        turbine.cast(steps * [0, 0], 3.8, steps[:, 0] * height)
-        across = np.array([-np.sin(wind), np.cos(wind)])
-        start = float(c.moment.uniform(0, 2))
-        for arm in range(3):
-            # The rotor stands upright: seen from above its blades lie in one line, the shadow shows all three.
-            angle = start + arm * 2 * np.pi / 3
-            side, up = blade * np.sin(angle), blade * np.cos(angle)
-            tip = across * side + lean * (1 + up / height)
-            turbine.line([lean, tip], 2.6, "paint", (238, 238, 236))
-            turbine.cast([[0, 0], across * side], 2.6, [height, height + up])
-        turbine.box(lean[0], lean[1], 5, 5, "paint", (240, 240, 238))
-    return np.concatenate([spots + blade * 0.8 * np.array(d) for d in ((1, 0), (-1, 0), (0, 1), (0, -1))])
-
-
-def storage_tank(c: Canvas, rng: np.random.Generator, s: float) -> Points:
-    """A tank farm: round tanks with fixed or floating roofs, dykes and pipes."""
-    h = s * float(rng.uniform(1.0, 1.7))
-    c.box(0, 0, 2 * s, h, str(rng.choice(["gravel", "concrete", "soil", "grass"])))
-    rows = int(rng.integers(1, 4))
-    pitch = h / rows
-    white = rng.random() < 0.65
-    for row in range(rows):
-        y = (row + 0.5) * pitch - h / 2
-        columns = max(1, int(2 * s / pitch))
-        size = float(rng.uniform(0.24, 0.37)) * pitch
-        c.line([[-s, y - pitch / 2 + 2], [s, y - pitch / 2 + 2]], 1.6, "roof", (150, 140, 128), 1)
-        for column in range(columns):
-            if rng.random() < 0.12:
-                continue
-            x = (column + 0.5) * 2 * s / columns - s
-            cell = rectangle(x, y, 2 * s / columns - 4, pitch - 4)
-            c.line(np.vstack([cell, cell[:1]]), 2.2, "soil", tint(rng, (156, 144, 124), 5), 1.5)
-            radius, height = size * float(rng.uniform(0.85, 1.1)), float(rng.uniform(9, 17))
-            tone = tint(rng, (222, 221, 215) if white else (164, 160, 150), 12)
-            lean = np.linalg.solve(c.matrix, np.array(c.view.lean) * c.scale) * height
-            c.block(ellipse(x, y, radius, radius, 40), height, tone, tint(rng, (188, 186, 180), 6), "paint")
-            if rng.random() < 0.4:  # a floating roof, below the rim
-                c.disc(x + lean[0], y + lean[1], radius * 0.94, "roof", tint(rng, (140, 136, 130), 12), height * 0.55)
-            else:
-                c.disc(x + lean[0], y + lean[1], radius * 0.07, "roof", (150, 150, 148), height + 0.5)
-            c.line([[x + radius, y], [x + radius, y - pitch / 2 + 2]], 0.8, "roof", (172, 170, 164), 1)
-    return rectangle(0, 0, 2 * s, h)
-
-
-def _basin(c: Canvas, rng: np.random.Generator, x: float, y: float, radius: float) -> None:
-    c.disc(x, y, radius + 1.6, "concrete", (190, 188, 180), 1.5)
-    c.disc(x, y, radius, "water", tint(rng, (84, 92, 76), 14), 0)
-    c.disc(x, y, radius * 0.8, "water", tint(rng, (72, 84, 76), 10), 0)
-    turn = float(c.moment.uniform(0, 2 * np.pi))
-    arm = radius * np.array([np.cos(turn), np.sin(turn)])
-    ends = np.array([[x, y], [x, y]]) + np.stack([-arm if radius > 12 else 0 * arm, arm])
-    c.line(ends, 1.4, "roof", (188, 188, 184), 1.5)
-    c.disc(x, y, radius * 0.1, "concrete", (170, 168, 162), 2)
-
-
-def water_treatment_facility(c: Canvas, rng: np.random.Generator, s: float) -> Points:
-    """Round clarifiers and oblong aeration basins."""
-    h = s * float(rng.uniform(1.0, 1.5))
-    c.box(0, 0, 2 * s, h, "lawn" if rng.random() < 0.7 else "gravel")
-    c.line([[-s, 0], [s, 0]], 5, "asphalt")
-    c.line([[0, -h / 2], [0, h / 2]], 5, "asphalt")
-    count = int(rng.integers(1, 4))
-    for row in range(2):
-        y = (row - 0.5) * h / 2
-        split = float(rng.uniform(-0.1, 0.35)) * s
-        radius = min((split + s) / (2 * count) * 0.8, h * 0.2)
-        for index in range(count):
-            if rng.random() < 0.9:
-                _basin(c, rng, -s + (index + 0.5) * (split + s) / count, y, radius)
-        if rng.random() < 0.75:
-            w, lanes = (s - split) * 0.72, int(rng.integers(2, 6))
-            x, d = (s + split) / 2 + 2, h * 0.34
-            c.box(x, y, w + 3, d + 3, "concrete", (188, 186, 178), 1.5)
-            for lane in range(lanes):
-                foam = tint(rng, (104, 100, 84) if rng.random() < 0.5 else (76, 86, 76), 8)
-                c.box(x, y + ((lane + 0.5) / lanes - 0.5) * d, w, d / lanes - 1.4, "water", foam)
-        else:
-            parts.hall(c, rng, (s + split) / 2, y, (s - split) * 0.5, h * 0.22, 7)
-    parts.trees(c, rng, parts.scatter(rng, 2 * s, 6, 200) + np.array([0, h / 2]))
-    return rectangle(0, 0, 2 * s, h)
 
 
 def crop_field(c: Canvas, rng: np.random.Generator, s: float) -> Points:

@@ -21,8 +21,7 @@ GENERATOR_VERSION = 1
 
 
 SPLITS = ("train", "val")
-
-
+#: Least side of a scene in pixels.
 SMALLEST = 64
 
 
@@ -41,13 +40,8 @@ class Category(NamedTuple):
 
 
 _ANY = ("farmland", "suburb", "industry", "woodland", "dry")
-
-
 _OPEN = ("farmland", "woodland", "dry")
-
-
 _TOWN = ("suburb", "industry")
-
 
 _DRAWN: dict[str, Category] = {
     "airport": Category(places.airport, (1000, 1400), (0.30, 0.42), ("farmland", "suburb", "industry", "dry")),
@@ -60,17 +54,6 @@ _DRAWN: dict[str, Category] = {
     "port": Category(places.port, (650, 1050), (0.25, 0.42), _TOWN, False),
     "race_track": Category(places.race_track, (650, 1100), (0.22, 0.38), ("farmland", "suburb", "woodland", "dry")),
     "railway_bridge": Category(places.railway_bridge, (380, 700), (0.09, 0.22), _ANY, False),
-    "road_bridge": Category(places.road_bridge, (380, 700), (0.09, 0.22), _ANY, False),
-    "runway": Category(places.runway, (850, 1300), (0.28, 0.45), _OPEN),
-    "single-unit_residential": Category(places.single_unit_residential, (320, 420), (0.038, 0.065), _ANY),
-    "solar_farm": Category(places.solar_farm, (450, 800), (0.16, 0.38), ("farmland", "industry", "woodland", "dry")),
-    "stadium": Category(places.stadium, (400, 600), (0.18, 0.27), _TOWN),
-    "storage_tank": Category(places.storage_tank, (380, 700), (0.12, 0.32), ("industry", "farmland", "dry")),
-    "swimming_pool": Category(places.swimming_pool, (320, 420), (0.06, 0.13), _TOWN),
-    "water_treatment_facility": Category(
-        places.water_treatment_facility, (380, 640), (0.13, 0.30), ("industry", "suburb", "farmland")
-    ),
-    "wind_farm": Category(places.wind_farm, (650, 1100), (0.2, 0.38), _OPEN),
 }
 
 #: The fMoW categories that can be drawn, sorted.
