@@ -67,7 +67,8 @@ def check_parameters(namespace: Mapping[str, Any]) -> None:
 def begin(namespace: dict[str, Any]) -> Study:
     """Check the parameters, quieten what a reader cannot act on, and open the study of `profile`.
 
-    A parameter `images` is looked for, with `~` for the home folder, before anything is trained or measured.
+    A parameter `images` is looked for, with `~` for the home folder, and so are the folders that the profile names,
+    before anything is trained or measured.
 
     Raises
     ------
@@ -82,6 +83,10 @@ def begin(namespace: dict[str, Any]) -> Study:
     warnings.filterwarnings("ignore", message="`torch.jit")
     warnings.filterwarnings("ignore", message="IProgress not found")
     study = open_study(namespace["profile"])
+    if "images" in namespace.get("__annotations__", {}):  # the notebook that trains first and reads all images later
+        data = study.profile.data
+        for folder in filter(None, (data.root, data.natural, study.profile.rd.scenes)):
+            study.named_folder(folder)
     if study.profile.synthetic:
         show(
             "> **Synthetic scenes.** The images of this page are drawn, and its numbers say nothing about real imagery."

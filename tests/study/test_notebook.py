@@ -127,6 +127,10 @@ def test_images_are_looked_for_in_the_first_cell_and_the_home_folder_is_known(tm
             with pytest.raises(InputError, match=words):
                 begin({**namespace, "images": images})
         begin({**namespace, "images": ""})
+        missing = {"kind": "folders", "root": "mine", "natural": "nowhere"}
+        namespace["profile"] = str(_yaml(tmp_path, data=missing))
+        with pytest.raises(InputError, match="reads images from .*nowhere, which is not there"):
+            begin({**namespace, "images": ""})
 
 
 # --- Begin and end ----------------------------------------------------------------------------------------
