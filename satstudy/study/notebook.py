@@ -17,6 +17,7 @@ from satstudy.codecs.learned.checkpoint import Checkpoint
 from satstudy.core import paths
 from satstudy.core.errors import InputError
 from satstudy.core.types import Pixels
+from satstudy.data.images import find_images
 from satstudy.report import figures_rd, pictures, tables
 from satstudy.study.experiments import of_tiling
 from satstudy.study.study import Study, open_study
@@ -64,12 +65,28 @@ def check_parameters(namespace: Mapping[str, Any]) -> None:
 
 
 def begin(namespace: dict[str, Any]) -> Study:
-    """Check the parameters, quieten what a reader cannot act on, and open the study of `profile`."""
+    """Check the parameters, quieten what a reader cannot act on, and open the study of `profile`.
+
+    A parameter `images` is looked for, with `~` for the home folder, and so are the folders that the profile names,
+    before anything is trained or measured.
+
+    Raises
+    ------
+    InputError
+        A parameter that does not fit, or images that are not there.
+    """
     check_parameters(namespace)
     namespace[_CHECKED] = True
+    if namespace.get("images"):
+        namespace["images"] = str(Path(namespace["images"]).expanduser())
+        find_images([namespace["images"]])
     warnings.filterwarnings("ignore", message="`torch.jit")
     warnings.filterwarnings("ignore", message="IProgress not found")
     study = open_study(namespace["profile"])
+    if "images" in namespace.get("__annotations__", {}):  # the notebook that trains first and reads all images later
+        data = study.profile.data
+        for folder in filter(None, (data.root, data.natural, study.profile.rd.scenes)):
+            study.named_folder(folder)
     if study.profile.synthetic:
         show(
             "> **Synthetic scenes.** The images of this page are drawn, and its numbers say nothing about real imagery."
