@@ -129,7 +129,7 @@ def test_images_are_looked_for_in_the_first_cell_and_the_home_folder_is_known(tm
         begin({**namespace, "images": ""})
         missing = {"kind": "folders", "root": "mine", "natural": "nowhere"}
         namespace["profile"] = str(_yaml(tmp_path, data=missing))
-        with pytest.raises(InputError, match="reads images from .*nowhere, which is not there"):
+        with pytest.raises(InputError, match=r"reads images from .*nowhere, which is not there"):
             begin({**namespace, "images": ""})
 
 
