@@ -1,7 +1,7 @@
-"""Training crops: which image, where, and turned how, as a pure function of seed and step.
+"""Random training crops: image, position and orientation follow from the seed, the step and the index in the batch.
 
-Nothing is remembered between steps, so a run resumes at any step with the crops that it would have had,
-and several processes take their shares of one global batch without speaking to each other.
+Nothing else is remembered between steps. So a resumed run gets the crops of an uninterrupted one, and several processes
+take their shares of one batch without communication.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -17,31 +17,30 @@ import torch
 from torch import Tensor
 
 from satstudy.core.errors import InputError
+from satstudy.core.pixels import mirrored
 from satstudy.core.types import Pixels
 from satstudy.data.images import read_image
 
 
 class CropSource:
-    """Square crops of a list of images.
+    """Random square crops of a list of images.
 
     Parameters
     ----------
-    images : paths, or arrays `uint8 (height, width, 3)`
-    crop : side of a crop in pixels; smaller images are mirrored up to it
-    seed : of the whole run
-    cache_bytes : decoded images kept in memory; the least recently used leave first
+    images : paths, or arrays uint8 (height, width, 3)
+    crop : side of a crop in pixels; smaller images are extended by their mirror image
+    seed : of the run
+    cache_bytes : size limit of the cache of decoded images, least recently used first out
     """
 
-    def __init__(
-        self, images: Sequence[Path | Pixels], crop: int, seed: int, cache_bytes: int = 3 * 2**30, workers: int = 2
-    ):
+    def __init__(self, images: Sequence[Path | Pixels], crop: int, seed: int, cache_bytes: int = 3 * 2**30):
         if not images:
             raise InputError("There is no image to train on: name a folder that holds some.")
         self.images, self.crop, self.seed = list(images), crop, seed
         self._cache: OrderedDict[int, Pixels] = OrderedDict()
         self._cached, self._cache_bytes = 0, cache_bytes
         self._lock = threading.Lock()  # prefetched batches share the cache
-        self._pool = ThreadPoolExecutor(max(1, workers))
+        self._pool = ThreadPoolExecutor(2)
 
     def _image(self, index: int) -> Pixels:
         entry = self.images[index]
@@ -61,20 +60,15 @@ class CropSource:
         return image
 
     def _one(self, rng: np.random.Generator, image: Pixels) -> Pixels:
-        height, width = image.shape[:2]
-        if min(height, width) < self.crop:
-            pad = [(0, max(0, self.crop - height)), (0, max(0, self.crop - width)), (0, 0)]
-            image = np.pad(image, pad, mode="symmetric")
-            height, width = image.shape[:2]
-        top = int(rng.integers(height - self.crop + 1))
-        left = int(rng.integers(width - self.crop + 1))
+        image = mirrored(image, self.crop)
+        top, left = (int(rng.integers(length - self.crop + 1)) for length in image.shape[:2])
         piece = image[top : top + self.crop, left : left + self.crop]
         # The eight symmetries of the square: overhead imagery has no up.
         piece = np.rot90(piece, int(rng.integers(4)))
         return piece[:, ::-1] if rng.integers(2) else piece
 
     def batch(self, step: int, size: int, rank: int = 0, world: int = 1) -> Tensor:
-        """This process's share of the global batch of `size` crops at `step`.
+        """This process's share of the batch of `size` crops at `step`.
 
         Returns
         -------
@@ -87,6 +81,6 @@ class CropSource:
         stacked = torch.from_numpy(np.ascontiguousarray(np.stack(pieces)))
         return stacked.permute(0, 3, 1, 2).float().div_(255)
 
-    def prefetch(self, step: int, size: int, rank: int = 0, world: int = 1):  # type: ignore[no-untyped-def]
-        """`batch`, begun in the background; `.result()` waits for it."""
+    def prefetch(self, step: int, size: int, rank: int = 0, world: int = 1) -> Future[Tensor]:
+        """`batch` in the background; `.result()` waits for it."""
         return self._pool.submit(self.batch, step, size, rank, world)

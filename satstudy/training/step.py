@@ -1,12 +1,16 @@
-"""What learns: a model, its average over the steps and the optimizers, and one step of them."""
+"""One training step: the model, its moving average, the optimizers, and the processes that share a batch."""
 
 from __future__ import annotations
 
 import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
+import torch.distributed as dist
 from pytorch_optimizer import SOAP
 from torch import Tensor
 
@@ -14,11 +18,65 @@ from satstudy.codecs.mbt2018.model import HYPER_STRIDE, LATENT_STRIDE, Model, bu
 from satstudy.core.errors import SatstudyError
 from satstudy.core.hardware import fast_bf16, reduced_precision_matmul
 from satstudy.training.config import TrainingConfig, learning_rate
-from satstudy.training.processes import Process
+
+#: SOAP: steps between two updates of its eigenbases, and the largest side that has one.
+PRECONDITION_EVERY, LARGEST_PRECONDITIONER = 10, 256
+#: Norm that gradients are clipped to, decay of the moving average, and learning rate of the quantiles.
+CLIP, AVERAGE_DECAY, QUANTILES_LR = 1.0, 0.999, 1e-3
+
+
+@dataclass(frozen=True)
+class Process:
+    """This process among those that share a run; one of one unless started by `torchrun`."""
+
+    rank: int
+    world: int
+    device: torch.device
+
+    @staticmethod
+    def current(device: str = "auto") -> Process:
+        """From the environment variables that `torchrun` sets."""
+        world, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
+        cuda = torch.cuda.is_available() and device != "cpu"
+        if world > 1 and not dist.is_initialized():
+            dist.init_process_group("nccl" if cuda else "gloo")
+        if not cuda:
+            return Process(rank, world, torch.device("cpu"))
+        where = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+        torch.cuda.set_device(where)
+        return Process(rank, world, where)
+
+    @property
+    def first(self) -> bool:
+        """Whether this process logs and saves."""
+        return self.rank == 0
+
+    def average(self, tensors: Sequence[Tensor]) -> None:
+        """Replace each tensor by its mean over the processes, in one message."""
+        if self.world == 1:
+            return
+        flat = torch.cat([t.reshape(-1) for t in tensors])
+        dist.all_reduce(flat)
+        flat /= self.world
+        for tensor, piece in zip(tensors, flat.split([t.numel() for t in tensors]), strict=True):
+            tensor.copy_(piece.view_as(tensor))
+
+    def any(self, flag: bool) -> bool:
+        """Whether the flag is set in any process; the same answer in all."""
+        if self.world == 1:
+            return flag
+        votes = torch.tensor(float(flag), device=self.device)
+        dist.all_reduce(votes)
+        return bool(votes > 0)
 
 
 def noise(shape: tuple[int, ...], seed: int, step: int, kind: int, process: Process) -> Tensor:
-    """Uniform in [−0.5, 0.5) for this process's share of the global batch."""
+    """This process's share of the noise of a batch, uniform in [−0.5, 0.5): float32 of `shape`.
+
+    Parameters
+    ----------
+    kind : tells the draws of one step apart
+    """
     share = shape[0]
     generator = np.random.default_rng([seed, step, kind, 1 << 20])
     everything = generator.random((share * process.world, *shape[1:]), dtype=np.float32)
@@ -26,17 +84,17 @@ def noise(shape: tuple[int, ...], seed: int, step: int, kind: int, process: Proc
     return torch.from_numpy(mine - np.float32(0.5)).to(process.device)
 
 
-class Learner:
-    """A model in training, on one of the processes that share its batches.
+class TrainingState:
+    """What a training changes from step to step: a model, its moving average and the optimizers.
 
     Parameters
     ----------
-    model : where it starts; its weights are changed
+    model : its weights are changed
 
     Attributes
     ----------
-    average : name → moving average of the parameter, which is what a run keeps
-    precision : of the transforms' activations, `torch.bfloat16` or `torch.float32`
+    average : name → moving average of the parameter; these are the weights that a run gives
+    precision : torch.bfloat16 or torch.float32, of the convolutions
     """
 
     def __init__(self, config: TrainingConfig, model: Model, process: Process):
@@ -49,27 +107,30 @@ class Learner:
                 main,
                 lr=config.lr,
                 weight_decay=0.0,
-                precondition_frequency=config.precondition_frequency,
-                max_precondition_dim=config.max_precondition_dim,
+                precondition_frequency=PRECONDITION_EVERY,
+                max_precondition_dim=LARGEST_PRECONDITIONER,
             )
         else:
             self.optimizer = torch.optim.Adam(main, lr=config.lr)
-        self.auxiliary = torch.optim.Adam([self.model.entropy_bottleneck.quantiles], lr=config.aux_lr)
-        wants = config.precision
-        bf16 = wants == "bf16" or (wants == "auto" and fast_bf16(process.device))
+        self.auxiliary = torch.optim.Adam([self.model.entropy_bottleneck.quantiles], lr=QUANTILES_LR)
+        bf16 = config.precision == "bf16" or (config.precision == "auto" and fast_bf16(process.device))
         self.precision = torch.bfloat16 if bf16 else torch.float32
 
-    def learn(self, x: Tensor, step: int) -> tuple[float, float, float]:
-        """Take step `step` on this process's share of the batch: (loss, bpp, PSNR in dB) of the whole batch.
+    def update(self, x: Tensor, step: int) -> tuple[float, float, float]:
+        """Take one step on this process's share of a batch.
 
         Parameters
         ----------
-        x : float32 (batch, 3, height, width) in [0, 1]
+        x : float32 (b, 3, height, width) in [0, 1], sides multiples of 64
+
+        Returns
+        -------
+        (loss, bpp, PSNR in dB) of the whole batch, before the step
 
         Raises
         ------
         SatstudyError
-            The gradient is not finite.
+            The gradient is not finite; nothing is changed.
         """
         config, model = self.config, self.model
         for optimizer in (self.optimizer, self.auxiliary):
@@ -80,7 +141,7 @@ class Learner:
         loss.total.backward()  # type: ignore[no-untyped-call]
         main = model.main_parameters()
         self.process.average([p.grad for p in main if p.grad is not None])
-        norm = torch.nn.utils.clip_grad_norm_(main, config.clip)
+        norm = torch.nn.utils.clip_grad_norm_(main, CLIP)
         if not torch.isfinite(norm):
             raise SatstudyError(f"The loss is no longer finite at step {step}: lower lr (now {config.lr}).")
         for group in self.optimizer.param_groups:
@@ -91,17 +152,16 @@ class Learner:
         auxiliary.backward()
         self.auxiliary.step()
         # The average starts as a plain mean, so that it forgets the first steps soon.
-        decay = min(config.ema, (1 + step) / (10 + step))
+        decay = min(AVERAGE_DECAY, (1 + step) / (10 + step))
         with torch.no_grad():
-            averages, current = list(self.average.values()), tuple(model.parameters())
-            torch._foreach_lerp_(averages, current, 1 - decay)
+            torch._foreach_lerp_(list(self.average.values()), tuple(model.parameters()), 1 - decay)
         figures = torch.stack([loss.total.detach(), loss.bpp.detach(), loss.mse.detach()])
         self.process.average([figures])
         total, bpp, mse = figures.tolist()
         return total, bpp, -10 * math.log10(mse)
 
     def _noise(self, x: Tensor, step: int) -> tuple[Tensor, Tensor]:
-        """What stands for the quantization of y and of z."""
+        """The noise that replaces the quantization of y and of z."""
         b, _, h, w = x.shape
         rows, columns = h // LATENT_STRIDE, w // LATENT_STRIDE
         shape_y = (b, self.model.M, rows, columns)
@@ -117,8 +177,8 @@ class Learner:
         model.entropy_bottleneck._update_quantiles()
         return model.eval()
 
-    def state(self) -> dict[str, Any]:
-        """All that a later process needs to go on."""
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that `load_state_dict` needs to continue with the same numbers."""
         return {
             "model": self.model.weights(),
             "average": self.average,
@@ -127,22 +187,19 @@ class Learner:
         }
 
     def fits(self, state: dict[str, Any]) -> bool:
-        """Whether a `state` is of a model of this size."""
+        """Whether a `state_dict` is of a model of this size."""
         mine, theirs = ({name: t.shape for name, t in m.items()} for m in (self.model.weights(), state["model"]))
         return mine == theirs
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Go on from a `state`."""
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from a `state_dict`."""
         torch.nn.Module.load_state_dict(self.model, state["model"], strict=False)
         for name, tensor in state["average"].items():
             self.average[name].copy_(tensor)
         for optimizer, saved in ((self.optimizer, state["optimizer"]), (self.auxiliary, state["auxiliary"])):
             optimizer.load_state_dict(saved)
-            self._place_lists(optimizer)
-
-    def _place_lists(self, optimizer: torch.optim.Optimizer) -> None:
-        # torch's load_state_dict leaves tensors inside SOAP's nested lists on the CPU.
-        for state in optimizer.state.values():
-            for key, value in state.items():
-                if isinstance(value, list):
-                    state[key] = [v.to(self.process.device) if isinstance(v, Tensor) else v for v in value]
+            # PyTorch leaves tensors inside SOAP's nested lists on the CPU.
+            for values in optimizer.state.values():
+                for key, value in values.items():
+                    if isinstance(value, list):
+                        values[key] = [v.to(self.process.device) if isinstance(v, Tensor) else v for v in value]
