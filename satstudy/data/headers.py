@@ -206,7 +206,7 @@ def _jpeg2000(file: BinaryIO, header: Header) -> None:
                         header.icc, model = file.read(min(b - a - 3, MAX_ICC)), _SRGB
                 elif inner == b"pclr":
                     _, columns = struct.unpack(">HB", file.read(3))
-                    header.bits = max(header.bits, *((depth & 0x7F) + 1 for depth in file.read(columns)))
+                    header.bits = max([header.bits, *((depth & 0x7F) + 1 for depth in file.read(columns))])
                     header.plain = False
         elif kind == b"jp2c":
             streams += 1
@@ -231,7 +231,7 @@ def _codestream(file: BinaryIO, start: int, header: Header) -> None:
     (count,) = struct.unpack(">H", file.read(2))
     depths = file.read(3 * min(count, MAX_PARTS))
     bits = [(depth & 0x7F) + 1 for depth in depths[::3]]
-    header.bits = max(header.bits, *bits)
+    header.bits = max([header.bits, *bits])
     if any(depth & 0x80 for depth in depths[::3]):
         header.colours = "signed values"
     # Pillow shifts fewer bits up in place of scaling them, and repeats subsampled components.
