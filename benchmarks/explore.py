@@ -25,10 +25,10 @@ from pathlib import Path
 from typing import Any
 
 CORPUS = Path(__file__).parents[1] / "tests" / "corpus"
-#: Seconds that one input may take, and MiB of memory.
-SECONDS, MEMORY = 20, 3000
+#: Seconds that one input may take, on a machine with other work, and MiB of memory.
+SECONDS, MEMORY = 300, 3000
 #: Seconds that a target runs at a time.
-SLICE = 240
+SLICE = 600
 #: Pixels that an image may have here, and bytes that a file in `tests/corpus` may.
 PIXELS, LARGEST = 1 << 20, 2048
 #: What libFuzzer prints at the end.

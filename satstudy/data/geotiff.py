@@ -55,12 +55,13 @@ _DRIVERS = {
 
 def driver(kind: str) -> str:
     """GDAL's driver for a container or one of Pillow's formats; empty where rasterio or the driver is missing."""
-    try:
-        import rasterio
-    except ImportError:
-        return ""
     name = _DRIVERS.get(kind, "")
-    return name if name in _known_drivers(rasterio) else ""
+    if name:  # importing rasterio takes half a second
+        with contextlib.suppress(ImportError):
+            import rasterio
+
+            return name if name in _known_drivers(rasterio) else ""
+    return ""
 
 
 @lru_cache
