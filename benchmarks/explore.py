@@ -154,9 +154,12 @@ def sidecar(data: bytes) -> None:
         gsd = fmow.sidecar_number(meta.get("gsd"))
         boxes, _ = fmow.sidecar_boxes(meta.get("bounding_boxes"), "zoo", 90, 120, path)
         for box in boxes:
-            assert box.w >= 1 and box.h >= 1 and box.x < 120 and box.y < 90 and box.x + box.w > 0 and box.y + box.h > 0
+            assert 1 - box.w <= box.x < 120
+            assert 1 - box.h <= box.y < 90
+            assert min(box.w, box.h) >= 1
             context = fmow.context_box(box, gsd if gsd and gsd > 0 else None)
-            assert context.w >= box.w and context.h >= box.h
+            assert context.w >= box.w
+            assert context.h >= box.h
 
 
 TARGETS: dict[str, Callable[[bytes], None]] = {
@@ -226,7 +229,7 @@ def _fuzz(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def run(seconds: float, results: Path) -> dict[str, Any]:
-    """Let every target run for its share of `seconds`; figures are written after each slice, and kept for the next run."""
+    """Let every target run for its share of `seconds`; figures are kept after each slice, for the next run too."""
     path = results / "explore.json"
     kept: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
     while waiting := [name for name in TARGETS if kept.get(name, {}).get("seconds", 0) < seconds / len(TARGETS)]:
@@ -253,7 +256,9 @@ def run(seconds: float, results: Path) -> dict[str, Any]:
             if finding not in figures["findings"]:
                 figures["findings"].append(finding)
         path.write_text(json.dumps(kept, indent=1) + "\n")
-        print(name, {key: value for key, value in figures.items() if key != "findings"}, figures["findings"], flush=True)
+        print(
+            name, {key: value for key, value in figures.items() if key != "findings"}, figures["findings"], flush=True
+        )
     return kept
 
 

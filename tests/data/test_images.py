@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from field_files import AVIF_OF_10_BITS, RGB, geo, png_chunk, png_of, profile, turned
+from field_files import AVIF_OF_10_BITS, RGB, png_chunk, png_of, profile, turned
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
@@ -138,7 +138,7 @@ def test_missing_files_folders_and_text_are_told_apart(tmp_path):
     (tmp_path / "text.png").write_text("hello")
     with pytest.raises(InputError, match="no image that can be read"):
         image_size(tmp_path / "text.png")
-    with pytest.raises(InputError, match="is a folder: name an image file"):
+    with pytest.raises(InputError, match="is a folder: name a file"):
         image_size(tmp_path)
     (tmp_path / "link.png").symlink_to("nowhere.png")
     with pytest.raises(InputError, match=r"is a link to nowhere\.png, which is not there"):
@@ -150,7 +150,7 @@ def test_missing_files_folders_and_text_are_told_apart(tmp_path):
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
 def test_a_stream_is_refused_and_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "pipe.png")
-    with pytest.raises(InputError, match="no regular file"):
+    with pytest.raises(InputError, match="is a stream or a device"):
         image_size(tmp_path / "pipe.png")
 
 
@@ -164,7 +164,7 @@ def test_video_and_heif_are_named(tmp_path):
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-@pytest.mark.parametrize("ending", [".jpg", ".png", ".webp", ".avif", pytest.param(".tif", marks=geo)])
+@pytest.mark.parametrize("ending", [".jpg", ".png", ".webp", ".avif", ".tif"])
 def test_an_image_is_turned_as_its_orientation_says(tmp_path, ending, orientation):
     path = turned(tmp_path / f"a{ending}", orientation)
     with Image.open(path) as opened:
