@@ -229,29 +229,22 @@ def _losses(header: Header, pages: int, gps: bool = False) -> list[str]:
 # --- Through Pillow -----------------------------------------------------------------------------------------------
 
 
-def _open(path: Path) -> Image.Image:
-    # Pillow reads its limit from a global; the lock keeps another thread from seeing ours.
-    with _limit, warnings.catch_warnings():
-        previous, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, MAX_PIXELS
-        warnings.simplefilter("ignore", UserWarning)  # of damaged EXIF, for one
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        try:
-            return Image.open(path, formats=_FORMATS)
-        finally:
-            Image.MAX_IMAGE_PIXELS = previous
-
-
 @contextlib.contextmanager
 def _pillow(path: Path) -> Iterator[Image.Image]:
-    try:
-        opened = _open(path)
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise InputError(f"{path} has more than {MAX_PIXELS} pixels: cut it into scenes.") from None
-    except Exception as error:  # decoders raise what they like: RuntimeError, struct.error, KeyError, …
-        raise InputError(
-            f"{path} is no image that can be read ({error}): convert it to an 8-bit PNG or TIFF."
-        ) from None
+    # Pillow reads its limit from a global; the lock keeps another thread from seeing that there is none for a moment.
+    with _limit, warnings.catch_warnings():
+        previous, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        warnings.simplefilter("ignore", UserWarning)  # of damaged EXIF, for one
+        try:
+            opened = Image.open(path, formats=_FORMATS)
+        except Exception as error:  # decoders raise what they like: RuntimeError, struct.error, KeyError, …
+            raise InputError(
+                f"{path} is no image that can be read ({error}): convert it to an 8-bit PNG or TIFF."
+            ) from None
+        finally:
+            Image.MAX_IMAGE_PIXELS = previous
     with opened:
+        _check_size(path, opened.height, opened.width)
         yield opened
 
 

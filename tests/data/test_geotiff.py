@@ -51,38 +51,6 @@ def hidden(path, **options):
 # --- Which bands, in which colours ---
 
 
-@pytest.mark.parametrize(
-    "make",
-    [
-        lambda a: Image.fromarray(a).quantize(16),
-        lambda a: Image.fromarray(a[..., 0]),
-        lambda a: Image.fromarray(a[..., 0] > 100),
-        lambda a: Image.fromarray(np.ascontiguousarray(a[..., :2]), "LA"),
-        lambda a: Image.fromarray(a).convert("CMYK"),
-        lambda a: Image.fromarray(a).convert("RGBA"),
-    ],
-    ids=["palette", "grey", "one bit", "grey and alpha", "inks", "alpha"],
-)
-def test_colours_are_those_that_pillow_sees(tmp_path, make):
-    make(RGB).save(tmp_path / "a.tif")
-    with Image.open(tmp_path / "a.tif") as image:
-        expected = np.array(image.convert("RGB"))
-    assert np.array_equal(read_image(tmp_path / "a.tif"), expected)
-    with open_image(tmp_path / "a.tif") as source:
-        assert np.array_equal(source.read(7, 20, 3, 9), expected[7:20, 3:9])
-
-
-@pytest.mark.parametrize("bits", range(1, 8))
-@pytest.mark.parametrize("count", [1, 3])
-def test_fewer_bits_are_scaled_to_the_whole_range(tmp_path, bits, count):
-    values = (RGB >> (8 - bits))[..., :count]
-    path = write_tiff(tmp_path / "a.tif", values, nbits=bits, **({"photometric": "RGB"} if count == 3 else {}))
-    expected = np.rint(values * (255 / (2**bits - 1))).astype(np.uint8)
-    assert np.array_equal(read_image(path), np.broadcast_to(expected, RGB.shape))
-    jp2 = write_jp2(tmp_path / "a.jp2", values, nbits=bits)
-    assert np.array_equal(read_image(jp2), np.broadcast_to(expected, RGB.shape))
-
-
 @pytest.mark.parametrize("bits", [1, 4, 8])
 def test_white_may_be_zero(tmp_path, bits):
     values = GREY >> (8 - bits)
