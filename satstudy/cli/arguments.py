@@ -152,6 +152,7 @@ def _train(to: argparse.ArgumentParser) -> None:
     to.add_argument("--profile", default="quick", help="by name, or the path of its YAML file (quick)")
     to.add_argument("--lam", type=float, action="append", help="may be repeated (the profile's ladder)")
     to.add_argument("--domain", choices=("overhead", "natural"), help="images to train on (overhead)")
+    to.add_argument("--every-rate", action="store_true", help="train the wavelet codec, one model for every λ")
 
 
 def _synth(to: argparse.ArgumentParser) -> None:

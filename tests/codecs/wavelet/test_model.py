@@ -8,7 +8,8 @@ import torch
 from scipy.stats import norm
 
 from satstudy.codecs.wavelet import model as wavelet
-from satstudy.codecs.wavelet.model import TURNS, WaveletConfig, WaveletModel, assembled, condition, likelihood, take
+from satstudy.codecs.wavelet.config import WaveletConfig
+from satstudy.codecs.wavelet.model import TURNS, WaveletModel, assembled, condition, likelihood, take
 from satstudy.core.errors import InputError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
