@@ -21,11 +21,13 @@ from satstudy.core import paths
 from satstudy.core.errors import InputError
 from satstudy.core.geometry import Tiling
 from satstudy.core.settings import Several, read
+from satstudy.data.synthetic.scene import CATEGORIES, SMALLEST
 from satstudy.training.config import TrainingConfig
 
 Count = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(ge=1)]
 Lam = Annotated[float, Field(gt=0, lt=10)]
+Channels = Annotated[int, Field(ge=0, le=1024)]
 
 
 @dataclass(frozen=True)
@@ -43,15 +45,19 @@ class Data:
     on_error: Literal["raise", "skip"] = "raise"
     #: Of the synthetic scenes: categories (all if 0), objects of each in the two halves, images of an
     #: object, and the side of an image in pixels.
-    categories: Count = 0
+    categories: Annotated[int, Field(ge=0, le=len(CATEGORIES))] = 0
     train_objects: Count = 0
     val_objects: Count = 0
     views: Positive = 1
-    size: Positive = 1024
+    size: Annotated[int, Field(ge=SMALLEST)] = 1024
     #: Folder of natural images, for the twin of Table 1; empty for none.
     natural: str = ""
     #: Folder of further overhead imagery, a subfolder for each set (`satstudy.data.sensors`); empty for none.
     sensors: str = ""
+
+    def __post_init__(self) -> None:
+        if self.kind != "synthetic" and not self.root:
+            raise InputError(f"kind = {self.kind} needs the folder of its images: set root.")
 
 
 @dataclass(frozen=True)
@@ -74,8 +80,8 @@ class Train:
     #: Channels; 0 takes those of the weights it starts from, and 64 and 96 from scratch. M may be one for all λ or a
     #: list, one for each; where it differs from that of the weights, latents are added or left out
     #: (`satstudy.training.surgery`).
-    N: Count = 0
-    M: Several[Count] = (0,)
+    N: Channels = 0
+    M: Several[Channels] = (0,)
     steps: Count = 1000
     #: Steps for a λ that starts from its neighbour's weights; `steps` if 0.
     warm_steps: Count = 0
@@ -252,7 +258,7 @@ class Profile:
     blending: Blending = field(default_factory=Blending)
     every_rate: EveryRate = field(default_factory=EveryRate)
     accuracy: Accuracy = field(default_factory=Accuracy)
-    seed: Count = 0
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
 
     def __post_init__(self) -> None:
         # It becomes a folder under `build`.
