@@ -232,6 +232,31 @@ class EveryRate:
         )
 
 
+def _small() -> EveryRate:
+    widths, depths = (32, 40, 48, 40, 32), (1, 1, 1, 1, 1)
+    return EveryRate(
+        steps=1500, lams=(0.005, 0.035), widths=widths, depths=depths, correction=16, hold=500, noisy_steps=300
+    )
+
+
+@dataclass(frozen=True)
+class Domain:
+    """Overhead imagery against natural photographs (`satstudy.study.domain`)."""
+
+    #: Trainings of each kind; 0 leaves the experiment out.
+    seeds: Count = 0
+    #: The trainings, and the steps of those that begin with the weights of another one.
+    training: EveryRate = field(default_factory=_small)
+    tune_steps: Positive = 500
+    #: λ that are measured, and images of each kind.
+    measured: Several[Lam] = (0.0065, 0.01, 0.016, 0.026)
+    images: Positive = 63
+    #: Pixels that each kind trains on, in millions.
+    megapixels: Annotated[float, Field(gt=0)] = 30.0
+    #: By which photographs are shrunk.
+    shrink: Positive = 2
+
+
 @dataclass(frozen=True)
 class Accuracy:
     """Classifiers that read coded images; see `satstudy.classification.network.ClassifierConfig`."""
@@ -257,6 +282,7 @@ class Profile:
     rd: RateDistortion = field(default_factory=RateDistortion)
     blending: Blending = field(default_factory=Blending)
     every_rate: EveryRate = field(default_factory=EveryRate)
+    domain: Domain = field(default_factory=Domain)
     accuracy: Accuracy = field(default_factory=Accuracy)
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
 

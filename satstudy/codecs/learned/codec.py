@@ -87,6 +87,7 @@ class LearnedCodec:
         self.weighting = weighting
         self.progress = progress
         self.refine = refine
+        self.lam = checkpoint.lam if lam is None else lam
         with plain_defaults():
             self.fingerprint = checkpoint.fingerprint
             self.engine: Engine = checkpoint.engine(device, refine=refine, lam=lam, dtype=dtype)
@@ -104,7 +105,7 @@ class LearnedCodec:
     @property
     def setting(self) -> str:
         """What a table calls it."""
-        return f"lam={self.checkpoint.lam:g}" + (f" refine={self.refine}" if self.refine else "")
+        return f"lam={self.lam:g}" + (f" refine={self.refine}" if self.refine else "")
 
     # --- Encoding ---------------------------------------------------------------------------------------
 
