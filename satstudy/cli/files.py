@@ -395,6 +395,7 @@ def decode_to(
     from satstudy.data.images import check_writable, write_image
 
     out = Path(out)
+    check_writable(out)
     max_pixels = MAX_PIXELS if max_pixels is None else max_pixels
     file = codec.open(data, MAX_SIDE**2 if window else max_pixels)
     part = check_window(window, file.header, max_pixels)
@@ -436,6 +437,7 @@ def info(arguments: argparse.Namespace) -> int:
         "tiles": f"{tiles} in {len(file.spans)} stream{'s' if len(file.spans) > 1 else ''}",
         "overhead": f"{overhead} bytes ({100 * overhead / len(data):.2f} %)",
         "weights": header.fingerprint.hex(),
+        "decodes": "to the same latents everywhere, to pixels within one level between machines",
         "no data": "no mask" if header.fill is None else f"masked, value {header.fill}",
         "notes": "none" if not header.notes else "",
     }

@@ -7,6 +7,7 @@ metadata. What the entropy coder derives from them with transcendental functions
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import math
 from collections.abc import Sequence
@@ -195,10 +196,11 @@ def load(path: Path | str) -> Checkpoint:
     tensors, text = tensor_files.read(path)
     if "lam" not in text:
         raise InputError(f"{path} does not say which lam it was trained for: add `lam` to its metadata.")
-    try:
-        float(text["lam"])
-    except ValueError:
-        raise InputError(f"{path} has lam = {text['lam']!r}, which is no number: correct its metadata.") from None
+    lam = 0.0
+    with contextlib.suppress(ValueError):
+        lam = float(text["lam"])
+    if not 0 < lam < math.inf:
+        raise InputError(f"{path} has lam = {text['lam']!r}, which is no number above 0: correct its metadata.")
     if text.get("arch") == WAVELET:
         model = wavelet_from_weights(tensors, text)
         return Checkpoint(model, text, {}, path)
