@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-import torchmetrics.functional.image as oracle
 import torch
+import torchmetrics.functional.image as oracle
 
 from satstudy.codecs.learned import checkpoint
 from satstudy.codecs.learned.codec import LearnedCodec
