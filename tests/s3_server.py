@@ -25,12 +25,14 @@ class Bucket:
     faults : name → what its next downloads suffer, one by one: an HTTP status such as 503, "cut" (the body ends
         early), "reset" (the connection does), "wrong" (a byte is changed) or "hang" (nothing comes for seconds)
     asked : name → downloads that were begun
+    served : name → downloads that went out whole and right
     delay : seconds that each answer takes
     """
 
     def __init__(self):
         self.faults: dict[str, list] = {}
         self.asked: collections.Counter = collections.Counter()
+        self.served: collections.Counter = collections.Counter()
         self.suffered: collections.Counter = collections.Counter()
         self.delay = 0.0
         self.lock = threading.Lock()
@@ -53,6 +55,7 @@ class Bucket:
 
     def forget(self) -> None:
         self.asked.clear()
+        self.served.clear()
         self.suffered.clear()
         self.faults.clear()
         self.delay = 0.0
@@ -79,7 +82,11 @@ class Bucket:
         data = b"".join(self.inner(environ, start_response))
         if fault == "cut":
             return [data[: len(data) // 2]]
-        return [bytes([data[0] ^ 1]) + data[1:] if fault == "wrong" else data]
+        if fault == "wrong":
+            return [bytes([data[0] ^ 1]) + data[1:]]
+        with self.lock:
+            self.served[name] += 1
+        return [data]
 
 
 class _Silent(WSGIRequestHandler):

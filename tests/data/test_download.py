@@ -130,6 +130,11 @@ def test_a_killed_download_goes_on_and_fetches_nothing_twice(bucket, content, tm
         assert sum(by_category.values()) == count
         assert set(by_category) == set(FMOW_CATEGORIES)
         assert set(by_category.values()) <= {1, 2}, "even over the categories"
+    twice = [name for name, count in bucket.served.items() if count > 1]
+    assert len(twice) <= 2 * 16, "what was under way at one of the two kills"
+    print(
+        f"{len(found)} files, {sum(map(len, found.values()))} bytes, {len(twice)} under way at a kill", bucket.suffered
+    )
     suffered = {fault for fault, count in bucket.suffered.items() if count}
     assert suffered >= {503, 500, 429, "cut", "reset", "wrong"}
 
