@@ -20,7 +20,7 @@ from satstudy.study import profiles
 from satstudy.study.images import StudyImages
 from satstudy.training.loop import Trainer
 from satstudy.training.surgery import resize
-from satstudy.training.validation import centres
+from satstudy.training.validation import central_crops
 
 #: Training images that tell which latents matter.
 RESIZED_ON = 32
@@ -162,7 +162,7 @@ class StudyWeights(StudyImages):
         if M in (0, model.M):
             return checkpoint, name
         images = self._training_images(domain)[0]
-        some = centres(images[:: -(-len(images) // RESIZED_ON)], 256).float() / 255  # they stand class by class
+        some = central_crops(images[:: -(-len(images) // RESIZED_ON)], 256).float() / 255  # they stand class by class
         resized = resize(model, M, some, self.profile.seed)
         return dataclasses.replace(checkpoint, model=resized, stored={}), f"{name}, M from {model.M} to {M}"
 

@@ -70,6 +70,19 @@ class Checkpoint:
         return self.model
 
     @property
+    def wavelet_model(self) -> WaveletModel:
+        """The model, where it is a wavelet model.
+
+        Raises
+        ------
+        InputError
+            It is another one.
+        """
+        if not isinstance(self.model, WaveletModel):
+            raise InputError(f"{self.path} holds no wavelet model: name weights that serve every rate.")
+        return self.model
+
+    @property
     def lam(self) -> float:
         """The λ that the weights were trained with, or the one that they are used with by default."""
         return float(self.metadata["lam"])
@@ -209,6 +222,21 @@ def shipped(domain: str = OVERHEAD) -> dict[float, Path]:
         if text.get("domain", OVERHEAD) == domain and text.get("arch") != WAVELET:
             found[float(text["lam"])] = path
     return dict(sorted(found.items()))
+
+
+def shipped_for_every_rate(domain: str = OVERHEAD) -> Path:
+    """The path of the weights in the package that serve every λ.
+
+    Raises
+    ------
+    InputError
+        None of this domain ship.
+    """
+    for path in sorted(paths.WEIGHTS.glob("*.safetensors")):
+        text = metadata(path)
+        if text.get("arch") == WAVELET and text.get("domain", OVERHEAD) == domain:
+            return path
+    raise InputError(f"No weights of the domain {domain} that serve every rate ship: train some, or name a file.")
 
 
 def nearest(lam: float, candidates: Sequence[float]) -> float:
