@@ -90,6 +90,10 @@ def _output(to: argparse.ArgumentParser) -> None:
         "stay, and of a folder the rest is made",
     )
     to.add_argument("--device", default="cpu", help="where the networks run: cpu, cuda, … (cpu)")
+    to.add_argument(
+        "--shard", type=_share, metavar="K/N", help="of a folder only the K-th of N parts, told by the names"
+    )
+    to.add_argument("--report", metavar="CSV", help="a table of what became of each file")
 
 
 def _compress(to: argparse.ArgumentParser) -> None:
@@ -193,6 +197,13 @@ def _pack(to: argparse.ArgumentParser) -> None:
 def _unpack(to: argparse.ArgumentParser) -> None:
     to.add_argument("pack", help="a .zip file of `satstudy data pack`")
     to.add_argument("folder")
+
+
+def _share(text: str) -> tuple[int, int]:
+    match = re.fullmatch(r"([0-9]{1,7})/([0-9]{1,7})", text)
+    if match is None or not 1 <= int(match[1]) <= int(match[2]):
+        raise argparse.ArgumentTypeError(f"{text!r} is no part such as 3/100")
+    return int(match[1]), int(match[2])
 
 
 def _numbers(text: str) -> range:

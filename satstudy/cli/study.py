@@ -75,18 +75,24 @@ def weights(arguments: argparse.Namespace) -> int:
 
 
 def train(arguments: argparse.Namespace) -> int:
-    """Trains what is not trained yet, and names the weights."""
+    """Trains what is not trained yet, and names the weights; in all processes of `torchrun` together."""
     from satstudy.codecs.learned.checkpoint import OVERHEAD
     from satstudy.study.study import open_study
+    from satstudy.training.step import Process
 
-    study = open_study(arguments.profile, progress=shows_progress(arguments))
-    if arguments.every_rate:
-        if arguments.lam:
-            raise InputError("--every-rate trains one model for every λ: leave --lam out.")
-        print(study.every_rate(arguments.domain or OVERHEAD).path)
-        return 0
-    for lam in arguments.lam or study.ladder():
-        print(study.weights(lam, arguments.domain or OVERHEAD).path)
+    process, domain = Process.current(), arguments.domain or OVERHEAD
+    study = open_study(arguments.profile, progress=shows_progress(arguments) and process.first)
+    if arguments.every_rate and arguments.lam:
+        raise InputError("--every-rate trains one model for every λ: leave --lam out.")
+    if not process.first:
+        process.any(False)  # until the first has drawn and divided the images
+    study.images("train-compress")
+    if process.first:
+        process.any(False)
+    for lam in [None] if arguments.every_rate else arguments.lam or study.ladder():
+        path = study.every_rate(domain).path if lam is None else study.weights(lam, domain).path
+        if process.first:
+            print(path)
     return 0
 
 
