@@ -10,12 +10,15 @@ import argparse
 import base64
 import binascii
 import contextlib
+import csv
 import json
 import math
 import mmap
 import os
 import re
 import sys
+import time
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -36,6 +39,8 @@ if TYPE_CHECKING:
 DEFAULT_LAM = 0.01
 #: Bytes of a file's name, on every common file system.
 MAX_NAME = 255
+#: Of the table that `--report` writes, with bytes of the input and of the output.
+REPORT_COLUMNS = ("file", "state", "bytes_in", "bytes_out", "seconds", "remark")
 
 
 # --- Names --------------------------------------------------------------------------------------------------------
@@ -245,32 +250,60 @@ def _each(pairs: Sequence[Pair], arguments: argparse.Namespace, work: Callable[[
 
     folder = Path(arguments.image).is_dir()
     sources_of = Counter(pair.target for pair in pairs)
-    done = skipped = 0
+    rows: list[Sequence[Any]] = []
+    counts: Counter[str] = Counter()
     statuses: list[int] = []
-    for source, target in tqdm(pairs, unit="file", disable=not folder or not shows_progress(arguments)):
+    for source, target in tqdm(
+        _shard(pairs, arguments), unit="file", disable=not folder or not shows_progress(arguments)
+    ):
+        began, state, remark = time.perf_counter(), "done", ""
         if not arguments.overwrite and os.path.exists(target) and sources_of[target] == 1:
-            skipped += 1
-            continue
-        try:
-            if sources_of[target] > 1:
-                raise InputError(f"{source} and another file would become {target}: rename one of them.")
-            if len(os.fsencode(target.name)) > MAX_NAME:
-                raise InputError(f"{source} would become a file with a name above {MAX_NAME} bytes: rename it.")
-            if target.is_dir():
-                raise InputError(f"{source} would become {target}, which is a folder: rename one of them.")
-            with naming(source):
-                line = work(source, target)
-            tqdm.write(f"{target}: {line}", file=sys.stdout)
-            done += 1
-        except Exception as error:
-            if not folder or isinstance(error, BrokenPipeError):
-                raise
-            statuses.append(2 if isinstance(error, InputError) else 1)
-            _say(source, error if isinstance(error, SatstudyError) else f"{type(error).__name__}: {error}")
+            state = "skipped"
+        else:
+            try:
+                if sources_of[target] > 1:
+                    raise InputError(f"{source} and another file would become {target}: rename one of them.")
+                if len(os.fsencode(target.name)) > MAX_NAME:
+                    raise InputError(f"{source} would become a file with a name above {MAX_NAME} bytes: rename it.")
+                if target.is_dir():
+                    raise InputError(f"{source} would become {target}, which is a folder: rename one of them.")
+                with naming(source):
+                    line = work(source, target)
+                tqdm.write(f"{target}: {line}", file=sys.stdout)
+            except Exception as error:
+                if not folder or isinstance(error, BrokenPipeError):
+                    raise
+                statuses.append(2 if isinstance(error, InputError) else 1)
+                remark = str(error) if isinstance(error, SatstudyError) else f"{type(error).__name__}: {error}"
+                state = "failed"
+                _say(source, remark)
+        if arguments.report:
+            size = 0 if state == "failed" else target.stat().st_size
+            rows.append((source, state, source.stat().st_size, size, time.perf_counter() - began, remark))
+        counts[state] += 1
+    if arguments.report:
+        _write_report(Path(arguments.report), rows)
     if folder:
         advice = ": mend or remove what is listed above" if statuses else ""
-        print(f"satstudy: {done} done, {skipped} skipped, {len(statuses)} failed{advice}.", file=sys.stderr)
+        said = ", ".join(f"{counts[state]} {state}" for state in ("done", "skipped", "failed"))
+        print(f"satstudy: {said}{advice}.", file=sys.stderr)
     return min(statuses, default=0)
+
+
+def _shard(pairs: Sequence[Pair], arguments: argparse.Namespace) -> Sequence[Pair]:
+    """Those files whose names fall to the shard that is asked for: the same ones wherever and whenever it is."""
+    if not arguments.shard:
+        return pairs
+    index, count = arguments.shard
+    names = ((pair, os.fsencode(pair.source.relative_to(arguments.image))) for pair in pairs)
+    return [pair for pair, name in names if zlib.crc32(name) % count == index - 1]
+
+
+def _write_report(path: Path, rows: Sequence[Sequence[Any]]) -> None:
+    from satstudy.core.paths import atomic
+
+    with atomic(path) as temporary, temporary.open("w", newline="", errors="backslashreplace") as file:
+        csv.writer(file).writerows([REPORT_COLUMNS, *rows])
 
 
 # --- The commands -------------------------------------------------------------------------------------------------

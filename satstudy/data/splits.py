@@ -347,7 +347,7 @@ def count_images(objects: Iterable[Sequence[ImageRecord]]) -> int:
     return sum(map(len, objects))
 
 
-def _even(total: int, room: Sequence[int], rng: np.random.Generator) -> list[int]:
+def even(total: int, room: Sequence[int], rng: np.random.Generator) -> list[int]:
     """`total` dealt out as evenly as `room` allows; who gets one more is drawn."""
     dealt = [0] * len(room)
     total = min(total, sum(room))
@@ -367,7 +367,7 @@ def _even(total: int, room: Sequence[int], rng: np.random.Generator) -> list[int
 
 def draw_objects(pool: Pool, count: int, rng: np.random.Generator) -> list[ImageRecord]:
     """`count` images, even over the categories, of as few objects as the drawn order needs."""
-    quotas = _even(count, [count_images(objects) for objects in pool.values()], rng)
+    quotas = even(count, [count_images(objects) for objects in pool.values()], rng)
     return [
         record
         for objects, quota in zip(pool.values(), quotas, strict=True)
@@ -385,7 +385,7 @@ def deal(pool: Pool, first: int, second: int, rng: np.random.Generator) -> tuple
     if not first + second:
         return {}, {}
     # Most pools hold many times what is wanted; a part of each category is enough, and quick.
-    quotas = _even(first + second, [count_images(objects) for objects in pool.values()], rng)
+    quotas = even(first + second, [count_images(objects) for objects in pool.values()], rng)
     part: Pool = {}
     for (category, objects), quota in zip(pool.items(), quotas, strict=True):
         enough, running = 2 * quota + max(map(len, objects)), np.cumsum([len(o) for o in objects])

@@ -308,15 +308,25 @@ def accuracy_predictions(study: Study, level: str = "object") -> AccuracyResult:
     ----------
     level : "object", or "image" for the split that lets one object stand on both sides
     """
-    config, _ = classifier_config(study)
     wanted = study.profile.accuracy
-    train = [_coded_set(study, name, "train-class", level) for name in wanted.train_on]
-    validation = [_coded_set(study, name, "val-class", level) for name in wanted.validate_on]
-    predictions = cross_validate(
-        config, train, validation, range(wanted.seeds), study.folder / "accuracy" / "networks", progress=study.progress
-    )
+    predictions, train, validation = classifiers(study, level, wanted.train_on, range(wanted.seeds))
     conditions = conditions_frame([*{coded.condition: coded for coded in (*train, *validation)}.values()])
     return AccuracyResult(predictions, conditions, train[0].labels.tolist(), validation[0].labels.tolist())
+
+
+def classifiers(
+    study: Study, level: str, train_on: Sequence[str], seeds: Sequence[int]
+) -> tuple[pd.DataFrame, list[CodedSet], list[CodedSet]]:
+    """Predictions of the classifiers of some conditions and seeds, and what they were trained and validated on.
+
+    Without a seed the images are coded and nothing is trained.
+    """
+    config, _ = classifier_config(study)
+    train = [_coded_set(study, name, "train-class", level) for name in train_on]
+    validation = [_coded_set(study, name, "val-class", level) for name in study.profile.accuracy.validate_on]
+    folder = study.folder / "accuracy" / "networks"
+    answers = cross_validate(config, train, validation, seeds, folder, progress=study.progress) if seeds else None
+    return pd.DataFrame() if answers is None else answers, train, validation
 
 
 def _coded_set(study: Study, condition: str, split: str, level: str = "object") -> CodedSet:
