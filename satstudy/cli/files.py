@@ -488,7 +488,7 @@ def info(arguments: argparse.Namespace) -> int:
         "tiles": f"{tiles} in {len(file.spans)} stream{'s' if len(file.spans) > 1 else ''}",
         "overhead": f"{overhead} bytes ({100 * overhead / len(data):.2f} %)",
         "weights": header.fingerprint.hex(),
-        "decodes": "to the same latents everywhere, to pixels within one level between machines",
+        "decodes": "to the same latents everywhere, on CPUs to pixels within one level",
         "no data": "no mask" if header.fill is None else f"masked, value {header.fill}",
         "notes": "none" if not header.notes else "",
     }

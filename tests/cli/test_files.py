@@ -221,6 +221,7 @@ def test_info_shows_notes_in_one_line_each(run, work, checkpoint):
     assert status == 0
     assert "size      8×9 pixels (width×height)" in out
     assert 'crs: "EPSG:4326"' in out
+    assert "decodes   to the same latents everywhere" in out
     assert "\x1b" not in out
     assert max(map(len, out.splitlines())) < 220
     assert "no data   no mask" in out
