@@ -120,7 +120,6 @@ class Train:
             seed=seed,
             warmup=min(100, max(1, steps // 10)),
             validate_every=self.validate_every,
-            save_every=self.validate_every,
             log_every=max(1, min(20, steps // 50)),
         )
 
