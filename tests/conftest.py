@@ -68,7 +68,8 @@ def small_wavelet():
     """An untrained wavelet model, small; not to be changed."""
     import torch
 
-    from satstudy.codecs.wavelet.model import WaveletConfig, WaveletModel
+    from satstudy.codecs.wavelet.config import WaveletConfig
+    from satstudy.codecs.wavelet.model import WaveletModel
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)

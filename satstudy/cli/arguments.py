@@ -93,7 +93,7 @@ def _output(to: argparse.ArgumentParser) -> None:
 
 
 def _compress(to: argparse.ArgumentParser) -> None:
-    to.add_argument("image", help="a file, or a folder whose images are all coded")
+    to.add_argument("image", help="a file of any name, or a folder, whose images are found by their endings")
     to.add_argument("out", help="the .sat file, or a folder for them")
     which = to.add_mutually_exclusive_group()
     which.add_argument("--lam", type=float, help="which of the shipped weights, by their λ (the nearest to 0.01)")
@@ -124,7 +124,7 @@ def _compress(to: argparse.ArgumentParser) -> None:
 
 def _decompress(to: argparse.ArgumentParser) -> None:
     to.add_argument("image", metavar="in", help="a .sat file, or a folder of them")
-    to.add_argument("out", help="ends in .png, .tif or .webp, which are lossless; or a folder")
+    to.add_argument("out", help="an image whose ending, .png, .tif or .webp, says its format; or a folder")
     to.add_argument("--weights", help="the weights it was made with, unless they ship")
     to.add_argument("--window", type=int, nargs=4, metavar=("X", "Y", "W", "H"), help="decode only this part")
     to.add_argument("--format", choices=("png", "tif", "webp"), default="png", help="for a folder")
@@ -152,6 +152,7 @@ def _train(to: argparse.ArgumentParser) -> None:
     to.add_argument("--profile", default="quick", help="by name, or the path of its YAML file (quick)")
     to.add_argument("--lam", type=float, action="append", help="may be repeated (the profile's ladder)")
     to.add_argument("--domain", choices=("overhead", "natural"), help="images to train on (overhead)")
+    to.add_argument("--every-rate", action="store_true", help="train the wavelet codec, one model for every λ")
 
 
 def _synth(to: argparse.ArgumentParser) -> None:

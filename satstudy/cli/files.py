@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 DEFAULT_LAM = 0.01
 #: Bytes of a file's name, on every common file system.
 MAX_NAME = 255
-OUTPUTS = (".png", ".tif", ".tiff", ".webp")
 
 
 # --- Names --------------------------------------------------------------------------------------------------------
@@ -48,7 +47,7 @@ class Pair(NamedTuple):
     target: Path
 
 
-def pairs(source: Path | str, target: Path | str, ending: str) -> list[Pair]:
+def pairs(source: Path | str, target: Path | str, ending: str, overwrite: bool = True) -> list[Pair]:
     """What is to be coded: one file, or those of a folder and its folders, mirrored below `target`.
 
     Parameters
@@ -59,14 +58,17 @@ def pairs(source: Path | str, target: Path | str, ending: str) -> list[Pair]:
     Raises
     ------
     InputError
-        Nothing to read, or a target that cannot be written, is the input, or is that of two files.
+        Nothing to read, or a target that cannot be written, is the input, or is there and not to be replaced.
     """
+    from satstudy.data.headers import opened
     from satstudy.data.images import find_images, walk
 
     source, target = Path(source), Path(target)
     if not source.is_dir():
-        check_source(source)
-        check_target(target, source)
+        with opened(source):
+            check_target(target, source)
+        if not overwrite and target.exists():
+            raise InputError(f"{target} is there already: leave out --no-overwrite to replace it.")
         return [Pair(source, target)]
     if target.exists() and not target.is_dir():
         raise InputError(f"{target} is a file and {source} a folder: name a folder for the output too.")
@@ -80,31 +82,7 @@ def pairs(source: Path | str, target: Path | str, ending: str) -> list[Pair]:
         if target.exists() and target.samefile(source):
             raise InputError(f"{target} may hold the original images under the same names: name another folder.")
     check_target(target)
-    made = [Pair(path, (target / path.relative_to(source)).with_suffix(ending)) for path in inside]
-    twice = [path for path, count in Counter(pair.target for pair in made).items() if count > 1]
-    if twice:
-        raise InputError(f"Several files would become {min(twice)}: rename one of them.")
-    for pair in made:
-        if os.path.isdir(pair.target):  # pathlib's raises where a name is too long
-            raise InputError(f"{pair.target} is a folder: name another folder for the output.")
-    return made
-
-
-def check_source(source: Path, what: str = "file or folder") -> None:
-    """Refuse what is no file or folder to read.
-
-    Raises
-    ------
-    InputError
-    """
-    if str(source) == "-":
-        raise InputError("- stands for no file here: satstudy moves back and forth in its files, so name one.")
-    if source.is_symlink() and not source.exists():
-        raise InputError(f"{source} is a link to {source.readlink()}, which is not there: mend or remove it.")
-    if not source.exists():
-        raise InputError(f"There is no {what} {source}: check the name.")
-    if not source.is_file() and not source.is_dir():
-        raise InputError(f"{source} is a stream or a device: write it into a file first, and name that.")
+    return [Pair(path, (target / path.relative_to(source)).with_suffix(ending)) for path in inside]
 
 
 def check_target(target: Path, source: Path | None = None) -> None:
@@ -137,35 +115,13 @@ def check_compressed_name(target: Path) -> None:
         raise InputError(f"{target} ends in {target.suffix} and would be a compressed file: name it .sat.")
 
 
-def check_output(target: Path) -> None:
-    """Refuse an image that `decode_to` could not write, before the work.
-
-    Raises
-    ------
-    InputError
-        An ending that stands for no lossless format.
-    """
-    if target.suffix.lower() not in OUTPUTS:
-        raise InputError(f"{target} ends in {target.suffix or 'nothing'}: name the output .png, .tif or .webp.")
-
-
 def read_mapped(path: Path) -> memoryview:
-    """The file's bytes, mapped into memory: only what is decoded is read.
+    """The file's bytes, mapped into memory: only what is decoded is read; InputError if it cannot be read."""
+    from satstudy.data.headers import opened
 
-    Raises
-    ------
-    InputError
-        It cannot be read.
-    """
-    check_source(path, "file")
-    try:
-        with path.open("rb") as file:
-            if not os.fstat(file.fileno()).st_size:
-                return memoryview(b"")
-            return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(f"{path} cannot be read ({reason}): name a .sat file that you may read.") from None
+    with opened(path) as file:
+        empty = not os.fstat(file.fileno()).st_size
+        return memoryview(b"" if empty else mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
 
 
 @contextlib.contextmanager
@@ -269,17 +225,20 @@ def _each(pairs: Sequence[Pair], arguments: argparse.Namespace, work: Callable[[
     from tqdm.auto import tqdm
 
     folder = Path(arguments.image).is_dir()
+    sources_of = Counter(pair.target for pair in pairs)
     done = skipped = 0
     statuses: list[int] = []
     for source, target in tqdm(pairs, unit="file", disable=not folder or not shows_progress(arguments)):
-        if not arguments.overwrite and os.path.exists(target):
-            if not folder:
-                raise InputError(f"{target} is there already: leave out --no-overwrite to replace it.")
+        if not arguments.overwrite and os.path.exists(target) and sources_of[target] == 1:
             skipped += 1
             continue
         try:
+            if sources_of[target] > 1:
+                raise InputError(f"{source} and another file would become {target}: rename one of them.")
             if len(os.fsencode(target.name)) > MAX_NAME:
                 raise InputError(f"{source} would become a file with a name above {MAX_NAME} bytes: rename it.")
+            if target.is_dir():
+                raise InputError(f"{source} would become {target}, which is a folder: rename one of them.")
             with naming(source):
                 line = work(source, target)
             tqdm.write(f"{target}: {line}", file=sys.stdout)
@@ -302,11 +261,9 @@ def compress(arguments: argparse.Namespace) -> int:
     """Images to .sat files."""
     if arguments.bpp is not None and not 0 < arguments.bpp < math.inf:
         raise InputError(f"--bpp {arguments.bpp:g} must be a number above 0.")
-    jobs = pairs(arguments.image, arguments.out, ".sat")
+    jobs = pairs(arguments.image, arguments.out, ".sat", arguments.overwrite)
     for job in jobs:
         check_compressed_name(job.target)
-    if len(jobs) == 1 and not arguments.overwrite and jobs[0].target.exists():
-        return _each(jobs, arguments, lambda *_: "")
 
     from satstudy.data.images import open_image
 
@@ -380,13 +337,14 @@ def decompress(arguments: argparse.Namespace) -> int:
     """.sat files to images."""
     from satstudy.codecs.coding import bitstream
     from satstudy.codecs.coding.bitstream import MAX_SIDE
+    from satstudy.data.images import check_writable
 
-    jobs = pairs(arguments.image, arguments.out, f".{arguments.format}")
+    jobs = pairs(arguments.image, arguments.out, f".{arguments.format}", arguments.overwrite)
     limit = bitstream.MAX_PIXELS if arguments.max_pixels is None else arguments.max_pixels
     if limit < 1:
         raise InputError(f"--max-pixels {limit} must be 1 or more.")
     for job in jobs:
-        check_output(job.target)
+        check_writable(job.target)
     if len(jobs) == 1 and not Path(arguments.image).is_dir():  # told before PyTorch is imported
         with naming(jobs[0].source):
             bitstream.read(read_mapped(jobs[0].source), MAX_SIDE**2 if arguments.window else limit)
@@ -434,15 +392,16 @@ def decode_to(
     from satstudy.codecs.coding.bitstream import MAX_PIXELS, MAX_SIDE
     from satstudy.codecs.learned.codec import check_window
     from satstudy.data import geotiff
-    from satstudy.data.images import write_image
+    from satstudy.data.images import check_writable, write_image
 
     out = Path(out)
-    check_output(out)
+    check_writable(out)
     max_pixels = MAX_PIXELS if max_pixels is None else max_pixels
     file = codec.open(data, MAX_SIDE**2 if window else max_pixels)
     part = check_window(window, file.header, max_pixels)
+    check_writable(out, part.height, part.width)
     notes = file.header.notes
-    if out.suffix.lower() in geotiff.TIFF and geotiff.driver("tiff"):
+    if out.suffix.lower() in geotiff.TIFF:
         strips = ((top - part.y, strip) for top, strip in codec.bands(file, part))
         placed = geotiff.moved(notes, part.x, part.y)
         return geotiff.write_tiff(out, part.height, part.width, strips, placed, file.header.fill)
@@ -455,8 +414,6 @@ def decode_to(
     if not lost:
         return []
     names = ", ".join(re.sub(r"[^\w -]", "?", key) for key in lost)
-    if out.suffix.lower() in geotiff.TIFF:
-        return [f"without rasterio a TIFF is written without its {names}: {geotiff.INSTALL}"]
     return [f"{out.suffix.lstrip('.').upper()} does not hold its {names}, which a .tif would"]
 
 
@@ -480,6 +437,7 @@ def info(arguments: argparse.Namespace) -> int:
         "tiles": f"{tiles} in {len(file.spans)} stream{'s' if len(file.spans) > 1 else ''}",
         "overhead": f"{overhead} bytes ({100 * overhead / len(data):.2f} %)",
         "weights": header.fingerprint.hex(),
+        "decodes": "to the same latents everywhere, to pixels within one level between machines",
         "no data": "no mask" if header.fill is None else f"masked, value {header.fill}",
         "notes": "none" if not header.notes else "",
     }

@@ -77,6 +77,11 @@ def train(arguments: argparse.Namespace) -> int:
     from satstudy.study.study import open_study
 
     study = open_study(arguments.profile, progress=shows_progress(arguments))
+    if arguments.every_rate:
+        if arguments.lam:
+            raise InputError("--every-rate trains one model for every λ: leave --lam out.")
+        print(study.every_rate(arguments.domain or OVERHEAD).path)
+        return 0
     for lam in arguments.lam or study.ladder():
         print(study.weights(lam, arguments.domain or OVERHEAD).path)
     return 0

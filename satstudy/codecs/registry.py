@@ -163,11 +163,17 @@ class CodecEntry:
         Raises
         ------
         InputError
-            As `read`.
+            As `read`, or out of its range.
         """
         if given == DEFAULT:
             return self.ladder
-        return tuple(self.read(value) for value in (given if isinstance(given, (list, tuple)) else [given]))
+        found = tuple(self.read(value) for value in (given if isinstance(given, (list, tuple)) else [given]))
+        for value in found:
+            if self.learned and not 0 < value < 10:
+                raise InputError(f"{self.name} takes lam between 0 and 10 (paper: about 0.01), not {value!r}.")
+            if not self.learned and not self.missing:
+                self.make(value)
+        return found
 
     @property
     def example(self) -> Setting:

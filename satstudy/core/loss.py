@@ -14,7 +14,7 @@ def distortion_weight(lam: float) -> float:
     return lam * 255**2
 
 
-def rate_distortion(lam: float, mse: Any, bpp: Any) -> Any:
+def rate_distortion(lam: Any, mse: Any, bpp: Any) -> Any:
     """The loss from numbers, arrays or tensors; the paper's eq. 1 in CompressAI's convention, a larger λ takes more bits.
 
     Parameters
@@ -22,4 +22,4 @@ def rate_distortion(lam: float, mse: Any, bpp: Any) -> Any:
     mse : mean squared error of pixels in [0, 1]
     bpp : bits per pixel
     """
-    return distortion_weight(lam) * mse + bpp
+    return lam * 255**2 * mse + bpp

@@ -7,6 +7,7 @@ of an uninterrupted one.
 
 from __future__ import annotations
 
+import copy
 import csv
 import dataclasses
 import json
@@ -24,13 +25,15 @@ from tqdm.auto import tqdm
 
 from satstudy.codecs.learned import checkpoint
 from satstudy.codecs.mbt2018.model import Model, build
+from satstudy.codecs.wavelet.config import WaveletConfig
+from satstudy.codecs.wavelet.model import WaveletModel
 from satstudy.core import hardware, tensor_files
 from satstudy.core.errors import InputError
 from satstudy.core.paths import atomic, commit
 from satstudy.core.types import Pixels
 from satstudy.training.config import TrainingConfig, learning_rate
 from satstudy.training.crops import CropSource
-from satstudy.training.step import Process, TrainingState
+from satstudy.training.step import Process, training_state
 from satstudy.training.validation import central_crops, estimated_loss
 
 CSV_FIELDS = ("step", "split", "loss", "bpp", "psnr", "lr", "seconds")
@@ -45,7 +48,9 @@ class Trainer:
     images : training images, as paths or uint8 (height, width, 3)
     validation : validation images; the loss of their central crops is estimated every `validate_every` steps
     folder : for `metrics.csv`, `state.safetensors` and, at the end, `weights.safetensors`
-    init : the model to start from; by default a random one with `N` and `M` channels
+    weights : how often each training image is drawn, relative to the others; equally often by default
+    init : the model to start from; by default a random one: of mbt2018 with `N` and `M` channels, or the wavelet codec
+        of the size `wavelet`
     metadata : stored with the weights
 
     Raises
@@ -61,9 +66,11 @@ class Trainer:
         validation: Sequence[Path | Pixels],
         folder: Path | str,
         *,
-        init: Model | None = None,
+        weights: Sequence[float] | None = None,
+        init: Model | WaveletModel | None = None,
         N: int = 64,
         M: int = 96,
+        wavelet: WaveletConfig | None = None,
         metadata: dict[str, str] | None = None,
         device: str = "auto",
         progress: bool = True,
@@ -73,12 +80,9 @@ class Trainer:
         if config.batch % self.process.world:
             raise InputError(f"batch = {config.batch} must divide among {self.process.world} processes.")
         torch.manual_seed(config.seed)
-        model = build(N, M)
-        if init is not None:
-            model = build(init.N, init.M)
-            torch.nn.Module.load_state_dict(model, init.weights(), strict=False)
-        self.state = TrainingState(config, model, self.process)
-        self.source = CropSource(images, config.crop, config.seed)
+        model = copy.deepcopy(init) or (WaveletModel(wavelet) if wavelet else build(N, M))
+        self.state = training_state(config, model.train(), self.process)
+        self.source = CropSource(images, config.crop, config.seed, weights=weights, recolour=config.recolour)
         self.validation = central_crops(validation, 2 * config.crop) if validation else None
         self.step, self.seconds = 0, 0.0
         self._rows: list[dict[str, Any]] = []  # of metrics.csv
@@ -137,8 +141,9 @@ class Trainer:
     def validate(self) -> tuple[float, float, float]:
         """(loss, bpp, PSNR in dB) of the averaged weights on the validation crops; an estimate, see `estimated_loss`."""
         assert self.validation is not None
-        model = self.state.averaged().to(self.process.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        return estimated_loss(model, self.validation, self.config.lam, self.config.context_passes)
+        device, lam = self.process.device, float(self.state.describe()["lam"])
+        model = self.state.averaged().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return estimated_loss(lambda x: self.state.estimate(model, x, lam), self.validation, lam, device)
 
     def steps(self) -> Iterator[tuple[float, float, float]]:
         """Train step by step; yields (loss, bpp, PSNR in dB) of each batch."""
@@ -170,7 +175,7 @@ class Trainer:
         bar = tqdm(
             total=config.steps,
             initial=self.step,
-            desc=f"train λ={config.lam:g}",
+            desc="train λ=" + "–".join(f"{lam:g}" for lam in dict.fromkeys(config.lams)),
             unit="step",
             disable=not (self.progress and self.process.first),
             mininterval=1.0,
@@ -206,10 +211,7 @@ class Trainer:
         config = self.config
         return {
             **self.metadata,
-            "arch": "JointAutoregressiveHierarchicalPriors",
-            "N": str(self.state.model.N),
-            "M": str(self.state.model.M),
-            "lam": repr(config.lam),
+            **self.state.describe(),
             "steps": str(self.step),
             "seed": str(config.seed),
             "config": self._identity,

@@ -1,7 +1,12 @@
-"""One training step: the model, its moving average, the optimizers, and the processes that share a batch."""
+"""One training step: the model, its moving average, the optimizers, and the processes that share a batch.
+
+`training_state` gives the state of a model; `PaperState` and `WaveletState` say what the two kinds of codecs minimize.
+"""
 
 from __future__ import annotations
 
+import abc
+import itertools
 import math
 import os
 from collections.abc import Sequence
@@ -14,9 +19,12 @@ import torch.distributed as dist
 from pytorch_optimizer import SOAP
 from torch import Tensor
 
-from satstudy.codecs.mbt2018.model import HYPER_STRIDE, LATENT_STRIDE, Model, build
-from satstudy.core.errors import SatstudyError
+from satstudy.codecs.mbt2018.model import HYPER_STRIDE, LATENT_STRIDE, Loss, Model, build
+from satstudy.codecs.wavelet.config import LAM_CENTRE
+from satstudy.codecs.wavelet.model import WaveletModel
+from satstudy.core.errors import InputError, SatstudyError
 from satstudy.core.hardware import fast_bf16, reduced_precision_matmul
+from satstudy.core.loss import rate_distortion
 from satstudy.training.config import TrainingConfig, learning_rate
 
 #: SOAP: steps between two updates of its eigenbases, and the largest side that has one.
@@ -84,7 +92,7 @@ def noise(shape: tuple[int, ...], seed: int, step: int, kind: int, process: Proc
     return torch.from_numpy(mine - np.float32(0.5)).to(process.device)
 
 
-class TrainingState:
+class TrainingState(abc.ABC):
     """What a training changes from step to step: a model, its moving average and the optimizers.
 
     Parameters
@@ -95,24 +103,29 @@ class TrainingState:
     ----------
     average : name → moving average of the parameter; these are the weights that a run gives
     precision : torch.bfloat16 or torch.float32, of the convolutions
+    optimizers : the first one's learning rate follows `learning_rate`
     """
 
-    def __init__(self, config: TrainingConfig, model: Model, process: Process):
+    #: Coefficients of Adam's moving averages.
+    betas = (0.9, 0.999)
+
+    def __init__(self, config: TrainingConfig, model: Model | WaveletModel, process: Process):
         self.config, self.process = config, process
-        self.model: Model = model.to(process.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.average = {name: p.detach().clone() for name, p in self.model.named_parameters()}
-        main = self.model.main_parameters()
+        model.to(process.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.average = {name: p.detach().clone() for name, p in model.named_parameters()}
+        main = self.main_parameters()
+        self.optimizers: list[torch.optim.Optimizer]
         if config.optimizer == "soap":
-            self.optimizer: torch.optim.Optimizer = SOAP(
+            soap = SOAP(
                 main,
                 lr=config.lr,
                 weight_decay=0.0,
                 precondition_frequency=PRECONDITION_EVERY,
                 max_precondition_dim=LARGEST_PRECONDITIONER,
             )
+            self.optimizers = [soap]
         else:
-            self.optimizer = torch.optim.Adam(main, lr=config.lr)
-        self.auxiliary = torch.optim.Adam([self.model.entropy_bottleneck.quantiles], lr=QUANTILES_LR)
+            self.optimizers = [torch.optim.Adam(main, lr=config.lr, betas=self.betas)]
         bf16 = config.precision == "bf16" or (config.precision == "auto" and fast_bf16(process.device))
         self.precision = torch.bfloat16 if bf16 else torch.float32
 
@@ -132,33 +145,118 @@ class TrainingState:
         SatstudyError
             The gradient is not finite; nothing is changed.
         """
-        config, model = self.config, self.model
-        for optimizer in (self.optimizer, self.auxiliary):
+        config = self.config
+        for optimizer in self.optimizers:
             optimizer.zero_grad(set_to_none=True)
-        noise_y, noise_z = self._noise(x, step)
-        output = model.training_pass(x, noise_y, noise_z, self.precision, config.context_passes)
-        loss = model.loss(output, x, config.lam)
+        loss = self.loss(x, step)
         loss.total.backward()  # type: ignore[no-untyped-call]
-        main = model.main_parameters()
+        main = self.main_parameters()
         self.process.average([p.grad for p in main if p.grad is not None])
         norm = torch.nn.utils.clip_grad_norm_(main, CLIP)
         if not torch.isfinite(norm):
             raise SatstudyError(f"The loss is no longer finite at step {step}: lower lr (now {config.lr}).")
-        for group in self.optimizer.param_groups:
+        for group in self.optimizers[0].param_groups:
             group["lr"] = learning_rate(config, step)
         with reduced_precision_matmul(self.precision == torch.bfloat16):
-            self.optimizer.step()
-        auxiliary = model.aux_loss()
-        auxiliary.backward()
-        self.auxiliary.step()
+            self.optimizers[0].step()
+        self.fit_auxiliary()
         # The average starts as a plain mean, so that it forgets the first steps soon.
         decay = min(AVERAGE_DECAY, (1 + step) / (10 + step))
         with torch.no_grad():
-            torch._foreach_lerp_(list(self.average.values()), tuple(model.parameters()), 1 - decay)
+            torch._foreach_lerp_(list(self.average.values()), tuple(self.model.parameters()), 1 - decay)
         figures = torch.stack([loss.total.detach(), loss.bpp.detach(), loss.mse.detach()])
         self.process.average([figures])
         total, bpp, mse = figures.tolist()
         return total, bpp, -10 * math.log10(mse)
+
+    @property
+    @abc.abstractmethod
+    def model(self) -> Model | WaveletModel:
+        """The model in training."""
+
+    @abc.abstractmethod
+    def main_parameters(self) -> list[torch.nn.Parameter]:
+        """What the first optimizer changes."""
+
+    @abc.abstractmethod
+    def loss(self, x: Tensor, step: int) -> Loss:
+        """The loss of this process's share of a batch, with gradients."""
+
+    def fit_auxiliary(self) -> None:
+        """A step of what has a loss of its own; most models have nothing of the kind."""
+
+    @abc.abstractmethod
+    def averaged(self) -> Model | WaveletModel:
+        """A copy in evaluation mode with the averaged weights."""
+
+    @torch.no_grad()
+    @abc.abstractmethod
+    def estimate(self, model: Any, x: Tensor, lam: float) -> tuple[Tensor, Tensor]:
+        """Bits (b,) of crops float32 (b, 3, h, w), and the crops as decoded, rounded to multiples of 1/255."""
+
+    @abc.abstractmethod
+    def describe(self) -> dict[str, str]:
+        """Metadata of the weights that follow from the model."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that `load_state_dict` needs to continue with the same numbers."""
+        return {
+            "model": self.model.weights(),
+            "average": self.average,
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+        }
+
+    def fits(self, state: dict[str, Any]) -> bool:
+        """Whether a `state_dict` is of a model of this size."""
+        mine, theirs = ({name: t.shape for name, t in m.items()} for m in (self.model.weights(), state["model"]))
+        return mine == theirs
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from a `state_dict`."""
+        torch.nn.Module.load_state_dict(self.model, state["model"], strict=False)
+        for name, tensor in state["average"].items():
+            self.average[name].copy_(tensor)
+        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
+            # PyTorch leaves tensors inside SOAP's nested lists on the CPU.
+            for values in optimizer.state.values():
+                for key, value in values.items():
+                    if isinstance(value, list):
+                        values[key] = [v.to(self.process.device) if isinstance(v, Tensor) else v for v in value]
+
+
+class PaperState(TrainingState):
+    """Training of the paper's model with uniform noise in place of quantization (Minnen et al. 2018, §3)."""
+
+    def __init__(self, config: TrainingConfig, model: Model, process: Process):
+        if isinstance(config.lam, tuple):
+            raise InputError(f"lam = {config.lam}: a model of mbt2018 has one λ, name it.")
+        self._model, self._lam = model, config.lam
+        super().__init__(config, model, process)
+        self.optimizers.append(torch.optim.Adam([model.entropy_bottleneck.quantiles], lr=QUANTILES_LR))
+
+    @property
+    def model(self) -> Model:
+        return self._model
+
+    def main_parameters(self) -> list[torch.nn.Parameter]:
+        return self.model.main_parameters()
+
+    def loss(self, x: Tensor, step: int) -> Loss:
+        noise_y, noise_z = self._noise(x, step)
+        output = self.model.training_pass(x, noise_y, noise_z, self.precision, self.config.context_passes)
+        return self.model.loss(output, x, self._lam)
+
+    def fit_auxiliary(self) -> None:
+        self.model.aux_loss().backward()  # type: ignore[no-untyped-call]
+        self.optimizers[1].step()
+
+    def estimate(self, model: Model, x: Tensor, lam: float) -> tuple[Tensor, Tensor]:
+        return model.estimate(x, self.config.context_passes)
+
+    def describe(self) -> dict[str, str]:
+        name = "JointAutoregressiveHierarchicalPriors"
+        return {"arch": name, "N": str(self.model.N), "M": str(self.model.M), "lam": repr(self._lam)}
 
     def _noise(self, x: Tensor, step: int) -> tuple[Tensor, Tensor]:
         """The noise that replaces the quantization of y and of z."""
@@ -177,29 +275,71 @@ class TrainingState:
         model.entropy_bottleneck._update_quantiles()
         return model.eval()
 
-    def state_dict(self) -> dict[str, Any]:
-        """Everything that `load_state_dict` needs to continue with the same numbers."""
-        return {
-            "model": self.model.weights(),
-            "average": self.average,
-            "optimizer": self.optimizer.state_dict(),
-            "auxiliary": self.auxiliary.state_dict(),
-        }
 
-    def fits(self, state: dict[str, Any]) -> bool:
-        """Whether a `state_dict` is of a model of this size."""
-        mine, theirs = ({name: t.shape for name, t in m.items()} for m in (self.model.weights(), state["model"]))
-        return mine == theirs
+#: The loss of a crop at λ is divided by (λ / `LAM_CENTRE`) to this power: it grows so across the rates, and every rate
+#: is to count alike.
+EVENNESS = 0.45
+#: λ that a model for every rate is watched at, and that its weights are used with by default.
+WATCHED_LAM = 0.013
+#: Tells the draw of λ from the draws of noise.
+LAM_DRAW = 1000
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from a `state_dict`."""
-        torch.nn.Module.load_state_dict(self.model, state["model"], strict=False)
-        for name, tensor in state["average"].items():
-            self.average[name].copy_(tensor)
-        for optimizer, saved in ((self.optimizer, state["optimizer"]), (self.auxiliary, state["auxiliary"])):
-            optimizer.load_state_dict(saved)
-            # PyTorch leaves tensors inside SOAP's nested lists on the CPU.
-            for values in optimizer.state.values():
-                for key, value in values.items():
-                    if isinstance(value, list):
-                        values[key] = [v.to(self.process.device) if isinstance(v, Tensor) else v for v in value]
+
+class WaveletState(TrainingState):
+    """Training of the wavelet codec: each crop of a batch has its own λ, uniform in log λ over the range."""
+
+    # The second moments follow a loss that changes with the λ of the batch.
+    betas = (0.9, 0.98)
+
+    def __init__(self, config: TrainingConfig, model: WaveletModel, process: Process):
+        self._model = model
+        super().__init__(config, model, process)
+        self.precision = torch.float32  # scales and steps lose by fewer digits
+
+    @property
+    def model(self) -> WaveletModel:
+        return self._model
+
+    def main_parameters(self) -> list[torch.nn.Parameter]:
+        return list(self.model.parameters())
+
+    def loss(self, x: Tensor, step: int) -> Loss:
+        config, draws = self.config, itertools.count()
+
+        def noise_like(shape: torch.Size) -> Tensor:
+            return noise(tuple(shape), config.seed, step, next(draws), self.process)
+
+        low, high = config.lams
+        position = noise((len(x),), config.seed, step, LAM_DRAW, self.process) + 0.5
+        lam = low * (high / low) ** position
+        bits, x_hat = self.model(x, lam, noise_like, early=step < config.noisy_steps)
+        bpp = bits / (x.shape[2] * x.shape[3])
+        mse = ((x_hat - x) ** 2).mean((1, 2, 3))
+        total = rate_distortion(lam, mse, bpp) / (lam / LAM_CENTRE) ** EVENNESS
+        return Loss(total.mean(), bpp.mean(), mse.mean())
+
+    def averaged(self) -> WaveletModel:
+        model = WaveletModel(self.model.config)
+        model.load_state_dict({name: tensor.cpu() for name, tensor in self.average.items()})
+        return model.eval()
+
+    def estimate(self, model: WaveletModel, x: Tensor, lam: float) -> tuple[Tensor, Tensor]:
+        bits, x_hat = model(x, torch.full((len(x),), lam, device=x.device))
+        return bits, torch.round(x_hat.clamp(0, 1) * 255) / 255
+
+    def describe(self) -> dict[str, str]:
+        low, high = self.config.lams
+        return {"lam": repr(min(max(WATCHED_LAM, low), high)), "lams": f"{low!r} {high!r}"}
+
+
+def training_state(config: TrainingConfig, model: Model | WaveletModel, process: Process) -> TrainingState:
+    """The state of a training that begins with this model.
+
+    Raises
+    ------
+    InputError
+        A range of λ for a model that has one.
+    """
+    return (
+        WaveletState(config, model, process) if isinstance(model, WaveletModel) else PaperState(config, model, process)
+    )

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from satstudy.codecs.mbt2018.model import Model
 from satstudy.core.loss import rate_distortion
 from satstudy.core.pixels import centre
 from satstudy.core.types import Pixels
@@ -25,18 +24,20 @@ def central_crops(images: Sequence[Path | Pixels], side: int) -> Tensor:
     return torch.from_numpy(np.stack(pieces)).permute(0, 3, 1, 2)
 
 
-def estimated_loss(model: Model, crops: Tensor, lam: float, context_passes: int = 0) -> tuple[float, float, float]:
-    """(loss, bpp, PSNR in dB), means over crops, by `Model.estimate`: a training curve, not a result from real files.
+def estimated_loss(
+    estimate: Callable[[Tensor], tuple[Tensor, Tensor]], crops: Tensor, lam: float, device: torch.device
+) -> tuple[float, float, float]:
+    """(loss, bpp, PSNR in dB), means over crops: a training curve, not a result from real files.
 
     Parameters
     ----------
+    estimate : bits (b,) and decoded crops of crops float32 (b, 3, height, width) in [0, 1]
     crops : uint8 (n, 3, height, width), sides multiples of 64
     """
-    device = next(model.parameters()).device
     bits, psnr, mse = [], [], []
     for x in crops.split(8):
         x = x.to(device).float() / 255
-        b, x_hat = model.estimate(x, context_passes)
+        b, x_hat = estimate(x)
         error = ((x_hat - x) ** 2).flatten(1).mean(1).clamp_min(1e-10)
         bits.append(b / (x.shape[2] * x.shape[3]))
         mse.append(error)

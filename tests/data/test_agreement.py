@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from field_files import RGB, geo, in_jp2h, rasterio, turned, write_jp2, write_tiff
+from field_files import RGB, in_jp2h, rasterio, turned, write_jp2, write_tiff
 from PIL import Image, ImageOps
 
 from satstudy.codecs import JPEG
@@ -191,7 +191,6 @@ def test_files_of_pillow(tmp_path):
         agree(path, expected, tmp_path)
 
 
-@geo
 def test_files_of_gdal(tmp_path):
     (tmp_path / "made").mkdir()
     made = list(of_gdal(tmp_path / "made"))

@@ -62,9 +62,7 @@ def test_a_run_that_was_stopped_twice_ends_with_the_same_weights(images, tmp_pat
     path = resumed.run()
     assert path == tmp_path / "cut" / "weights.safetensors"
     assert same_weights(whole.state.model, resumed.state.model)
-    assert all(
-        torch.equal(whole.state.average[name], resumed.state.average[name]) for name in whole.state.average
-    )
+    assert all(torch.equal(whole.state.average[name], resumed.state.average[name]) for name in whole.state.average)
     assert same_weights(*(checkpoint.load(tmp_path / name / "weights.safetensors").model for name in ("whole", "cut")))
     keys = [(row["step"], row["split"]) for row in rows(tmp_path / "cut")]
     assert len(keys) == len(set(keys))

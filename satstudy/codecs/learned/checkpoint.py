@@ -7,6 +7,7 @@ them.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import math
 from collections.abc import Sequence
@@ -69,6 +70,19 @@ class Checkpoint:
         """
         if not isinstance(self.model, Model):
             raise InputError(f"{self.path} holds a wavelet model: name weights of mbt2018.")
+        return self.model
+
+    @property
+    def wavelet_model(self) -> WaveletModel:
+        """The model, where it is a wavelet model.
+
+        Raises
+        ------
+        InputError
+            It is another one.
+        """
+        if not isinstance(self.model, WaveletModel):
+            raise InputError(f"{self.path} holds no wavelet model: name weights that serve every rate.")
         return self.model
 
     @property
@@ -196,10 +210,11 @@ def load(path: Path | str) -> Checkpoint:
     tensors, text = tensor_files.read(path)
     if "lam" not in text:
         raise InputError(f"{path} does not say which lam it was trained for: add `lam` to its metadata.")
-    try:
-        float(text["lam"])
-    except ValueError:
-        raise InputError(f"{path} has lam = {text['lam']!r}, which is no number: correct its metadata.") from None
+    lam = 0.0
+    with contextlib.suppress(ValueError):
+        lam = float(text["lam"])
+    if not 0 < lam < math.inf:
+        raise InputError(f"{path} has lam = {text['lam']!r}, which is no number above 0: correct its metadata.")
     if text.get("arch") == WAVELET:
         model = wavelet_from_weights(tensors, text)
         return Checkpoint(model, text, {}, path)
@@ -227,6 +242,21 @@ def shipped(domain: str = OVERHEAD) -> dict[float, Path]:
         if text.get("domain", OVERHEAD) == domain and text.get("arch") != WAVELET:
             found[float(text["lam"])] = path
     return dict(sorted(found.items()))
+
+
+def shipped_for_every_rate(domain: str = OVERHEAD) -> Path:
+    """The path of the weights in the package that serve every λ.
+
+    Raises
+    ------
+    InputError
+        None of this domain ship.
+    """
+    for path in sorted(paths.WEIGHTS.glob("*.safetensors")):
+        text = metadata(path)
+        if text.get("arch") == WAVELET and text.get("domain", OVERHEAD) == domain:
+            return path
+    raise InputError(f"No weights of the domain {domain} that serve every rate ship: train some, or name a file.")
 
 
 def nearest(lam: float, candidates: Sequence[float]) -> float:

@@ -99,6 +99,7 @@ class LearnedCodec:
         self.weighting = weighting
         self.progress = progress
         self.refine = refine
+        self.lam = checkpoint.lam if lam is None else lam
         with plain_defaults():
             self.fingerprint = checkpoint.fingerprint
             self.engine: Engine = checkpoint.engine(device, refine=refine, lam=lam, dtype=dtype)
@@ -116,7 +117,7 @@ class LearnedCodec:
     @property
     def setting(self) -> str:
         """λ and, if any, the steps of refinement: "lam=0.013 refine=40"."""
-        return f"lam={self.checkpoint.lam:g}" + (f" refine={self.refine}" if self.refine else "")
+        return f"lam={self.lam:g}" + (f" refine={self.refine}" if self.refine else "")
 
     # --- Encoding ---------------------------------------------------------------------------------------
 

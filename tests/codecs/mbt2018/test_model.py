@@ -1,7 +1,6 @@
 """The model is CompressAI's, and its training pass computes CompressAI's loss."""
 
 import copy
-import math
 
 import pytest
 import torch
