@@ -51,6 +51,8 @@ TABLE_2 = (
     (15.34, 39.38, 14.32, 91.55),
     (15.00, 39.52, 12.97, 91.29),
 )
+#: Categories that its classifiers tell apart.
+CLASSES = 63
 #: §4.1: images in each split.
 SPLIT_SIZES = {"train-compress": 1289, "val-compress": 1929, "train-class": 1551, "val-class": 378}
 

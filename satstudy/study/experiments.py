@@ -12,9 +12,6 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from satstudy.classification.coded_images import CodedSet, Condition, code_condition, conditions_frame, whole_tile
-from satstudy.classification.network import ClassifierConfig
-from satstudy.classification.train import cross_validate
 from satstudy.cli.coding import closest
 from satstudy.codecs import JPEG, Codec
 from satstudy.codecs.learned.checkpoint import NATURAL, OVERHEAD, Checkpoint
@@ -22,9 +19,7 @@ from satstudy.codecs.learned.codec import LearnedCodec
 from satstudy.core.digests import digest
 from satstudy.core.geometry import TILINGS, Tiling, grid
 from satstudy.core.pixels import centre, luminance
-from satstudy.core.settings import build
 from satstudy.core.types import Pixels
-from satstudy.data.fmow import crop_object
 from satstudy.data.images import find_images, halved, image_size, read_image
 from satstudy.data.splits import subset
 from satstudy.metrics import bd_rate, seams
@@ -282,62 +277,6 @@ def seam_crops(
     whole: dict[str, Pixels] = {"original": image, **{way.tiling: way.decoded for way in (plain, blended, seamless)}}
     place: dict[str, Any] = {"image": name, "height": height, "width": width, "overlap": blended.overlap}
     return {label: pixels[cut] for label, pixels in whole.items()}, {**where._asdict(), **place, "lam": lam}
-
-
-@dataclass(frozen=True)
-class AccuracyResult:
-    """What the classification experiment measured."""
-
-    predictions: pd.DataFrame
-    conditions: pd.DataFrame
-    train_labels: list[str]
-    val_labels: list[str]
-
-
-def classifier_config(study: Study) -> tuple[ClassifierConfig, int]:
-    """The classifier of the profile, and the side of the crops it is given."""
-    settings = dict(study.profile.accuracy.classifier)
-    where = f"{study.profile.name}.accuracy.classifier"
-    size: int = build(int, settings.pop("size", 128), f"{where}.size")
-    config: ClassifierConfig = build(ClassifierConfig, settings, where)
-    return config, size
-
-
-def accuracy_predictions(study: Study, level: str = "object") -> AccuracyResult:
-    """Train on each condition, validate on all (paper, §5), with every seed.
-
-    Parameters
-    ----------
-    level : "object", or "image" for the split that lets one object stand on both sides
-    """
-    config, size = classifier_config(study)
-    wanted = study.profile.accuracy
-    crop = whole_tile if study.profile.data.kind == "folders" else crop_object
-    folder = study.folder / "accuracy"
-    # A network that only codes whole images of the paper's size would take the paper's tiling of them.
-    names = list(dict.fromkeys((*wanted.train_on, *wanted.validate_on)))
-    sides: dict[str, dict[str, CodedSet]] = {"train-class": {}, "val-class": {}}
-    for name in names:
-        condition = Condition(name, study.condition_codec(name))
-        for split in sides:
-            needed = wanted.train_on if split == "train-class" else wanted.validate_on
-            if name in needed:
-                records = study.records(split, level)
-                sides[split][name] = code_condition(
-                    records, condition, folder / "coded", crop, size=size, progress=study.progress
-                )
-    train = [sides["train-class"][name] for name in wanted.train_on]
-    validation = [sides["val-class"][name] for name in wanted.validate_on]
-    predictions = cross_validate(
-        config, train, validation, range(wanted.seeds), folder / "networks", progress=study.progress
-    )
-    known = {coded.condition: coded for coded in (*train, *validation)}
-    return AccuracyResult(
-        predictions,
-        conditions_frame([known[name] for name in names]),
-        train[0].labels.tolist(),
-        validation[0].labels.tolist(),
-    )
 
 
 def checkpoints(study: Study, lams: Sequence[float], domains: Sequence[str] = (OVERHEAD,)) -> list[Checkpoint]:
