@@ -92,7 +92,10 @@ def add_features(coded: CodedSet, config: ClassifierConfig, folder: Path | str) 
         features = np.load(path, allow_pickle=False)
     if features is None or len(features) != len(coded):
         check_set(coded, config)
-        features = Network(build(config, 0), config).mean_over_views(coded.images, embed=True)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)  # random weights are the same for all conditions
+            network = Network(build(config, 0), config)
+        features = network.mean_over_views(coded.images, embed=True)
         with atomic(path) as temporary:
             np.save(temporary, features)
     return dataclasses.replace(coded, features=features)
