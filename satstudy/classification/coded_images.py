@@ -183,7 +183,7 @@ def _shard(path: Path, names: list[str], size: int) -> dict[str, NDArray[Any]] |
         # Opened here, since NumPy leaves a truncated file open.
         with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             arrays = {name: file[name] for name in ("images", "names", *_MEASURES) if name in file.files}
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None
     shapes = {name: array.shape for name, array in arrays.items() if name != "images"}
     usable = shapes == dict.fromkeys(("names", *_MEASURES), (len(names),)) and arrays["names"].tolist() == names

@@ -289,7 +289,7 @@ def _slug(text: str) -> str:
 
 def _read_answers(path: Path) -> _Answers | None:
     with (
-        contextlib.suppress(OSError, ValueError, KeyError, zipfile.BadZipFile),
+        contextlib.suppress(OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile),
         path.open("rb") as raw,
         np.load(raw, allow_pickle=False) as file,
     ):
