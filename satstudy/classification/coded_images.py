@@ -6,6 +6,7 @@ crops are cached without loss, so that a study resumes where it stopped.
 
 from __future__ import annotations
 
+import functools
 import shutil
 import zipfile
 from collections.abc import Callable, Sequence
@@ -300,6 +301,31 @@ def _code_all(
     with atomic(cache / "measures.npz") as temporary:
         np.savez(temporary, **{name: np.concatenate([part[name] for part in parts]) for name in ("names", *_MEASURES)})
     shutil.rmtree(cache / "shards")
+
+
+def distort(
+    coded: CodedSet, name: str, distortions: Sequence[Distortion], folder: Path | str, progress: bool = True
+) -> CodedSet:
+    """The crops of a set after further distortions, cached in `folder`; its files and rates stay.
+
+    PSNR and MS-SSIM are nan: they are of whole images, and these are crops.
+    """
+    path = Path(folder) / f"distorted-{digest(coded.digest, [str(d) for d in distortions], length=16)}.npy"
+    try:
+        images = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        images = None
+    if images is None or images.shape != coded.images.shape:
+        with atomic(path) as temporary:
+            made = np.lib.format.open_memmap(temporary, "w+", np.uint8, coded.images.shape)
+            for i, image in enumerate(tqdm(coded.images, name, unit="image", disable=not progress)):
+                made[i] = functools.reduce(lambda pixels, distortion: distortion(pixels), distortions, image)
+            made.flush()
+            del made
+        images = np.load(path, mmap_mode="r", allow_pickle=False)
+    unknown = np.full(len(coded), np.nan)
+    setting = " → ".join([part for part in (coded.setting, *map(str, distortions)) if part])
+    return replace(coded, condition=name, images=images, psnr=unknown, ms_ssim=unknown, setting=setting)
 
 
 def reach_rate(codecs: Callable[[int], Codec], count: int, images: Sequence[Pixels], bpp: float) -> tuple[int, float]:

@@ -16,7 +16,14 @@ from pathlib import Path
 
 from torch import Tensor
 
-from satstudy.classification.coded_images import CodedSet, Condition, code_condition, reach_rate, whole_image
+from satstudy.classification.coded_images import (
+    CodedSet,
+    Condition,
+    code_condition,
+    distort,
+    reach_rate,
+    whole_image,
+)
 from satstudy.classification.distortions import DISTORTIONS, Distortion
 from satstudy.classification.network import ClassifierConfig, Network
 from satstudy.classification.network import build as build_network
@@ -87,16 +94,21 @@ class Conditions:
         return [r._replace(object=name) for r, name in zip(records, json.loads(path.read_text()), strict=True)]
 
     def coded(self, condition: str) -> CodedSet:
-        """The images under a condition."""
+        """The images under a condition; distortions after the last codec act on what the classifier sees."""
         if condition not in self._sets:
             study, wanted = self.study, self.study.profile.accuracy
-            crop = crop_object if study.profile.data.kind == "fmow" else whole_image
-            if study.profile.synthetic and not wanted.objects:
-                crop = crop_object
-            self._sets[condition] = code_condition(
-                self.records, self.condition(condition), self.folder / "coded", crop, size=wanted.size,
-                progress=study.progress,
-            )  # fmt: skip
+            steps = list(self.condition(condition).steps)
+            last: list[Distortion] = []
+            while steps and isinstance(steps[-1], Distortion):
+                last.insert(0, steps.pop())
+            small = study.profile.synthetic and wanted.objects
+            crop = whole_image if small or study.profile.data.kind == "folders" else crop_object
+            name = " | ".join(condition.split(" | ")[: len(steps)] or [ORIGINAL]) if last else condition
+            found = code_condition(self.records, Condition(name, tuple(steps)), self.folder / "coded", crop,
+                                   size=wanted.size, progress=study.progress)  # fmt: skip
+            if last:
+                found = distort(found, condition, last, self.folder / "coded", study.progress)
+            self._sets[condition] = found
         return self._sets[condition]
 
     def sets(self, conditions: Sequence[str], config: ClassifierConfig) -> dict[str, CodedSet]:
