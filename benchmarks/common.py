@@ -16,7 +16,7 @@ from torch import Tensor
 
 from satstudy.codecs.learned import checkpoint as zoo
 from satstudy.codecs.learned.checkpoint import Checkpoint
-from satstudy.codecs.learned.model import Model, build
+from satstudy.codecs.mbt2018.model import Model, build
 from satstudy.core.paths import BUILD, atomic, commit
 from satstudy.data.synthetic.scene import draw
 
@@ -80,6 +80,16 @@ def _interleave(name: str, source: dict[str, Tensor], target: dict[str, Any], m:
         weight = _halves(weight.repeat(1, inputs, 1, 1) / inputs, 0, m)
         target[f"{name}.bias"].copy_(_halves(bias, 0, m))
     wide.copy_(weight)
+
+
+def compressai(model: Model) -> Any:
+    """CompressAI's own model with these weights, ready to code."""
+    from compressai.models import JointAutoregressiveHierarchicalPriors
+
+    made = JointAutoregressiveHierarchicalPriors(model.N, model.M)
+    torch.nn.Module.load_state_dict(made, model.weights(), strict=False)
+    made.eval().update(force=True)
+    return made
 
 
 def shipped(lam: float = 0.013) -> Checkpoint:

@@ -50,8 +50,8 @@ def mutate(data: bytes, rng: np.random.Generator) -> bytes:
 
 def _resealed(data: bytes) -> bytes:
     """The same bytes with the checksums of index and header corrected, as far as they can be found."""
-    from satstudy.codecs.learned import bitstream
-    from satstudy.codecs.learned.bitstream import TILE_UNIT, Header
+    from satstudy.codecs.coding import bitstream
+    from satstudy.codecs.coding.bitstream import TILE_UNIT, Header
 
     cursor = bitstream._Cursor(memoryview(data))
     try:
@@ -126,7 +126,7 @@ def worker(seed: int, count: int) -> None:
 
 
 def _valid(data: bytes) -> bool:
-    from satstudy.codecs.learned import bitstream
+    from satstudy.codecs.coding import bitstream
     from satstudy.core.errors import InputError
 
     try:

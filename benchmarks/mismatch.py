@@ -10,17 +10,17 @@ import torch
 from tqdm import tqdm
 
 from benchmarks.common import paper_sized, save, shipped
-from satstudy.codecs.learned.entropy import EntropyCoder
-from satstudy.codecs.learned.transforms import Transforms
+from satstudy.codecs.mbt2018.entropy import EntropyCoder
+from satstudy.codecs.mbt2018.transforms import Transforms
 from satstudy.data.synthetic.scene import CATEGORIES, draw
 
-#: (threads, patches in a stream, oneDNN, carrier)
+#: (threads, patches in a stream, oneDNN, dtype)
 SETTINGS = [
-    (threads, group, onednn, carrier)
+    (threads, group, onednn, dtype)
     for threads in (1, 2)
     for group in (1, 7, 36)
     for onednn in (True, False)
-    for carrier in (torch.float64, torch.float32)
+    for dtype in (torch.float64, torch.float32)
 ]
 
 
@@ -42,8 +42,8 @@ def main(count: int = 1008, paper: bool = False) -> None:
     coders: dict[Any, EntropyCoder] = {}
     devices = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
     for device in devices:
-        for carrier in (torch.float64, torch.float32):
-            coders[device, carrier] = EntropyCoder(checkpoint.model, checkpoint.tables, carrier, device)
+        for dtype in (torch.float64, torch.float32):
+            coders[device, dtype] = EntropyCoder(checkpoint.model, checkpoint.tables, dtype, device)
     transforms = Transforms(checkpoint.model)
     pixels = patches(count)
     y = torch.cat([transforms.analysis(part) for part in pixels.split(8)])
@@ -77,7 +77,7 @@ def main(count: int = 1008, paper: bool = False) -> None:
 
 
 def _with(setting: Any, coders: dict[Any, EntropyCoder], function: Any) -> Any:
-    threads, _, onednn, carrier, device = setting
+    threads, _, onednn, dtype, device = setting
     torch.set_num_threads(threads)
     with torch.backends.mkldnn.flags(enabled=onednn):
-        return function(coders[device, carrier])
+        return function(coders[device, dtype])

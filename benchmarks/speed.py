@@ -8,7 +8,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from benchmarks.common import SIDE, best, paper_sized, save, scene, shipped
+from benchmarks.common import SIDE, best, compressai, paper_sized, save, scene, shipped
 from satstudy.codecs import AVIF, JPEG2000, LearnedCodec
 from satstudy.codecs.learned.codec import BATCH
 from satstudy.core.geometry import grid
@@ -19,21 +19,20 @@ COMPRESSAI_PATCHES = 3
 
 def main() -> None:
     checkpoint, image = paper_sized(), scene()
-    model = checkpoint.model
-    model.update(force=True)
+    model = compressai(checkpoint.model)
     codec = LearnedCodec(checkpoint, "blend")
     layout = grid(SIDE, SIDE, 256, 8)
     patches = torch.stack([torch.from_numpy(image[p.top : p.bottom, p.left : p.right].copy()) for p in layout])
     data = codec.encode(image)
     with torch.inference_mode():
         x = patches.permute(0, 3, 1, 2).float() / 255
-        y = torch.cat([codec.transforms.analysis(part) for part in patches.split(4)])
+        y = torch.cat([codec.engine.transforms.analysis(part) for part in patches.split(4)])
         ys = list(y)
-        stream, y_hat = codec.entropy.encode(ys)
+        stream, y_hat = codec.engine.entropy.encode(ys)
         latents = torch.stack(y_hat)
 
         def ours(function: Any, batch: torch.Tensor) -> None:
-            for part in batch.split(BATCH[codec.transforms.device.type]):
+            for part in batch.split(BATCH[codec.engine.transforms.device.type]):
                 function(part)
 
         figures: dict[str, Any] = {
@@ -41,12 +40,12 @@ def main() -> None:
             "bpp": 8 * len(data) / SIDE**2,
             "decode_s": best(lambda: codec.decode(data)),
             "encode_s": best(lambda: codec.encode(image)),
-            "bare_g_s_s": best(lambda: ours(codec.transforms.synthesis, latents)),
-            "bare_g_a_s": best(lambda: ours(codec.transforms.analysis, patches)),
+            "bare_g_s_s": best(lambda: ours(codec.engine.transforms.synthesis, latents)),
+            "bare_g_a_s": best(lambda: ours(codec.engine.transforms.analysis, patches)),
             "stock_g_s_s": best(lambda: ours(model.g_s, latents)),
             "stock_g_a_s": best(lambda: ours(model.g_a, x)),
-            "entropy_decode_s": best(lambda: codec.entropy.decode(stream, [(16, 16)] * len(ys))),
-            "entropy_encode_s": best(lambda: codec.entropy.encode(ys)),
+            "entropy_decode_s": best(lambda: codec.engine.entropy.decode(stream, [(16, 16)] * len(ys))),
+            "entropy_encode_s": best(lambda: codec.engine.entropy.encode(ys)),
         }
         some = x[:COMPRESSAI_PATCHES]
         scale = len(patches) / COMPRESSAI_PATCHES
@@ -100,9 +99,9 @@ def transforms() -> None:
         figures["stock, batch 4"] = run(model.g_s, 4)
         figures["channels-last, batch 4"] = run(model.g_s.to(memory_format=last), 4, last)
         for batch in (1, 2, 4, 9, 36):
-            figures[f"channels-last, folded GDN, batch {batch}"] = run(codec.transforms.g_s, batch, last)
+            figures[f"channels-last, folded GDN, batch {batch}"] = run(codec.engine.transforms.g_s, batch, last)
         try:
-            compiled = torch.compile(codec.transforms.g_s)
+            compiled = torch.compile(codec.engine.transforms.g_s)
             figures["the same, torch.compile, batch 1"] = run(compiled, 1, last)
         except Exception as error:  # no compiler on this machine
             figures["the same, torch.compile, batch 1"] = f"not available ({type(error).__name__})"
@@ -114,8 +113,8 @@ def transforms() -> None:
                 except ImportError as error:
                     figures[label] = f"not installed ({error.name})"
         with torch.autocast("cpu", torch.bfloat16):
-            figures["the same, bfloat16, batch 1"] = run(codec.transforms.g_s, 1, last)
-        ours = codec.transforms.g_s(latents[:1].contiguous(memory_format=last))
+            figures["the same, bfloat16, batch 1"] = run(codec.engine.transforms.g_s, 1, last)
+        ours = codec.engine.transforms.g_s(latents[:1].contiguous(memory_format=last))
         figures["mean square difference to stock"] = float(F.mse_loss(ours, model.g_s(latents[:1])))
     save("transforms", figures)
 

@@ -17,8 +17,8 @@ from typing import Any
 import torch
 from compressai.losses import RateDistortionLoss
 
-from benchmarks.common import save
-from satstudy.codecs.learned.model import Model, build
+from benchmarks.common import compressai, save
+from satstudy.codecs.mbt2018.model import Model, build
 from satstudy.core import paths
 from satstudy.core.hardware import settle_for_training
 from satstudy.core.types import Pixels
@@ -61,10 +61,11 @@ class Example:
     """CompressAI's training loop, one step at a time, on the crops of our own source."""
 
     def __init__(self, source: CropSource, start: Model):
-        self.source, self.model, self.step = source, build(start.N, start.M).train(), 0
-        torch.nn.Module.load_state_dict(self.model, start.weights(), strict=False)
+        self.source, self.model, self.step = source, compressai(start).train(), 0
         self.criterion = RateDistortionLoss(lmbda=LAM)
-        self.optimizer = torch.optim.Adam(self.model.main_parameters(), lr=1e-4)
+        self.optimizer = torch.optim.Adam(
+            [p for name, p in self.model.named_parameters() if not name.endswith("quantiles")], lr=1e-4
+        )
         self.auxiliary = torch.optim.Adam([self.model.entropy_bottleneck.quantiles], lr=1e-3)
         # Its example loads in other processes; here a thread does.
         self.waiting = source.prefetch(0, CONFIG.batch)

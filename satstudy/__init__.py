@@ -1,7 +1,6 @@
 """Learned compression for satellite imagery, and what it does to the classifiers that read the images."""
 
 import os
-from importlib.metadata import PackageNotFoundError, version
 
 # Threads that wait for work by spinning slow each other down several times over where cores are shared, and
 # threads that sleep at once are slow to wake. A short spin costs a few percent on an idle machine and saves a
@@ -9,7 +8,14 @@ from importlib.metadata import PackageNotFoundError, version
 if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
-try:
-    __version__ = version("satstudy")
-except PackageNotFoundError:  # run from a folder that was never installed
-    __version__ = "0"
+
+def __getattr__(name: str) -> str:
+    # Looking up the version of an installed package takes a fifth of a second.
+    if name != "__version__":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("satstudy")
+    except PackageNotFoundError:  # run from a folder that was never installed
+        return "0"

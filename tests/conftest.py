@@ -22,7 +22,7 @@ def _make_model(seed: int = 0, N: int = 8, M: int = 12):
     """An untrained model whose latents, hyper-latents, means and scales all spread over several levels."""
     import torch
 
-    from satstudy.codecs.learned.model import build
+    from satstudy.codecs.mbt2018.model import build
 
     generator = torch.Generator().manual_seed(seed)
     model = build(N, M)
@@ -63,11 +63,32 @@ def tiny_model():
     return _make_model()
 
 
+@pytest.fixture(scope="session")
+def small_wavelet():
+    """An untrained wavelet model, small; not to be changed."""
+    import torch
+
+    from satstudy.codecs.wavelet.model import WaveletConfig, WaveletModel
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = WaveletModel(WaveletConfig(widths=(24, 16, 16), depths=(1, 1, 1), correction=8))
+        with torch.no_grad():
+            for name, p in model.named_parameters():
+                if "condition" in name:
+                    p.copy_(torch.randn(p.shape) * 0.1)
+                elif "gain" in name:
+                    p.copy_(torch.randn(p.shape) * 0.05)
+                elif ".head." in name and name.endswith("bias"):
+                    p.chunk(2)[1].fill_(1.0)  # so wide that nothing is unforeseen
+    return model.eval()
+
+
 @pytest.fixture
 def checkpoint(tiny_model, tmp_path):
     """The tiny model, saved and loaded."""
     from satstudy.codecs.learned import checkpoint
-    from satstudy.codecs.learned.probability import hyper_tables
+    from satstudy.codecs.mbt2018.prior import hyper_tables
 
     path = tmp_path / "tiny.safetensors"
     checkpoint.save(path, tiny_model, {"N": "8", "M": "12", "lam": "0.01"}, hyper_tables(tiny_model))

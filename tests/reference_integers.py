@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 
-from satstudy.codecs.learned.integers import ACTIVATION_BITS, LEAK, LEAK_BITS, LIMIT, WEIGHT_BITS
+from satstudy.codecs.coding.integers import ACTIVATION_BITS, LEAK, LEAK_BITS, LIMIT, WEIGHT_BITS
 
 
 def on_grid(tensor, bits):

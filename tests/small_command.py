@@ -7,7 +7,7 @@ from PIL import Image
 
 from satstudy.cli import main
 from satstudy.codecs.learned import checkpoint
-from satstudy.codecs.learned.probability import hyper_tables
+from satstudy.codecs.mbt2018.prior import hyper_tables
 from satstudy.core import paths
 
 

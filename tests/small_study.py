@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from satstudy.codecs.learned import checkpoint
-from satstudy.codecs.learned.model import build
-from satstudy.codecs.learned.probability import hyper_tables
+from satstudy.codecs.mbt2018.model import build
+from satstudy.codecs.mbt2018.prior import hyper_tables
 from satstudy.core import paths, settings
 from satstudy.study import weights
 from satstudy.study.profiles import Profile
@@ -29,7 +29,7 @@ CONTENT: dict[str, Any] = {
     },
     "splits": {"train_compress": 6, "train_class": 8, "val_class": 4},
     "train": {"lams": [0.005, 0.01], "steps": 2, "batch": 1, "crop": 64, "validation": 1, "validate_every": 1},
-    "rd": {"images": 2, "jpeg": [20, 80], "jpeg2000": [0.5], "webp": [], "avif": [], "resamples": 50},
+    "rd": {"images": 2, "codecs": {"jpeg": [20, 80], "jpeg2000": 0.5, "learned": "default"}, "resamples": 50},
     "blending": {"images": 1, "lam": 0.01, "overlaps": [0, 8]},
     "accuracy": {
         "train_on": ["original", "jpeg 20"],

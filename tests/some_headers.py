@@ -3,7 +3,7 @@
 from hypothesis import assume
 from hypothesis import strategies as st
 
-from satstudy.codecs.learned.bitstream import MAX_TILE, TILINGS, Header
+from satstudy.codecs.coding.bitstream import MAX_TILE, TILINGS, Header
 
 PRINT = bytes(range(8))
 SMALL = Header(300, 200, "blend", 64, 8, 2, PRINT, {"crs": "EPSG:32633", "origin": [1.5, -2]})

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from benchmarks import common, fuzz, training
-from satstudy.codecs.learned.entropy import EntropyCoder
+from satstudy.codecs.mbt2018.entropy import EntropyCoder
 
 
 def test_a_widened_model_is_the_same_function(tiny_model):

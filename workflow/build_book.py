@@ -4,15 +4,18 @@ Usage: build_book.py PROFILE-NAME TRAINING-PAGE …
 
 The pages are those of the λ that the profile names now, in their order; older ones may lie beside them.
 The stage mirrors the repository (book/, notebooks/), so that links between pages and to the sources are
-the same in both. Warnings are errors; all of them are shown first.
+the same in both. The API reference is made of the docstrings, a page for each wing of the package. Warnings are errors;
+all of them are shown first.
 """
 
 from __future__ import annotations
 
+import ast
 import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import yaml
 
@@ -43,6 +46,7 @@ def main() -> int:
     if not (pages / "reference.ipynb").exists():
         fill(toc, "notebooks/reference", [])  # a checkout without kept results
     fill(toc, "notebooks/train-*", [training(page) for page in trained])
+    fill(toc, "api/*", [{"file": name} for name in reference(stage)])
     (stage / "_toc.yml").write_text(yaml.safe_dump(toc, sort_keys=False, allow_unicode=True), encoding="utf-8")
     for page in sorted(pages.glob("*.ipynb")):
         if f"notebooks/{page.stem}" in toc_files(toc):
@@ -55,6 +59,9 @@ def main() -> int:
     command += ["--path-output", str(paths.BUILD / "jb"), "-W", "--keep-going", "--quiet", "--all"]
     # Sphinx extensions warn about their own future; Python's warnings are not the book's.
     environment = {**os.environ, "PYTHONWARNINGS": "ignore"}
+    # For the extension beside this file, and for the package where it is not installed.
+    folders = (Path(__file__).parent, paths.PACKAGE.parent, *os.environ.get("PYTHONPATH", "").split(os.pathsep))
+    environment["PYTHONPATH"] = os.pathsep.join(str(folder) for folder in folders if str(folder))
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     if done.returncode:
         print(done.stdout[-4000:] + done.stderr[-4000:], file=sys.stderr)
@@ -63,6 +70,35 @@ def main() -> int:
     shutil.rmtree(html, ignore_errors=True)
     shutil.move(str(paths.BUILD / "jb" / "_build" / "html"), html)
     return 0
+
+
+def reference(stage: Path) -> list[str]:
+    """Write a page for each wing of the package, with what its modules define; returns the names of the pages."""
+    (stage / "api").mkdir()
+    pages = []
+    for wing in sorted(path.parent for path in paths.PACKAGE.glob("*/__init__.py")):
+        modules = sorted(path for path in wing.rglob("*.py") if path.name != "__init__.py")
+        about = ast.get_docstring(ast.parse((wing / "__init__.py").read_text(encoding="utf-8"))) or ""
+        text = "\n".join([f"# satstudy.{wing.name}\n\n{about}\n", *map(section, modules)])
+        (stage / "api" / f"{wing.name}.md").write_text(text, encoding="utf-8")
+        pages.append(f"api/{wing.name}")
+    return pages
+
+
+def section(path: Path) -> str:
+    """The part of a page that documents one module: its docstring, and its public classes and functions."""
+    name = ".".join(path.relative_to(paths.PACKAGE.parent).with_suffix("").parts)
+    lines = [f".. automodule:: {name}"]
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
+            lines += ["", f".. autofunction:: {node.name}"]
+        elif isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+            lines += ["", f".. autoclass:: {node.name}", "   :members:"]
+            if any(ast.unparse(base) == "NamedTuple" for base in node.bases):  # whose fields have empty docstrings
+                fields = [ast.unparse(item.target) for item in node.body if isinstance(item, ast.AnnAssign)]
+                lines.append(f"   :exclude-members: {', '.join(fields)}")
+    text = "\n".join(lines)
+    return f"## {name}\n\n```{{eval-rst}}\n{text}\n```\n"
 
 
 def training(page: str) -> dict[str, str]:

@@ -22,16 +22,15 @@ from tqdm.auto import tqdm
 
 from satstudy.codecs import LearnedCodec
 from satstudy.codecs.learned import checkpoint as zoo
-from satstudy.codecs.learned import probability
 from satstudy.codecs.learned.checkpoint import OVERHEAD, Checkpoint
-from satstudy.codecs.learned.model import from_weights
+from satstudy.codecs.mbt2018 import prior
+from satstudy.codecs.mbt2018.model import from_weights
 from satstudy.core import paths
 from satstudy.core.errors import InputError
 from satstudy.data.images import read_image
 from satstudy.data.splits import subset
 from satstudy.metrics import quality
 from satstudy.report import findings, tables
-from satstudy.report.tables import markdown
 from satstudy.study import rate_distortion
 from satstudy.study.notebook import load_table
 from satstudy.study.study import Study, open_study, spread
@@ -59,7 +58,7 @@ def ship(checkpoint: Checkpoint) -> Path:
     """Store rounded weights; the tables belong to the weights that are stored, which rounding has moved."""
     rounded = from_weights({name: t.to(torch.float16).float() for name, t in checkpoint.model.weights().items()})
     target = paths.WEIGHTS / f"{checkpoint.metadata.get('domain', OVERHEAD)}-lam{checkpoint.lam:g}.safetensors"
-    zoo.save(target, rounded, checkpoint.metadata, probability.hyper_tables(rounded), half=True)
+    zoo.save(target, rounded, checkpoint.metadata, prior.hyper_tables(rounded), half=True)
     return target
 
 
@@ -97,19 +96,24 @@ def table(means: pd.DataFrame, images: int, made: list[tuple[Checkpoint, Path, R
     rows = []
     for checkpoint, target, change in made:
         mean, text = means.loc[f"lam={checkpoint.lam:g}"], checkpoint.metadata
-        cells = [
+        cells = (
             f"{checkpoint.lam:g}", str(checkpoint.model.M), f"{int(text['steps']):,}", text["start"],
             f"{float(text['seconds']) / 3600:.2f}", f"{mean['bpp']:.4f}", f"{mean['psnr']:.2f}",
             f"{mean['ms_ssim']:.4f}", f"{change.rate:+.3f} %", f"{change.psnr:+.4f}",
             f"`{zoo.load(target).fingerprint.hex()}`",
-        ]  # fmt: skip
-        rows.append(f"| {' | '.join(cells)} |\n")
-    head = f"\n| {' | '.join(COLUMNS)} |\n|{' --- |' * len(COLUMNS)}\n"
+        )  # fmt: skip
+        rows.append(cells)
     return (
-        f"{head}{''.join(rows)}\nbpp, PSNR and MS-SSIM are means over the {images:,} images of val-compress, from real "
-        f"files of the float32 weights; the columns of float16 say what rounding the weights changes, on {ROUNDED_ON} "
-        "of these images.\n"
+        f"\n{markdown(pd.DataFrame(rows, columns=COLUMNS))}\n"
+        f"bpp, PSNR and MS-SSIM are means over the {images:,} images of val-compress, from real files of the float32 "
+        f"weights; the columns of float16 say what rounding the weights changes, on {ROUNDED_ON} of these images.\n"
     )
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """A pipe table of text; all columns but the first are set to the right."""
+    align = ["left", *["right"] * (table.shape[1] - 1)]
+    return str(table.to_markdown(index=False, disable_numparse=True, colalign=align)) + "\n"
 
 
 def headline(study: Study, images: int) -> str:

@@ -11,6 +11,7 @@ import copy
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,8 +21,8 @@ from tqdm.auto import tqdm
 from satstudy.classification.network import Network
 from satstudy.codecs.learned.checkpoint import Checkpoint
 from satstudy.codecs.learned.codec import LearnedCodec
-from satstudy.codecs.learned.model import LATENT_STRIDE, Model
-from satstudy.codecs.learned.transforms import Transforms
+from satstudy.codecs.mbt2018.engine import Mbt2018Engine
+from satstudy.codecs.mbt2018.model import LATENT_STRIDE, Model
 from satstudy.core import tensor_files
 from satstudy.core.errors import InputError, SatstudyError
 from satstudy.core.geometry import Tiling
@@ -68,9 +69,13 @@ class TaskCodec(LearnedCodec):
 
     def __init__(self, checkpoint: Checkpoint, head: dict[str, Tensor], tiling: Tiling = "seamless"):
         super().__init__(checkpoint, tiling)
-        model = copy.deepcopy(checkpoint.model)
+        model = copy.deepcopy(checkpoint.paper_model)
         model.g_s.load_state_dict(head)
-        self.transforms = Transforms(model)
+        self.head = head
+        self.engine = Mbt2018Engine(model, checkpoint.tables, checkpoint.lam)
+
+    def __reduce__(self) -> Any:
+        return TaskCodec, (self.checkpoint, self.head, self.tiling)
 
     @property
     def name(self) -> str:
@@ -135,7 +140,7 @@ def train_head(
     if min(min(image.shape[:2]) for image in images) < config.crop:
         raise InputError(f"An image is smaller than the crop of {config.crop}: take a smaller crop.")
     settle_for_training()
-    model = copy.deepcopy(checkpoint.model).eval().requires_grad_(False)
+    model = copy.deepcopy(checkpoint.paper_model).eval().requires_grad_(False)
     model.g_s.requires_grad_(True)
     network.model.eval().requires_grad_(False)
     optimizer = torch.optim.Adam(model.g_s.parameters(), config.lr)

@@ -5,121 +5,183 @@ from __future__ import annotations
 import argparse
 import re
 import sys
+from collections.abc import Callable
 from typing import Any
 
-from satstudy import __version__
 from satstudy.core.errors import InputError
+from satstudy.core.geometry import TILINGS
 
 
 class _Parser(argparse.ArgumentParser):
-    """Complains as the rest of the package does."""
+    """Complains as the rest of the package does; its arguments are added when it is first used.
+
+    So only the command that is named imports what its arguments need.
+    """
+
+    add: Callable[[argparse.ArgumentParser], None] | None = None
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:  # type: ignore[override]
+        if add := self.add:
+            self.add = None
+            add(self)
+        return super().parse_known_args(args, namespace)
 
     def error(self, message: str) -> Any:
         raise InputError(f"{message}: `{self.prog} --help` says what it takes.")
 
 
+class _Version(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        from satstudy import __version__
+
+        print(__version__)
+        parser.exit()
+
+
 def parser() -> argparse.ArgumentParser:
     """What `satstudy` takes; parsed, `run` is the name of the command in `satstudy.cli.main.COMMANDS`."""
     top = _Parser(prog="satstudy", description="The `satstudy` command.")
-    top.add_argument("--version", action="version", version=__version__)
+    top.add_argument("--version", action=_Version, nargs=0, help="the version of this program")
     commands = top.add_subparsers(dest="command", required=True, parser_class=_Parser)
+    _command(commands, "compress", "an image, or a folder of images, to .sat", _compress)
+    _command(commands, "decompress", "a .sat file, or a folder of them, to .png, .tif or .webp", _decompress)
+    _command(commands, "info", "what a .sat file says about itself", lambda to: to.add_argument("file"))
+    _command(commands, "rd", "rate and distortion of codecs on images, from real files, as CSV", _rd)
+    _command(commands, "weights", "the weights that ship", lambda to: None)
+    _command(commands, "train", "train the codec: the λ ladder of a profile, or some of it", _train)
+    data = commands.add_parser("data", help="make, check or fetch images").add_subparsers(
+        dest="what", required=True, parser_class=_Parser
+    )
+    _command(data, "synth", "draw synthetic scenes as an fMoW tree", _synth)
+    _command(
+        data, "check", "read every image of a data set and list those that cannot be read",
+        lambda to: to.add_argument("root"),
+    )  # fmt: skip
+    _command(data, "fmow", "fetch a part of fMoW-rgb", _fmow)
+    _command(data, "pack", "a folder of images as one ZIP below a size, for a machine without network", _pack)
+    _command(data, "unpack", "the images of a pack into a folder, in place of files of the same names", _unpack)
+    return top
 
-    def command(where: Any, name: str, text: str) -> argparse.ArgumentParser:
-        made: argparse.ArgumentParser = where.add_parser(name, help=text, description=text)
-        made.set_defaults(run=name)
-        made.add_argument("--quiet", action="store_true", help="no progress bar")
-        return made
 
-    def cutting(to: argparse.ArgumentParser) -> None:
-        to.add_argument("--tiling", choices=("independent", "blend", "seamless"), default="seamless", help="(seamless)")
-        to.add_argument(
-            "--refine",
-            type=int,
-            default=0,
-            metavar="STEPS",
-            help="latent refinement: fewer bits for the quality; a step takes as long as decoding, 40 gain most (0)",
-        )
+def _command(where: Any, name: str, text: str, add: Callable[[argparse.ArgumentParser], Any]) -> None:
+    made: _Parser = where.add_parser(name, help=text, description=text)
+    made.set_defaults(run=name)
+    made.add_argument("--quiet", action="store_true", help="no progress bar")
+    made.add = add
 
-    one = command(commands, "compress", "an image, or a folder of images, to .sat")
-    one.add_argument("image", help="a file, or a folder whose images are all coded")
-    one.add_argument("out", help="the .sat file, or a folder for them")
-    which = one.add_mutually_exclusive_group()
+
+def _tiling(to: argparse.ArgumentParser) -> None:
+    to.add_argument("--tiling", choices=TILINGS, default="seamless", help="(seamless)")
+    to.add_argument(
+        "--refine",
+        type=int,
+        default=0,
+        metavar="STEPS",
+        help="latent refinement: fewer bits for the quality; a step takes as long as decoding, 40 gain most (0)",
+    )
+
+
+def _output(to: argparse.ArgumentParser) -> None:
+    to.add_argument(
+        "--overwrite",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="replace outputs that are there, each when the new one is whole (the default); with --no-overwrite they "
+        "stay, and of a folder the rest is made",
+    )
+    to.add_argument("--device", default="cpu", help="where the networks run: cpu, cuda, … (cpu)")
+
+
+def _compress(to: argparse.ArgumentParser) -> None:
+    to.add_argument("image", help="a file, or a folder whose images are all coded")
+    to.add_argument("out", help="the .sat file, or a folder for them")
+    which = to.add_mutually_exclusive_group()
     which.add_argument("--lam", type=float, help="which of the shipped weights, by their λ (the nearest to 0.01)")
     which.add_argument("--weights", help="a weights file (.safetensors)")
     which.add_argument("--bpp", type=float, help="take the shipped weights that come closest to this rate")
-    cutting(one)
-    one.add_argument(
+    _tiling(to)
+    to.add_argument(
         "--patch",
         type=int,
         help="side of a patch or tile, a multiple of 16 (256; seamless 1024, with 2048 fewer bits and more time)",
     )
-    one.add_argument("--overlap", type=int, default=8, help="pixels that neighbours share, for blend (8)")
-    one.add_argument("--weighting", choices=("mean", "ramp"), default="mean", help="in the overlap, for blend")
-    one.add_argument(
-        "--bands", type=int, nargs=3, metavar=("R", "G", "B"), help="of a TIFF, counted from 1 (the first three)"
+    to.add_argument("--overlap", type=int, default=8, help="pixels that neighbours share, for blend (8)")
+    to.add_argument("--weighting", choices=("mean", "ramp"), default="mean", help="in the overlap, for blend")
+    to.add_argument(
+        "--bands",
+        type=int,
+        nargs=3,
+        metavar=("R", "G", "B"),
+        help="of a TIFF or JPEG 2000, counted from 1 (those tagged red, green and blue, else the first three)",
     )
-    one.add_argument("--device", default="cpu", help="where the networks run: cpu, cuda, … (cpu)")
+    to.add_argument(
+        "--no-mask",
+        action="store_true",
+        help="code every pixel as it is, whatever nodata value, mask or alpha band says",
+    )
+    _output(to)
 
-    two = command(commands, "decompress", "a .sat file, or a folder of them, to .png, .tif or .webp")
-    two.add_argument("image", metavar="in", help="a .sat file, or a folder of them")
-    two.add_argument("out", help="ends in .png, .tif or .webp, which are lossless; or a folder")
-    two.add_argument("--weights", help="the weights it was made with, unless they ship")
-    two.add_argument("--window", type=int, nargs=4, metavar=("X", "Y", "W", "H"), help="decode only this part")
-    two.add_argument("--format", choices=("png", "tif", "webp"), default="png", help="for a folder")
-    two.add_argument("--max-pixels", type=int, help="refuse more (20000×20000)")
-    two.add_argument("--device", default="cpu", help="where the networks run: cpu, cuda, … (cpu)")
 
-    three = command(commands, "info", "what a .sat file says about itself")
-    three.add_argument("file")
+def _decompress(to: argparse.ArgumentParser) -> None:
+    to.add_argument("image", metavar="in", help="a .sat file, or a folder of them")
+    to.add_argument("out", help="ends in .png, .tif or .webp, which are lossless; or a folder")
+    to.add_argument("--weights", help="the weights it was made with, unless they ship")
+    to.add_argument("--window", type=int, nargs=4, metavar=("X", "Y", "W", "H"), help="decode only this part")
+    to.add_argument("--format", choices=("png", "tif", "webp"), default="png", help="for a folder")
+    to.add_argument("--max-pixels", type=int, help="refuse more (20000×20000)")
+    _output(to)
 
-    four = command(commands, "rd", "rate and distortion of codecs on images, from real files, as CSV")
-    four.add_argument("images", nargs="+", help="files or folders")
-    four.add_argument(
+
+def _rd(to: argparse.ArgumentParser) -> None:
+    from satstudy.codecs import registry
+
+    to.add_argument("images", nargs="+", help="files or folders")
+    to.add_argument(
         "--codec",
         action="append",
-        choices=("jpeg", "jpeg2000", "webp", "avif", "learned", "learned-natural"),
+        choices=registry.names(),
         help="may be given several times (jpeg2000 and learned)",
     )
-    four.add_argument("--weights", action="append", help="of `learned`, instead of the shipped ones; may be repeated")
-    cutting(four)
-    four.add_argument("--csv", required=True, help="the table; lines that it holds already are not measured again")
-    four.add_argument("--fresh", action="store_true", help="measure anew what the CSV already holds")
+    to.add_argument("--weights", action="append", help="of `learned`, instead of the shipped ones; may be repeated")
+    _tiling(to)
+    to.add_argument("--csv", required=True, help="the table; lines that it holds already are not measured again")
+    to.add_argument("--fresh", action="store_true", help="measure anew what the CSV already holds")
 
-    command(commands, "weights", "the weights that ship")
 
-    five = command(commands, "train", "train the codec: the λ ladder of a profile, or some of it")
-    five.add_argument("--profile", default="quick", help="by name, or the path of its YAML file (quick)")
-    five.add_argument("--lam", type=float, action="append", help="may be repeated (the profile's ladder)")
-    five.add_argument("--domain", choices=("overhead", "natural"), help="images to train on (overhead)")
+def _train(to: argparse.ArgumentParser) -> None:
+    to.add_argument("--profile", default="quick", help="by name, or the path of its YAML file (quick)")
+    to.add_argument("--lam", type=float, action="append", help="may be repeated (the profile's ladder)")
+    to.add_argument("--domain", choices=("overhead", "natural"), help="images to train on (overhead)")
 
-    data = commands.add_parser("data", help="make, check or fetch images").add_subparsers(dest="what", required=True)
-    made = command(data, "synth", "draw synthetic scenes as an fMoW tree")
-    made.add_argument("root")
-    made.add_argument("--train-objects", type=int, default=2)
-    made.add_argument("--val-objects", type=int, default=4)
-    made.add_argument("--views", type=int, default=3)
-    made.add_argument("--size", type=int, default=1024)
-    made.add_argument("--seed", type=int, default=0)
-    checked = command(data, "check", "read every image of a data set and list those that cannot be read")
-    checked.add_argument("root")
-    fetched = command(data, "fmow", "fetch a part of fMoW-rgb")
-    fetched.add_argument("root")
-    fetched.add_argument("--manifest", help="manifest.json.bz2 of fMoW (fetched into the root)")
-    fetched.add_argument("--split", choices=("train", "val"), required=True)
-    fetched.add_argument("--category", action="append")
-    fetched.add_argument("--objects", type=int, default=20, help="of each category")
-    fetched.add_argument("--seed", type=int, default=0)
-    packed = command(data, "pack", "a folder of images as one ZIP below a size, for a machine without network")
-    packed.add_argument("folder", help="of class folders, or of images")
-    packed.add_argument("pack", help="the .zip file")
-    packed.add_argument("--limit", type=float, default=45, help="of the pack, in MiB (45)")
-    packed.add_argument(
-        "--numbers", type=_numbers, metavar="FIRST-LAST", help="only files whose name ends in one of these"
-    )
-    unpacked = command(data, "unpack", "the images of a pack into a folder")
-    unpacked.add_argument("pack", help="a .zip file of `satstudy data pack`")
-    unpacked.add_argument("folder")
-    return top
+
+def _synth(to: argparse.ArgumentParser) -> None:
+    to.add_argument("root")
+    to.add_argument("--train-objects", type=int, default=2)
+    to.add_argument("--val-objects", type=int, default=4)
+    to.add_argument("--views", type=int, default=3)
+    to.add_argument("--size", type=int, default=1024)
+    to.add_argument("--seed", type=int, default=0)
+
+
+def _fmow(to: argparse.ArgumentParser) -> None:
+    to.add_argument("root")
+    to.add_argument("--manifest", help="manifest.json.bz2 of fMoW (fetched into the root)")
+    to.add_argument("--split", choices=("train", "val"), required=True)
+    to.add_argument("--category", action="append")
+    to.add_argument("--objects", type=int, default=20, help="of each category")
+    to.add_argument("--seed", type=int, default=0)
+
+
+def _pack(to: argparse.ArgumentParser) -> None:
+    to.add_argument("folder", help="of class folders, or of images")
+    to.add_argument("pack", help="the .zip file, replaced if it is there")
+    to.add_argument("--limit", type=float, default=45, help="of the pack, in MiB (45)")
+    to.add_argument("--numbers", type=_numbers, metavar="FIRST-LAST", help="only files whose name ends in one of these")
+
+
+def _unpack(to: argparse.ArgumentParser) -> None:
+    to.add_argument("pack", help="a .zip file of `satstudy data pack`")
+    to.add_argument("folder")
 
 
 def _numbers(text: str) -> range:
@@ -129,6 +191,6 @@ def _numbers(text: str) -> range:
     return range(int(match[1]), int(match[2]) + 1)
 
 
-def watched(arguments: argparse.Namespace) -> bool:
+def shows_progress(arguments: argparse.Namespace) -> bool:
     """Whether to show bars: they are for someone who watches; a log file would be full of them."""
     return not arguments.quiet and sys.stderr.isatty()

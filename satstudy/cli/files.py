@@ -1,24 +1,236 @@
-"""The commands that code files: `compress`, `decompress` and `info`. Each gives the exit status."""
+"""The commands that code files: `compress`, `decompress` and `info`. Each gives the exit status.
+
+PyTorch takes seconds to import and NumPy a third of one: each function imports what it needs, so that a wrong name is
+told at once.
+"""
 
 from __future__ import annotations
 
 import argparse
+import base64
+import binascii
+import contextlib
 import json
 import math
+import mmap
+import os
+import re
 import sys
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from satstudy.cli.arguments import watched
-from satstudy.core.errors import InputError
+from satstudy.cli.arguments import shows_progress
+from satstudy.core.errors import InputError, SatstudyError
 
 if TYPE_CHECKING:
-    from satstudy.cli.coding import Pair
     from satstudy.codecs import LearnedCodec
     from satstudy.codecs.learned.checkpoint import Checkpoint
+    from satstudy.codecs.learned.codec import Window
+    from satstudy.data.geotiff import Raster
+    from satstudy.data.images import WholeImage
 
-# PyTorch takes seconds to import: each command imports what it needs, when it needs it.
+#: What `compress` takes where nobody names a λ: the nearest to this among the shipped ones.
+DEFAULT_LAM = 0.01
+#: Bytes of a file's name, on every common file system.
+MAX_NAME = 255
+OUTPUTS = (".png", ".tif", ".tiff", ".webp")
+
+
+# --- Names --------------------------------------------------------------------------------------------------------
+
+
+class Pair(NamedTuple):
+    """A file to read and the one to write."""
+
+    source: Path
+    target: Path
+
+
+def pairs(source: Path | str, target: Path | str, ending: str) -> list[Pair]:
+    """What is to be coded: one file, or those of a folder and its folders, mirrored below `target`.
+
+    Parameters
+    ----------
+    ending : of the files that are made of a folder's, with its dot; images are read for `.sat`, and `.sat`
+        files for any other
+
+    Raises
+    ------
+    InputError
+        Nothing to read, or a target that cannot be written, is the input, or is that of two files.
+    """
+    from satstudy.data.images import find_images, walk
+
+    source, target = Path(source), Path(target)
+    if not source.is_dir():
+        check_source(source)
+        check_target(target, source)
+        return [Pair(source, target)]
+    if target.exists() and not target.is_dir():
+        raise InputError(f"{target} is a file and {source} a folder: name a folder for the output too.")
+    if ending == ".sat":
+        with naming(source):
+            inside = find_images([source])
+    else:
+        inside = sorted(walk(source, (".sat",)))
+        if not inside:
+            raise InputError(f"{source} holds no .sat file: name another folder.")
+        if target.exists() and target.samefile(source):
+            raise InputError(f"{target} may hold the original images under the same names: name another folder.")
+    check_target(target)
+    made = [Pair(path, (target / path.relative_to(source)).with_suffix(ending)) for path in inside]
+    twice = [path for path, count in Counter(pair.target for pair in made).items() if count > 1]
+    if twice:
+        raise InputError(f"Several files would become {min(twice)}: rename one of them.")
+    for pair in made:
+        if os.path.isdir(pair.target):  # pathlib's raises where a name is too long
+            raise InputError(f"{pair.target} is a folder: name another folder for the output.")
+    return made
+
+
+def check_source(source: Path, what: str = "file or folder") -> None:
+    """Refuse what is no file or folder to read.
+
+    Raises
+    ------
+    InputError
+    """
+    if str(source) == "-":
+        raise InputError("- stands for no file here: satstudy moves back and forth in its files, so name one.")
+    if source.is_symlink() and not source.exists():
+        raise InputError(f"{source} is a link to {source.readlink()}, which is not there: mend or remove it.")
+    if not source.exists():
+        raise InputError(f"There is no {what} {source}: check the name.")
+    if not source.is_file() and not source.is_dir():
+        raise InputError(f"{source} is a stream or a device: write it into a file first, and name that.")
+
+
+def check_target(target: Path, source: Path | None = None) -> None:
+    """Refuse an output that cannot be written, or that is the input, before the work.
+
+    Raises
+    ------
+    InputError
+    """
+    if str(target) == "-":
+        raise InputError("- stands for no file here: name the output.")
+    if source and target.is_dir():
+        raise InputError(f"{target} is a folder: name a file in it.")
+    if target.exists() and not (target.is_file() or target.is_dir()):
+        raise InputError(f"{target} is no regular file: name another output.")
+    if source and target.exists() and target.samefile(source):
+        raise InputError(f"{target} is the input itself: name another output.")
+    folder = target.absolute().parent
+    if not folder.is_dir():
+        raise InputError(f"There is no folder {folder}: make it, or choose another one for the output.")
+    if not os.access(target if target.is_dir() else folder, os.W_OK | os.X_OK):
+        raise InputError(f"{folder} cannot be written to: choose another folder for the output.")
+
+
+def check_compressed_name(target: Path) -> None:
+    """Refuse an image's or weights' name for a compressed file: the arguments are probably in another order."""
+    from satstudy.data.images import EXTENSIONS
+
+    if target.suffix.lower() in (*EXTENSIONS, ".safetensors"):
+        raise InputError(f"{target} ends in {target.suffix} and would be a compressed file: name it .sat.")
+
+
+def check_output(target: Path) -> None:
+    """Refuse an image that `decode_to` could not write, before the work.
+
+    Raises
+    ------
+    InputError
+        An ending that stands for no lossless format.
+    """
+    if target.suffix.lower() not in OUTPUTS:
+        raise InputError(f"{target} ends in {target.suffix or 'nothing'}: name the output .png, .tif or .webp.")
+
+
+def read_mapped(path: Path) -> memoryview:
+    """The file's bytes, mapped into memory: only what is decoded is read.
+
+    Raises
+    ------
+    InputError
+        It cannot be read.
+    """
+    check_source(path, "file")
+    try:
+        with path.open("rb") as file:
+            if not os.fstat(file.fileno()).st_size:
+                return memoryview(b"")
+            return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{path} cannot be read ({reason}): name a .sat file that you may read.") from None
+
+
+@contextlib.contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Name the file in the sentences of what is raised, where they do not."""
+    try:
+        yield
+    except SatstudyError as error:
+        if str(path) in str(error):
+            raise
+        raise type(error)(f"{path}: {error}") from None
+
+
+# --- Weights ------------------------------------------------------------------------------------------------------
+
+
+def weights(lam: float | None = None, path: Path | str | None = None) -> Checkpoint:
+    """The weights in a file, those shipped for `lam`, or the shipped ones nearest to `DEFAULT_LAM`.
+
+    Raises
+    ------
+    InputError
+        There are none.
+    """
+    from satstudy.codecs.learned import checkpoint
+
+    if path:
+        return checkpoint.load(path)
+    known = shipped()
+    if lam is None:
+        lam = checkpoint.nearest(DEFAULT_LAM, list(known))
+    if lam not in known:
+        names = ", ".join(f"{other:g}" for other in known)
+        raise InputError(f"No weights ship for --lam {lam:g}: take one of {names}, or name weights with --weights.")
+    return checkpoint.load(known[lam])
+
+
+def shipped(domain: str = "overhead") -> dict[float, Path]:
+    """`satstudy.codecs.learned.checkpoint.shipped`, of which there must be some."""
+    from satstudy.codecs.learned import checkpoint
+
+    known = checkpoint.shipped(domain)
+    if not known:
+        raise InputError(f"No weights for {domain} images ship with this package: name some with --weights.")
+    return known
+
+
+def matching(fingerprint: bytes) -> Checkpoint:
+    """The shipped weights that a file was made with.
+
+    Raises
+    ------
+    InputError
+        It was made with others.
+    """
+    from satstudy.codecs.learned import checkpoint
+
+    for path in [path for domain in checkpoint.domains() for path in checkpoint.shipped(domain).values()]:
+        found = checkpoint.load(path)
+        if found.fingerprint == fingerprint:
+            return found
+    raise InputError(
+        f"This file was made with weights {fingerprint.hex()}, which do not ship with this version: "
+        "name them with --weights."
+    )
 
 
 def _codec(checkpoint: Checkpoint, arguments: argparse.Namespace, several: bool) -> LearnedCodec:
@@ -28,120 +240,234 @@ def _codec(checkpoint: Checkpoint, arguments: argparse.Namespace, several: bool)
     from satstudy.codecs import LearnedCodec
 
     try:
-        torch.empty(1, device=arguments.device)
-    except (RuntimeError, AssertionError):
+        torch.ones(1, device=arguments.device).add_(1).cpu()
+    except (RuntimeError, AssertionError, NotImplementedError):
         raise InputError(f"PyTorch finds no device {arguments.device!r} here: take cpu.") from None
     names = ("tiling", "patch", "overlap", "weighting", "refine")
     cutting = {name: getattr(arguments, name) for name in names if name in arguments}  # decoding has none
-    return LearnedCodec(checkpoint, **cutting, device=arguments.device, progress=watched(arguments) and not several)
+    shows = shows_progress(arguments) and not several
+    return LearnedCodec(checkpoint, **cutting, device=arguments.device, progress=shows)
+
+
+# --- Many files ---------------------------------------------------------------------------------------------------
+
+
+def _say(path: Path, remark: object) -> None:
+    from tqdm.auto import tqdm
+
+    text = " ".join(str(remark).split())  # foreign errors have lines
+    tqdm.write(f"satstudy: {text if str(path) in text else f'{path}: {text}'}", file=sys.stderr)
 
 
 def _each(pairs: Sequence[Pair], arguments: argparse.Namespace, work: Callable[[Path, Path], str]) -> int:
-    """Do all files, and say what became of each; one that is unusable does not stop the others of a folder."""
+    """Do all files and say what became of each; of a folder every file is tried, and a summary ends the run.
+
+    Returns
+    -------
+    0, or 2 where an input was unusable, or 1 where something failed.
+    """
     from tqdm.auto import tqdm
 
-    from satstudy.cli.coding import about
-
-    failed = 0
-    for source, target in tqdm(pairs, unit="file", disable=len(pairs) == 1 or not watched(arguments)):
+    folder = Path(arguments.image).is_dir()
+    done = skipped = 0
+    statuses: list[int] = []
+    for source, target in tqdm(pairs, unit="file", disable=not folder or not shows_progress(arguments)):
+        if not arguments.overwrite and os.path.exists(target):
+            if not folder:
+                raise InputError(f"{target} is there already: leave out --no-overwrite to replace it.")
+            skipped += 1
+            continue
         try:
-            with about(source):
+            if len(os.fsencode(target.name)) > MAX_NAME:
+                raise InputError(f"{source} would become a file with a name above {MAX_NAME} bytes: rename it.")
+            with naming(source):
                 line = work(source, target)
             tqdm.write(f"{target}: {line}", file=sys.stdout)
-        except InputError as error:
-            if len(pairs) == 1:
+            done += 1
+        except Exception as error:
+            if not folder or isinstance(error, BrokenPipeError):
                 raise
-            tqdm.write(f"satstudy: {error}", file=sys.stderr)
-            failed += 1
-    if failed:
-        raise InputError(f"{failed} of {len(pairs)} files could not be coded: mend or remove them.")
-    return 0
+            statuses.append(2 if isinstance(error, InputError) else 1)
+            _say(source, error if isinstance(error, SatstudyError) else f"{type(error).__name__}: {error}")
+    if folder:
+        advice = ": mend or remove what is listed above" if statuses else ""
+        print(f"satstudy: {done} done, {skipped} skipped, {len(statuses)} failed{advice}.", file=sys.stderr)
+    return min(statuses, default=0)
+
+
+# --- The commands -------------------------------------------------------------------------------------------------
 
 
 def compress(arguments: argparse.Namespace) -> int:
     """Images to .sat files."""
-    from satstudy.cli import coding
-
     if arguments.bpp is not None and not 0 < arguments.bpp < math.inf:
         raise InputError(f"--bpp {arguments.bpp:g} must be a number above 0.")
-    pairs = coding.pairs(arguments.image, arguments.out, ".sat")
-    for pair in pairs:
-        coding.check_compressed_name(pair.target)
+    jobs = pairs(arguments.image, arguments.out, ".sat")
+    for job in jobs:
+        check_compressed_name(job.target)
+    if len(jobs) == 1 and not arguments.overwrite and jobs[0].target.exists():
+        return _each(jobs, arguments, lambda *_: "")
 
-    from satstudy.codecs.learned import checkpoint as zoo
+    from satstudy.data.images import open_image
+
+    if not Path(arguments.image).is_dir():  # what is wrong with it is told before PyTorch is imported
+        with open_image(arguments.image, arguments.bands):
+            pass
+
+    from satstudy.codecs.base import closest_rate
+    from satstudy.codecs.learned import checkpoint
     from satstudy.core.paths import atomic
-    from satstudy.data import geotiff
 
     if arguments.bpp is None:
         known: list[Path] = [Path()]  # a ladder of one
-        codecs = {0: _codec(coding.weights(arguments.lam, arguments.weights), arguments, len(pairs) > 1)}
+        codecs = {0: _codec(weights(arguments.lam, arguments.weights), arguments, len(jobs) > 1)}
     else:
-        known, codecs = [*coding.shipped().values()], {}
+        known, codecs = [*shipped().values()], {}
 
     def work(path: Path, out: Path) -> str:
         coded: dict[int, bytes] = {}
-        with geotiff.open_source(path, arguments.bands) as source:
+        with open_image(path, arguments.bands, masked=not arguments.no_mask) as image:
+            notes, remarks = _fitting(image.notes)
+            for remark in [*image.remarks, *_hidden(image), *remarks]:
+                _say(path, remark)
 
             def rate(index: int) -> float:
                 if index not in codecs:
-                    codecs[index] = _codec(zoo.load(known[index]), arguments, len(pairs) > 1)
+                    codecs[index] = _codec(checkpoint.load(known[index]), arguments, len(jobs) > 1)
                 if index not in coded:
-                    coded[index] = codecs[index].encode(source, source.notes)
-                return 8 * len(coded[index]) / (source.height * source.width)
+                    coded[index] = codecs[index].encode(image, notes)
+                return 8 * len(coded[index]) / (image.height * image.width)
 
-            best = coding.closest(rate, len(known), arguments.bpp or 0)
+            best = closest_rate(rate, len(known), arguments.bpp or 0)
             got = f"{rate(best):.4f} bpp" + (f" (asked for {arguments.bpp:g})" if arguments.bpp else "")
         with atomic(out) as temporary:
             temporary.write_bytes(coded[best])
         return f"{len(coded[best])} bytes, {got}, {codecs[best].setting}, {codecs[best].tiling}"
 
-    return _each(pairs, arguments, work)
+    return _each(jobs, arguments, work)
+
+
+def _hidden(image: WholeImage | Raster) -> list[str]:
+    """How many pixels are not shown, a clause each."""
+    hidden, partly = image.hidden()
+    total, remarks = image.height * image.width, []
+    if hidden:
+        remarks.append(f"{hidden} of {total} pixels ({hidden / total:.1%}) are hidden by {image.told_by}")
+    if partly:
+        remarks.append(f"{partly} of {total} pixels are partly transparent by {image.told_by}: that is not kept")
+    if remarks and "tagged alpha" in image.told_by:
+        remarks.append("a band tagged alpha that is none (infrared, for one) is told apart by --no-mask")
+    return remarks
+
+
+def _fitting(notes: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Notes that a container has room for, and what was left out."""
+    from satstudy.codecs.coding import bitstream
+
+    names = {"icc": "colour profile", "gcps": "control points", "rpcs": "RPCs", "names": "band names", "crs": "CRS"}
+    notes, remarks = dict(notes), []
+    for key in names:
+        try:
+            bitstream.packed_notes(notes)
+            break
+        except InputError:
+            if notes.pop(key, None):
+                remarks.append(f"its {names[key]} is larger than a .sat file has room for, and not kept")
+    return notes, remarks
 
 
 def decompress(arguments: argparse.Namespace) -> int:
     """.sat files to images."""
-    from satstudy.cli import coding
-    from satstudy.codecs.learned import bitstream
-    from satstudy.codecs.learned.bitstream import MAX_SIDE
+    from satstudy.codecs.coding import bitstream
+    from satstudy.codecs.coding.bitstream import MAX_SIDE
 
-    pairs = coding.pairs(arguments.image, arguments.out, f".{arguments.format}")
-    limit = arguments.max_pixels or bitstream.MAX_PIXELS
+    jobs = pairs(arguments.image, arguments.out, f".{arguments.format}")
+    limit = bitstream.MAX_PIXELS if arguments.max_pixels is None else arguments.max_pixels
     if limit < 1:
         raise InputError(f"--max-pixels {limit} must be 1 or more.")
-    if len(pairs) == 1:  # what is wrong with it is told before PyTorch is imported
-        with coding.about(pairs[0].source):
-            bitstream.read(coding.mapped(pairs[0].source), MAX_SIDE**2 if arguments.window else limit)
+    for job in jobs:
+        check_output(job.target)
+    if len(jobs) == 1 and not Path(arguments.image).is_dir():  # told before PyTorch is imported
+        with naming(jobs[0].source):
+            bitstream.read(read_mapped(jobs[0].source), MAX_SIDE**2 if arguments.window else limit)
 
-    from satstudy.cli import geotiff_output
     from satstudy.codecs.learned.codec import Window
 
-    for pair in pairs:
-        geotiff_output.check_output(pair.target)
     window = Window(*arguments.window) if arguments.window else None
     codecs: dict[bytes, LearnedCodec] = {}
 
     def work(path: Path, out: Path) -> str:
-        data = coding.mapped(path)
+        data = read_mapped(path)
         header = bitstream.read(data, MAX_SIDE**2 if window else limit).header
         key = b"" if arguments.weights else header.fingerprint
         if key not in codecs:
-            checkpoint = coding.weights(path=arguments.weights) if arguments.weights else coding.matching(key)
-            codecs[key] = _codec(checkpoint, arguments, len(pairs) > 1)
-        geotiff_output.decode_to(codecs[key], data, out, window, limit)
+            found = weights(path=arguments.weights) if arguments.weights else matching(key)
+            codecs[key] = _codec(found, arguments, len(jobs) > 1)
+        for remark in decode_to(codecs[key], data, out, window, limit):
+            _say(out, remark)
         return f"{window.width if window else header.width}×{window.height if window else header.height} pixels"
 
-    return _each(pairs, arguments, work)
+    return _each(jobs, arguments, work)
+
+
+def decode_to(
+    codec: LearnedCodec,
+    data: bytes | memoryview,
+    out: Path | str,
+    window: Window | None = None,
+    max_pixels: int | None = None,
+) -> list[str]:
+    """Decode a file to an image: a TIFF from top to bottom with what its notes say, anything else whole.
+
+    A TIFF of a window has that window's georeference. Pixels without data have the nodata value, where there is
+    one, and a mask inside the TIFF otherwise; in other formats they have the same value and no mask.
+
+    Returns
+    -------
+    What the image does not hold, a clause each.
+
+    Raises
+    ------
+    InputError
+        An output format that is not lossless, or whatever `LearnedCodec.decode` raises.
+    """
+    from satstudy.codecs.coding.bitstream import MAX_PIXELS, MAX_SIDE
+    from satstudy.codecs.learned.codec import check_window
+    from satstudy.data import geotiff
+    from satstudy.data.images import write_image
+
+    out = Path(out)
+    check_output(out)
+    max_pixels = MAX_PIXELS if max_pixels is None else max_pixels
+    file = codec.open(data, MAX_SIDE**2 if window else max_pixels)
+    part = check_window(window, file.header, max_pixels)
+    notes = file.header.notes
+    if out.suffix.lower() in geotiff.TIFF and geotiff.driver("tiff"):
+        strips = ((top - part.y, strip) for top, strip in codec.bands(file, part))
+        placed = geotiff.moved(notes, part.x, part.y)
+        return geotiff.write_tiff(out, part.height, part.width, strips, placed, file.header.fill)
+    profile = None
+    with contextlib.suppress(KeyError, TypeError, ValueError, binascii.Error):
+        profile = base64.b64decode(notes["icc"], validate=True)
+    write_image(out, codec.decode(data, part, max_pixels), profile)
+    lost = [key for key in notes if key != "icc" or profile is None]
+    lost += [] if file.header.fill is None or "nodata" in lost else ["mask"]
+    if not lost:
+        return []
+    names = ", ".join(re.sub(r"[^\w -]", "?", key) for key in lost)
+    if out.suffix.lower() in geotiff.TIFF:
+        return [f"without rasterio a TIFF is written without its {names}: {geotiff.INSTALL}"]
+    return [f"{out.suffix.lstrip('.').upper()} does not hold its {names}, which a .tif would"]
 
 
 def info(arguments: argparse.Namespace) -> int:
     """What a .sat file says about itself; status 2 if part of it is damaged."""
-    from satstudy.cli import coding
-    from satstudy.codecs.learned import bitstream
-    from satstudy.codecs.learned.bitstream import MAX_SIDE
+    from satstudy.codecs.coding import bitstream
+    from satstudy.codecs.coding.bitstream import MAX_SIDE
 
     path = Path(arguments.file)
-    with coding.about(path):
-        data = coding.mapped(path)
+    with naming(path):
+        data = read_mapped(path)
         file = bitstream.read(data, MAX_SIDE**2)
     header = file.header
     overhead = file.spans[0][0]
@@ -168,6 +494,6 @@ def info(arguments: argparse.Namespace) -> int:
         try:
             file.stream(index)
         except InputError as error:
-            print(f"satstudy: {path}: {error}", file=sys.stderr)
+            _say(path, error)
             damaged += 1
     return 2 if damaged else 0

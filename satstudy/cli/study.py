@@ -1,4 +1,7 @@
-"""The commands that measure, train, and make or fetch images. Each gives the exit status."""
+"""The commands that measure, train, and make or fetch images. Each gives the exit status.
+
+PyTorch takes seconds to import: each command imports what it needs, when it needs it.
+"""
 
 from __future__ import annotations
 
@@ -7,49 +10,53 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from satstudy.cli.arguments import watched
+from satstudy.cli.arguments import shows_progress
+from satstudy.cli.files import check_target, shipped
 from satstudy.core.errors import InputError
-from satstudy.data.download import MANIFEST, read_manifest_list, select
-from satstudy.data.synthetic.tree import write_tree
 
 if TYPE_CHECKING:
     from satstudy.codecs import Codec
 
-# PyTorch takes seconds to import: each command imports what it needs, when it needs it.
+#: Steps of latent refinement for a codec that refines, where `--refine` does not say.
+REFINE = 40
 
 # --- Measurement ------------------------------------------------------------------------------------------
 
 
 def rd(arguments: argparse.Namespace) -> int:
     """A table of rate and distortion, and its mean curves on standard output."""
-    from satstudy.cli import coding
     from satstudy.data.images import find_images
 
     images = find_images(arguments.images)
     csv = Path(arguments.csv)
     if csv.suffix.lower() != ".csv":
         raise InputError(f"{csv} is to become a table: name it .csv.")
-    coding.check_target(csv, images[0])
+    check_target(csv, images[0])
 
-    from satstudy import codecs
+    from satstudy.codecs import registry
     from satstudy.codecs.learned import checkpoint
     from satstudy.metrics import bd_rate
     from satstudy.study import rate_distortion
 
     chosen: list[Codec] = []
     for name in dict.fromkeys(arguments.codec or ["jpeg2000", "learned"]):
-        if name.startswith("learned"):
-            named = [Path(path) for path in arguments.weights or ()]
-            paths = named or list(coding.shipped("natural" if name == "learned-natural" else "overhead").values())
-            chosen += [
-                codecs.LearnedCodec(checkpoint.load(path), arguments.tiling, refine=arguments.refine) for path in paths
-            ]
-        else:
-            chosen += codecs.ladder(name)
-    frame = rate_distortion.evaluate(images, chosen, csv, progress=watched(arguments), resume=not arguments.fresh)
+        entry = registry.find(name)
+        if entry.learned is None:
+            chosen += [entry.make(setting) for setting in entry.ladder]
+            continue
+        steps = arguments.refine or (REFINE if entry.learned.refined else 0)
+        for path in arguments.weights or shipped(entry.learned.domain).values():
+            chosen.append(entry.make(checkpoint.load(path), tiling=arguments.tiling, refine=steps))
+    unusable: list[str] = []
+    options = {"progress": shows_progress(arguments), "resume": not arguments.fresh, "unusable": unusable}
+    frame = rate_distortion.evaluate(images, chosen, csv, **options)  # type: ignore[arg-type]
     table = bd_rate.mean_curves(frame)
     print(table.to_string(index=False, float_format=lambda x: f"{x:.4g}"))
-    return 0
+    for reason in unusable:
+        print(f"satstudy: {reason}", file=sys.stderr)
+    if unusable:
+        print(f"satstudy: {len(images) - len(unusable)} images measured, {len(unusable)} failed.", file=sys.stderr)
+    return 2 if unusable else 0
 
 
 def weights(arguments: argparse.Namespace) -> int:
@@ -69,7 +76,7 @@ def train(arguments: argparse.Namespace) -> int:
     from satstudy.codecs.learned.checkpoint import OVERHEAD
     from satstudy.study.study import open_study
 
-    study = open_study(arguments.profile, progress=watched(arguments))
+    study = open_study(arguments.profile, progress=shows_progress(arguments))
     for lam in arguments.lam or study.ladder():
         print(study.weights(lam, arguments.domain or OVERHEAD).path)
     return 0
@@ -80,6 +87,7 @@ def train(arguments: argparse.Namespace) -> int:
 
 def synth(arguments: argparse.Namespace) -> int:
     """Synthetic scenes as an fMoW tree."""
+    from satstudy.data.synthetic.tree import write_tree
 
     if Path(arguments.root).is_file():
         raise InputError(f"{arguments.root} is a file: name a new folder.")
@@ -90,7 +98,7 @@ def synth(arguments: argparse.Namespace) -> int:
         views=arguments.views,
         size=arguments.size,
         seed=arguments.seed,
-        progress=watched(arguments),
+        progress=shows_progress(arguments),
     )
     print(f"{arguments.root}: {count} synthetic images drawn")
     return 0
@@ -100,7 +108,7 @@ def check(arguments: argparse.Namespace) -> int:
     """How many images of each category can be read; status 2 if some cannot."""
     from satstudy.data import fmow
 
-    report = fmow.check(arguments.root, progress=watched(arguments))
+    report = fmow.check(arguments.root, progress=shows_progress(arguments))
     for category, count in sorted(report.categories.items()):
         print(f"{category or '(no class)':32} {count}")
     for path, note in report.notes:
@@ -115,24 +123,22 @@ def fetch(arguments: argparse.Namespace) -> int:
     """A part of fMoW-rgb."""
     from satstudy.data import download
 
-    listed = Path(arguments.manifest or Path(arguments.root, MANIFEST))
+    listed = Path(arguments.manifest or Path(arguments.root, download.MANIFEST))
     if not arguments.manifest:
-        download.fetch([MANIFEST], arguments.root, progress=watched(arguments))
-    names = read_manifest_list(listed)
-    chosen = select(names, arguments.split, arguments.category, arguments.objects, arguments.seed)
-    report = download.fetch(chosen, arguments.root, progress=watched(arguments))
+        download.fetch([download.MANIFEST], arguments.root, progress=shows_progress(arguments))
+    names = download.read_manifest_list(listed)
+    chosen = download.select(names, arguments.split, arguments.category, arguments.objects, arguments.seed)
+    report = download.fetch(chosen, arguments.root, progress=shows_progress(arguments))
     print(f"{arguments.root}: {report.fetched} files fetched ({report.bytes} bytes), {report.present} were there")
     return 0
 
 
 def pack(arguments: argparse.Namespace) -> int:
     """A folder of images as one file, and what that cost them."""
-    from satstudy.cli import coding
-
     target = Path(arguments.pack)
     if target.suffix.lower() != ".zip":
         raise InputError(f"{target} is to become a pack: name it .zip.")
-    coding.check_target(target, Path(arguments.folder))
+    check_target(target, Path(arguments.folder))
 
     from satstudy.codecs import JPEG
     from satstudy.data import packing
@@ -141,7 +147,7 @@ def pack(arguments: argparse.Namespace) -> int:
         # Progressive JPEG decodes to the same pixels and is 4 % smaller on UC Merced at these qualities.
         return JPEG(quality, "4:4:4", progressive=True)
 
-    made = packing.pack(arguments.folder, target, jpeg, arguments.limit, arguments.numbers, watched(arguments))
+    made = packing.pack(arguments.folder, target, jpeg, arguments.limit, arguments.numbers, shows_progress(arguments))
     how = "the files unchanged" if made.quality is None else f"JPEG quality {made.quality}"
     loss = "lossless" if made.psnr is None else f"{made.psnr:.2f} dB"
     print(f"{target}: {made.images} images, {target.stat().st_size / packing.MIB:.2f} MiB, {how}, {loss}")
@@ -152,6 +158,6 @@ def unpack(arguments: argparse.Namespace) -> int:
     """The images of a pack."""
     from satstudy.data import packing
 
-    count = packing.unpack(arguments.pack, arguments.folder, progress=watched(arguments))
+    count = packing.unpack(arguments.pack, arguments.folder, progress=shows_progress(arguments))
     print(f"{arguments.folder}: {count} images unpacked")
     return 0

@@ -1,14 +1,14 @@
-"""JPEG 2000 as a fair opponent: 9/7 wavelet, multi-component colour transform, bare codestream.
+"""JPEG 2000 by OpenJPEG: 9/7 wavelet, multi-component colour transform, bare codestream.
 
 Pillow's default for RGB leaves the colour transform out, which costs 1.5–5.8 dB (0.06–2 bpp, 20 tiles of
-UC Merced); here it is on. The rest is what OpenJPEG does best on those tiles (BD-rate at equal PSNR):
+UC Merced); here it is on. The other choices need the fewest bits on those tiles (BD-rate at equal PSNR):
 
 - Code-blocks of 64×64: 32×32 needs 2 % more rate, 64×16 3 %.
 - Five resolutions below 512 px a side, six from there on: on 256² tiles four need 3 % more than five, six
   0.4 %, seven 1.7 %.
 - One layer, one tile, one precinct; progression order does not matter then.
-- The file is the codestream (.j2k). The .jp2 wrapper adds 85 bytes of boxes that say nothing more, 0.01 bpp
-  on a 256² tile; OpenJPEG's comment "Created by …", another 39, is cut out and its room given to pixels.
+- The file is the codestream (.j2k). The .jp2 wrapper would add 85 bytes (0.01 bpp on a 256² tile) and no
+  information. OpenJPEG's comment "Created by …", 39 bytes, is removed and its room given to pixels.
 
 Streams equal those of `opj_compress -I -mct 1` byte by byte but for that comment.
 """
@@ -25,12 +25,10 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
-import numpy as np
-import PIL
-
-from satstudy.codecs.base import check_pixels, check_size
+from satstudy.codecs.base import check_pixels, check_size, describe
+from satstudy.codecs.registry import CodecEntry, PlotStyle, register
 from satstudy.core.errors import DamagedFile, InputError, SatstudyError
 from satstudy.core.types import Pixels
 
@@ -43,7 +41,9 @@ SOC, SIZ, COM, SOT, EOC = 0xFF4F, 0xFF51, 0xFF64, 0xFF90, 0xFFD9
 
 
 def _copies() -> Iterator[Path]:
-    """libopenjp2 as other packages of this environment carry it: Pillow's wheel, rasterio's, conda's."""
+    """Copies of libopenjp2 that other packages of this environment carry: Pillow's wheel, rasterio's, conda's."""
+    import PIL
+
     site, prefix = Path(PIL.__file__).resolve().parent.parent, Path(sys.prefix)
     for folder in ("pillow.libs", "PIL/.dylibs", "rasterio.libs", "rasterio/.dylibs"):
         yield from sorted((site / folder).glob("*openjp2*"))
@@ -64,8 +64,8 @@ def _glymur() -> Any:
     """glymur with a library behind it: the system's where there is one, else a copy that a wheel carries.
 
     glymur looks for libopenjp2 once, while it is imported, and lays out its C structures for the version it
-    finds; to hand it a library later by its global alone would corrupt memory. The module is therefore loaded
-    again with the copy in place of the search. The user's glymur configuration and environment stay untouched.
+    finds. Another library set later would corrupt memory, so the module is loaded again with the copy in place of
+    the search. The user's glymur configuration and environment do not change.
     """
     with warnings.catch_warnings():
         # A library named in the user's glymurrc that cannot be loaded is a warning there; we go on looking.
@@ -150,62 +150,46 @@ def _size(data: bytes) -> tuple[int, int]:
 
 @dataclass(frozen=True)
 class JPEG2000:
-    """JPEG 2000 by OpenJPEG through glymur. Give exactly one of `bpp`, `ratio` and `psnr`.
+    """JPEG 2000 by OpenJPEG through glymur.
 
-    A codestream has no checksum: truncation and a damaged structure are refused, a bit flipped inside the
-    coded data changes the pixels unseen.
+    A codestream has no checksum: truncation and a damaged structure are refused, a flipped bit of the coded data
+    goes unnoticed and changes pixels.
 
     Attributes
     ----------
-    bpp : target bits a pixel of the whole file; OpenJPEG cuts between coding passes, so a small file may miss it
+    bpp : target bits per pixel of the whole file; OpenJPEG cuts between coding passes, so a small file may miss it
         by some percent. What is measured is the bytes written
-    ratio : the same as 24/bpp
-    psnr : target in dB (OpenJPEG's estimate in the wavelet domain)
-    mct : the multi-component colour transform; only a demonstration of its worth turns it off
+    mct : the multi-component colour transform; off only to show what it is worth
     """
 
-    bpp: float | None = None
-    ratio: float | None = None
-    psnr: float | None = None
+    bpp: float
     mct: bool = True
-    name: ClassVar[str] = "jpeg2000"
+    name: str = "jpeg2000"
 
     def __post_init__(self) -> None:
-        given = [value for value in (self.bpp, self.ratio, self.psnr) if value is not None]
-        if len(given) != 1 or not 0 < given[0] < 10_000:
-            raise InputError(
-                f"JPEG2000 takes exactly one of bpp, ratio and psnr, above 0, not bpp={self.bpp}, ratio={self.ratio}, "
-                f"psnr={self.psnr}."
-            )
+        if not 0 < self.bpp < 10_000:
+            raise InputError(f"JPEG 2000 takes bpp as a number above 0, not {self.bpp!r}.")
 
     @property
     def setting(self) -> str:
-        pairs = (("bpp", self.bpp), ("ratio", self.ratio), ("psnr", self.psnr))
-        text = next(f"{key}={value:g}" for key, value in pairs if value is not None)
-        return text + ("" if self.mct else " no colour transform")
+        return describe(self)
 
     def encode(self, image: Pixels) -> bytes:
-        """The codestream. Warns where the target lies below what OpenJPEG can reach; the bytes are real anyway."""
-        check_pixels(image, "JPEG2000")
-        glymur = _glymur()
+        """The codestream. Warns where OpenJPEG cannot reach a target so low; the bytes are real anyway."""
+        check_pixels(image, "JPEG 2000")
         height, width = image.shape[:2]
         side = min(height, width)
-        options: dict[str, Any] = {
-            "irreversible": True,
-            "mct": self.mct,
-            # A resolution halves the image; OpenJPEG refuses more than there are halvings.
-            "numres": min(5 if side < 512 else 6, side.bit_length()),
-        }
-        target = None
-        if self.psnr is not None:
-            options["psnr"] = (self.psnr,)
-        else:
-            rate = self.bpp if self.bpp is not None else 24 / (self.ratio or 1)
-            target = rate * height * width / 8
-            comment = 6 + len(f"Created by OpenJPEG version {openjpeg_version()}")
-            options["cratios"] = (3 * height * width / (target + comment),)
-        data = self._write(glymur, image, options)
-        if target is not None and len(data) > 1.1 * target + 8:
+        target = self.bpp * height * width / 8
+        comment = 6 + len(f"Created by OpenJPEG version {openjpeg_version()}")
+        data = self._write(
+            image,
+            irreversible=True,
+            mct=self.mct,
+            # Each resolution halves the image; OpenJPEG refuses more of them than the image has halvings.
+            numres=min(5 if side < 512 else 6, side.bit_length()),
+            cratios=(3 * height * width / (target + comment),),
+        )
+        if len(data) > 1.1 * target + 8:
             warnings.warn(
                 f"JPEG 2000 cannot code {height}×{width} pixels in {target:.0f} bytes ({self.setting}): "
                 f"the file has {len(data)}.",
@@ -214,7 +198,8 @@ class JPEG2000:
         return data
 
     @staticmethod
-    def _write(glymur: Any, image: Pixels, options: dict[str, Any]) -> bytes:
+    def _write(image: Pixels, **options: Any) -> bytes:
+        glymur = _glymur()
         # glymur codes to and from files only.
         with tempfile.TemporaryDirectory(prefix="satstudy-") as folder:
             path = Path(folder) / "image.j2k"
@@ -232,9 +217,11 @@ class JPEG2000:
         height, width = _size(data)
         if not any(part.marker == SOT for part in segments):
             raise DamagedFile("This JPEG 2000 codestream holds no pixels.")
+        import numpy as np
+
         glymur = _glymur()
         with tempfile.TemporaryDirectory(prefix="satstudy-") as folder, warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # OpenJPEG's remarks on a file that it then refuses
+            warnings.simplefilter("ignore", UserWarning)  # OpenJPEG warns of a file before it refuses it
             path = Path(folder) / "image.j2k"
             path.write_bytes(data)
             try:
@@ -246,3 +233,16 @@ class JPEG2000:
         if not isinstance(pixels, np.ndarray) or pixels.shape != (height, width, 3) or pixels.dtype != np.uint8:
             raise DamagedFile("This JPEG 2000 codestream decodes to another size than its header says.")
         return pixels
+
+
+register(
+    CodecEntry(
+        "jpeg2000",
+        "JPEG 2000",
+        setting="bpp",
+        ladder=(0.06, 0.12, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0),
+        factory=JPEG2000,
+        number=float,
+        style=PlotStyle("orange", "^", "-."),
+    )
+)

@@ -1,15 +1,12 @@
-"""WebP and AVIF through Pillow, single-threaded, each set for the fewest bits at equal RGB PSNR."""
+"""WebP and AVIF through Pillow, single-threaded, each set for the fewest bits at equal PSNR in RGB."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from PIL import features
-from PIL.AvifImagePlugin import AvifImageFile
-from PIL.WebPImagePlugin import WebPImageFile
-
-from satstudy.codecs.base import check_pixels, check_range, load_with_pillow, save_with_pillow
+from satstudy.codecs.base import check_choice, check_pixels, check_range, describe, load_with_pillow, save_with_pillow
+from satstudy.codecs.registry import CodecEntry, PlotStyle, register
 from satstudy.core.errors import InputError
 from satstudy.core.types import Pixels
 
@@ -27,7 +24,7 @@ class WebP:
 
     quality: int = 75
     method: int = 6
-    name: ClassVar[str] = "webp"
+    name: str = "webp"
     longest: ClassVar[int] = 16_383
 
     def __post_init__(self) -> None:
@@ -36,21 +33,21 @@ class WebP:
 
     @property
     def setting(self) -> str:
-        return f"quality={self.quality}" + (f" method={self.method}" if self.method != 6 else "")
+        return describe(self)
 
     def encode(self, image: Pixels) -> bytes:
         check_pixels(image, "WebP", self.longest)
         return save_with_pillow(image, "WEBP", quality=self.quality, method=self.method)
 
     def decode(self, data: bytes) -> Pixels:
-        return load_with_pillow(WebPImageFile, data, "WebP")
+        return load_with_pillow("WebP", data, "WebP")
 
 
 @dataclass(frozen=True)
 class AVIF:
     """AVIF: an AV1 key frame by libaom.
 
-    BD-rate at equal RGB PSNR on 20 tiles of UC Merced, over 0.15–2.5 bpp, against Pillow's defaults (4:2:0,
+    BD-rate at equal PSNR in RGB on 20 tiles of UC Merced, over 0.15–2.5 bpp, against Pillow's defaults (4:2:0,
     speed 6, tuned for perception):
 
     - 4:2:0 tuned for PSNR +1.4 %; 4:4:4 tuned for perception −2.1 %
@@ -63,40 +60,32 @@ class AVIF:
     ----------
     quality : 0–100
     speed : 0–10, 10 the fastest
-    subsampling : chroma, "4:4:4", "4:2:2" or "4:2:0"
-    tune : "psnr" or "ssim", what libaom optimizes
+    subsampling : of chroma
+    tune : what libaom optimizes
     """
 
     quality: int = 50
     speed: int = 4
     subsampling: Literal["4:4:4", "4:2:2", "4:2:0"] = "4:4:4"
     tune: Literal["psnr", "ssim"] = "psnr"
-    name: ClassVar[str] = "avif"
+    name: str = "avif"
     #: The format goes to 65,536 a side; these are libavif's own limits for what it will decode.
     longest: ClassVar[int] = 32_768
     most_pixels: ClassVar[int] = 16_384**2
 
     def __post_init__(self) -> None:
+        from PIL import features
+
         check_range("AVIF", "quality", self.quality, 0, 100)
         check_range("AVIF", "speed", self.speed, 0, 10)
-        if self.subsampling not in ("4:2:0", "4:2:2", "4:4:4") or self.tune not in ("psnr", "ssim"):
-            raise InputError(
-                'AVIF takes subsampling "4:2:0", "4:2:2" or "4:4:4" and tune "psnr" or "ssim", '
-                f"not {self.subsampling!r} and {self.tune!r}."
-            )
+        check_choice("AVIF", "subsampling", self.subsampling, ("4:2:0", "4:2:2", "4:4:4"))
+        check_choice("AVIF", "tune", self.tune, ("psnr", "ssim"))
         if not features.check("avif"):
             raise InputError("This Pillow was built without AVIF: install its wheel (pip install 'pillow>=11.3').")
 
     @property
     def setting(self) -> str:
-        parts = [f"quality={self.quality}"]
-        if self.speed != 4:
-            parts.append(f"speed={self.speed}")
-        if self.subsampling != "4:4:4":
-            parts.append(self.subsampling)
-        if self.tune != "psnr":
-            parts.append(f"tune={self.tune}")
-        return " ".join(parts)
+        return describe(self)
 
     def encode(self, image: Pixels) -> bytes:
         check_pixels(image, "AVIF", self.longest)
@@ -116,4 +105,26 @@ class AVIF:
         )
 
     def decode(self, data: bytes) -> Pixels:
-        return load_with_pillow(AvifImageFile, data, "AVIF")
+        return load_with_pillow("Avif", data, "AVIF")
+
+
+register(
+    CodecEntry(
+        "webp",
+        "WebP",
+        setting="quality",
+        ladder=(0, 10, 30, 50, 70, 85, 92),
+        factory=WebP,
+        style=PlotStyle("green", "v", (0, (1, 1))),
+    )
+)
+register(
+    CodecEntry(
+        "avif",
+        "AVIF",
+        setting="quality",
+        ladder=(3, 10, 20, 35, 50, 62, 75),
+        factory=AVIF,
+        style=PlotStyle("purple", "D", (0, (5, 1.5, 1, 1.5, 1, 1.5))),
+    )
+)

@@ -8,13 +8,7 @@ from satstudy.core.errors import InputError
 
 
 def require(frame: pd.DataFrame, columns: tuple[str, ...], what: str, remedy: str) -> None:
-    """Raise InputError where `frame` lacks a column or has no row.
-
-    >>> require(pd.DataFrame({"bpp": [0.5]}), ("bpp", "psnr"), "The table", "run `evaluate` first")
-    Traceback (most recent call last):
-    ...
-    satstudy.core.errors.InputError: The table lacks the columns psnr: run `evaluate` first.
-    """
+    """Raise InputError where `frame` lacks a column or has no row."""
     missing = [column for column in columns if column not in frame.columns]
     if missing:
         raise InputError(f"{what} lacks the columns {', '.join(missing)}: {remedy}.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import os
 import signal
 import sys
 import threading
@@ -48,6 +49,33 @@ def reduced_precision_matmul(wanted: bool = True) -> Iterator[None]:
         torch.set_float32_matmul_precision(before)
 
 
+_process = os.getpid()
+
+
+@contextlib.contextmanager
+def plain_defaults() -> Iterator[None]:
+    """Within, PyTorch makes tensors of float32 on the CPU unless told otherwise, whatever its defaults are.
+
+    The default dtype is one for all threads. A process that was forked computes on one thread from then on: GNU's
+    OpenMP waits for ever for the threads that its parent had.
+    """
+    global _process
+    if os.getpid() != _process:
+        _process = os.getpid()
+        torch.set_num_threads(1)
+    dtype = torch.get_default_dtype()
+    # A default device slows every call into PyTorch, the CPU too: none is set where none need be.
+    device = torch.device("cpu") if torch.get_default_device().type != "cpu" else contextlib.nullcontext()
+    with device:
+        if dtype != torch.float32:
+            torch.set_default_dtype(torch.float32)
+        try:
+            yield
+        finally:
+            if dtype != torch.float32:
+                torch.set_default_dtype(dtype)
+
+
 def settle_for_training() -> None:
     """Keep freed memory in the process, and flush denormal numbers to zero.
 
@@ -65,7 +93,7 @@ def settle_for_training() -> None:
 
 @contextlib.contextmanager
 def deferred_interrupts() -> Iterator[list[int]]:
-    """Within the block, the first interrupt (Ctrl-C) is added to the list and raises nothing; a second one raises.
+    """Within the block, the first interrupt (Ctrl-C, SIGTERM) is added to the list and raises nothing; a second raises.
 
     A training step that stops half-way leaves weights and their moving average at different steps, and such a state
     would not resume to the same result. Outside the main thread, which alone gets interrupts, nothing changes.
@@ -80,8 +108,9 @@ def deferred_interrupts() -> Iterator[list[int]]:
     if threading.current_thread() is not threading.main_thread():
         yield received
         return
-    previous = signal.signal(signal.SIGINT, note)
+    previous = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield received
     finally:
-        signal.signal(signal.SIGINT, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -25,19 +25,12 @@ def atomic(path: Path | str) -> Iterator[Path]:
     """A temporary name beside `path`, renamed to `path` when the block ends and removed when it raises.
 
     A reader sees the old file or the whole new one. Folders are made.
-
-    >>> folder = Path(tempfile.mkdtemp())
-    >>> with atomic(folder / "table.csv") as temporary:
-    ...     _ = temporary.write_text("a,b")
-    ...     (folder / "table.csv").exists()
-    False
-    >>> (folder / "table.csv").read_text()
-    'a,b'
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    # The suffix stays last: rasterio, Pillow and NumPy choose the format by it.
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=f".tmp{path.suffix}")
+    # The suffix stays last: several writers (rasterio, Pillow, NumPy) choose the format by it. The rest of the name is
+    # short and plain, so that a name as long as the file system allows, or one that is not UTF-8, can be written.
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=f".tmp{path.suffix[:16]}")
     os.close(handle)
     temporary = Path(name)
     try:

@@ -1,70 +1,132 @@
-"""Settings as YAML reads them, made into dataclasses, or refused with a sentence that names the place."""
+"""Settings: YAML read into frozen dataclasses, or refused with one sentence that names the place of the mistake.
+
+pydantic checks types, choices (`Literal`) and ranges (`Annotated[int, Field(ge=1)]`). Nothing is converted from text.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import difflib
+import json
 import re
-import types
 import typing
-from collections.abc import Mapping
-from typing import Any, Literal
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import yaml
+from pydantic import BeforeValidator, ConfigDict, TypeAdapter, ValidationError
 
 from satstudy.core.errors import InputError
 
+T = TypeVar("T")
 
-def build(kind: Any, value: Any, where: str) -> Any:
-    """`value`, as YAML reads it, as `kind`: a dataclass, or what one is made of.
+
+def _several(given: Any) -> Any:
+    return tuple(given) if isinstance(given, list) else (given,) if type(given) in (int, float) else given
+
+
+#: A tuple of settings, for which one number may stand: `Several[float]`.
+Several = Annotated[tuple[T, ...], BeforeValidator(_several)]
+
+
+def read(kind: type[T], path: Path) -> T:
+    """The settings in a YAML file; errors name their place by its stem: "quick.train.steps is …".
 
     Raises
     ------
     InputError
-        It does not fit: a sentence that names the place, `where`.
+        A file that cannot be read as YAML, a key that stands twice, or settings that do not fit `kind`.
     """
+    try:
+        loader = _Loader(path.read_text(encoding="utf-8"))
+        loader.name = path.name
+        content = loader.get_single_data()
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f", line {mark.line + 1}: {getattr(error, 'problem', '')}" if mark else ""
+        raise InputError(f"{path} cannot be read as YAML{place}: correct it.") from None
+    return build(kind, content, path.stem)
+
+
+def build(kind: type[T], value: Any, where: str) -> T:
+    """`value`, of the types that YAML has, as a dataclass or another type.
+
+    Raises
+    ------
+    InputError
+        It does not fit; the sentence names the place below `where`.
+    """
+    _forbid_unknown_keys(kind)
+    try:
+        # Strict JSON: lists become tuples and tables dataclasses, and no other type is converted.
+        return TypeAdapter(kind).validate_json(json.dumps(value, default=str), strict=True)
+    except ValidationError as error:
+        raise InputError(_sentence(kind, where, error.errors(include_url=False))) from None
+
+
+def _forbid_unknown_keys(kind: Any) -> None:
+    """Make every dataclass within a type refuse keys that are no fields, which pydantic ignores otherwise."""
     if dataclasses.is_dataclass(kind):
-        if not isinstance(value, dict):
-            raise InputError(f"{where} must be a table of settings, not {value!r}.")
-        known = {f.name: f for f in dataclasses.fields(kind)}
-        for key in value:
-            if key not in known:
-                near = difflib.get_close_matches(str(key), known, 1)
-                hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}."
-                raise InputError(f"{where} has no setting {key!r}: {hint}")
-        types_ = typing.get_type_hints(kind)
-        given = {key: build(types_[key], item, f"{where}.{key}") for key, item in value.items()}
-        lacking = [
-            name
-            for name, f in known.items()
-            if name not in given and f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
-        ]
-        if lacking:
-            raise InputError(f"{where} lacks {', '.join(lacking)}: add it.")
-        try:
-            return kind(**given)  # type: ignore[operator]
-        except InputError as error:
-            raise InputError(f"{where} does not fit: {error}") from None
-    origin = typing.get_origin(kind)
-    if origin in (types.UnionType, typing.Union):
-        others = [other for other in typing.get_args(kind) if other is not types.NoneType]
-        return None if value is None else build(others[0], value, where)
-    if origin is tuple:
-        if isinstance(value, (int, float)) and not isinstance(value, bool):
-            value = [value]
-        if not isinstance(value, list):
-            raise InputError(f"{where} must be a list, not {value!r}.")
-        return tuple(build(typing.get_args(kind)[0], item, where) for item in value)
-    if origin is Literal:
-        if value not in typing.get_args(kind):
-            raise InputError(f"{where} is {value!r}: take one of {', '.join(map(str, typing.get_args(kind)))}.")
-        return value
-    if origin in (dict, Mapping):
-        if not isinstance(value, dict):
-            raise InputError(f"{where} must be a table of settings, not {value!r}.")
-        return value
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if kind is float and isinstance(value, str) and re.fullmatch(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+", value):
-        return float(value)  # YAML 1.1 reads 2e-3 as text and 2.0e-3 as a number
-    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-        raise InputError(f"{where} is {value!r} and must be {kind.__name__}.")
-    return value
+        kind.__pydantic_config__ = ConfigDict(extra="forbid", allow_inf_nan=False)  # type: ignore[union-attr]
+    for inner in (*_hints(kind).values(), *typing.get_args(kind)):
+        _forbid_unknown_keys(inner)
+
+
+def _hints(kind: Any) -> dict[str, Any]:
+    return typing.get_type_hints(kind) if dataclasses.is_dataclass(kind) else {}
+
+
+#: pydantic's error → the sentence.
+_SENTENCES = {
+    "value_error": "{place} does not fit: {error}",
+    "dataclass_type": "{place} must be a table of settings, not {given!r}.",
+    "dict_type": "{place} must be a table of settings, not {given!r}.",
+    "tuple_type": "{place} must be a list, not {given!r}.",
+    "int_type": "{place} is {given!r} and must be int.",
+    "float_type": "{place} is {given!r} and must be float.",
+    "bool_type": "{place} is {given!r} and must be bool.",
+    "string_type": "{place} is {given!r} and must be str.",
+    "literal_error": "{place} is {given!r}: take one of {choices}.",
+    "greater_than": "{place} is {given!r}: take a value above {gt:g}.",
+    "greater_than_equal": "{place} is {given!r}: take {ge:g} or more.",
+    "less_than": "{place} is {given!r}: take a value below {lt:g}.",
+    "less_than_equal": "{place} is {given!r}: take {le:g} or less.",
+}
+
+
+def _sentence(kind: Any, where: str, errors: list[Any]) -> str:
+    """What pydantic found, in one sentence: unknown keys first, since others often follow, and lacking keys last."""
+    rank = {"unexpected_keyword_argument": 0, "missing": 2}
+    first = min(errors, key=lambda error: rank.get(error["type"], 1))
+    *parents, name = [part for part in first["loc"] if isinstance(part, str)] or [""]
+    for parent in parents:
+        kind = _hints(kind)[parent]
+    table, known = ".".join([where, *parents]), _hints(kind)
+    if first["type"] == "unexpected_keyword_argument":
+        near = difflib.get_close_matches(name, known, 1)
+        hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}."
+        return f"{table} has no setting {name!r}: {hint}"
+    if first["type"] == "missing":
+        lacking = [error["loc"][-1] for error in errors if error["loc"][:-1] == first["loc"][:-1]]
+        return f"{table} lacks {', '.join(lacking)}: add it."
+    choices = ", ".join(map(str, typing.get_args(known.get(name))))
+    sentence = _SENTENCES.get(first["type"], "{place} is {given!r}: {msg}.")
+    facts = {"place": f"{table}.{name}".rstrip("."), "given": first["input"], "choices": choices, "msg": first["msg"]}
+    return sentence.format(**facts, **first.get("ctx", {}))
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML in which 2e-3 is a number, as in YAML 1.2, and a key that stands twice is an error."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        lines: dict[str, int] = {}
+        for key, _ in node.value:
+            name, line = str(key.value), key.start_mark.line + 1
+            if name in lines:
+                raise InputError(f"{self.name} has {name} twice, lines {lines[name]} and {line}: keep one.")
+            lines[name] = line
+        return {str(key): value for key, value in super().construct_mapping(node, deep).items()}
+
+
+_FLOAT = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$")
+_Loader.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, [*"-+0123456789"])

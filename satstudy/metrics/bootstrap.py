@@ -1,15 +1,14 @@
-"""Confidence intervals: one bootstrap engine for all measurements, and Wilson's interval for independent trials.
+"""Confidence intervals: one bootstrap for all measurements, and Wilson's interval for independent trials.
 
-Resampled are the units that are independent: images, or the objects, places or dates that they show (clusters), and
-where networks were trained several times, the trainings too (runs). Clusters and runs are drawn as wholes, the one
-independently of the other (two-way or pigeonhole bootstrap: Owen, Ann. Appl. Stat. 2007).
+Independent units are resampled: images, or the objects, places or dates that they show (clusters). Where networks were
+trained several times, these trainings (runs) are resampled too, independently of the clusters (two-way bootstrap: Owen,
+Ann. Appl. Stat. 2007). A single run cannot be resampled: the interval then covers the clusters alone.
 
 Of k clusters, k − 1 are drawn with replacement (Rao and Wu, JASA 1988), and likewise of the runs. The variance of the
 resampled mean is then the unbiased estimate of the variance of the mean; with draws of k it is too small by the factor
 (k − 1)/k, a half for two runs. In simulations, 95 % intervals hold the true mean in 86 % of cases with 5 normally
-distributed clusters (draws of k: 83 %), in 91 % (90 %) with 10 and in 94 % (94 %) with 60; with two runs that differ
-by a third of what clusters do, in 89 % (84 %). A single run cannot be resampled: the interval then covers the clusters
-alone.
+distributed clusters (draws of k: 83 %), in 91 % (90 %) with 10 and in 94 % (94 %) with 60; in 89 % (84 %) with two runs
+that differ by a third of what clusters do. So an interval of few clusters is too narrow, whichever of the two is drawn.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """How visible the seams of a patch grid are in a decoded image, and the seam frame that holds these measurements.
 
-A seam `s` lies between pixels `s − 1` and `s` (`satstudy.core.geometry.Grid.seams`), as every boundary of two rows or
-columns does. The gradient across a boundary is the mean absolute difference of luminance (`satstudy.core.pixels`) of
-the pixels beside it. Tilings have their seams in different places, which may be harder or easier to code. What a tiling
-loses is therefore told against `seamless` at the same pixels.
+Seam `s` is the boundary between the rows (or columns) `s − 1` and `s` (`satstudy.core.geometry.Grid.seams`). The
+gradient across a boundary is the mean absolute difference of the luminance on its two sides. Tilings have their seams
+in different places, which may be harder or easier to code: what a tiling loses near its seams is measured against
+`seamless` at the same pixels.
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""Tables, figures and sentences from result frames; nothing is trained, coded or measured here."""

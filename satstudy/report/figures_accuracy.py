@@ -1,7 +1,8 @@
-"""The plots of the accuracy experiment: the matrix of conditions, and differences between two of them."""
+"""The figures of the accuracy experiment: the matrix of conditions, differences of two matrices, and confusion."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import matplotlib as mpl
@@ -29,7 +30,7 @@ def accuracy_heatmap(matrix: pd.DataFrame, conditions: pd.DataFrame) -> Figure:
     """Accuracy in percent: a column is what the classifier was trained on, a row what it was validated on.
 
     Cells hold the mean over seeds and half the width of its interval, where `matrix` has one
-    (`accuracy.accuracy_matrix`); the frame marks cells trained and validated on the same condition.
+    (`metrics.accuracy.accuracy_matrix`). A frame marks cells that were trained and validated on the same condition.
 
     Parameters
     ----------
@@ -63,11 +64,12 @@ def accuracy_heatmap(matrix: pd.DataFrame, conditions: pd.DataFrame) -> Figure:
 
 
 def _wrapped(label: str) -> str:
-    """The rate and the setting on lines of their own."""
-    parts = label.split()
-    at = next((i for i, word in enumerate(parts) if word[0].isdigit() and i + 1 < len(parts) and i), len(parts))
-    lines = [" ".join(parts[:at]), " ".join(parts[at : at + 2]), " ".join(parts[at + 2 :])]
-    return "\n".join(part for part in lines if part)
+    """The rate, and the setting behind it, on lines of their own.
+
+    >>> _wrapped("JPEG 2000 0.40 bpp (bpp=0.4)")
+    'JPEG 2000\\n0.40 bpp\\n(bpp=0.4)'
+    """
+    return re.sub(r" (?=[\d.]+ bpp)|(?<=bpp) (?=\()", "\n", label)
 
 
 @styled
@@ -76,7 +78,7 @@ def accuracy_difference(frame: pd.DataFrame, conditions: pd.DataFrame, what: str
 
     Parameters
     ----------
-    frame : trained_on, validated_on, effect, low, high as fractions, such as `accuracy.leakage_effect` gives
+    frame : trained_on, validated_on, effect, low, high as fractions (`metrics.accuracy.leakage_effect`)
     what : the quantity, for the axis
     """
     columns = ("trained_on", "validated_on", "effect", "low", "high")
@@ -94,19 +96,19 @@ def accuracy_difference(frame: pd.DataFrame, conditions: pd.DataFrame, what: str
 
 @styled
 def confusion_heatmap(table: pd.DataFrame) -> Figure:
-    """Which class is taken for which: rows are true classes, columns answers, in percent; zeros left empty.
+    """The confusion matrix in percent: rows are true classes, columns answers; zeros are left empty.
 
     Parameters
     ----------
-    table : of `accuracy.confusion`
+    table : of `metrics.accuracy.confusion`
     """
     if table.empty:
-        raise InputError("The confusion table is empty: run `accuracy.confusion` first.")
+        raise InputError("The confusion table is empty: run `metrics.accuracy.confusion` first.")
     percent = 100 * table
     text = percent.map(lambda v: f"{v:.0f}" if v >= 0.5 else "")
     side = 1.6 + 0.36 * len(table)
     figure, axes = plt.subplots(figsize=(min(WIDTH, side + 1.2), side))
-    # Many classes leave no room for numbers that can be read.
+    # With many classes, numbers would be too small to read.
     numbers = text if len(table) <= 25 else False
     sns.heatmap(
         percent, annot=numbers, fmt="", cmap="Greys", vmin=0, vmax=100, ax=axes, annot_kws={"fontsize": 7},

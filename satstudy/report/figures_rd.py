@@ -1,8 +1,6 @@
-"""Every plot of the study, from result frames and images alone: nothing is trained or coded here.
+"""The figures of training, and of rate and distortion, from result frames alone.
 
-Each function returns a `matplotlib.figure.Figure`, closed, and shows nothing. Here are those of training and of
-rate and distortion; those of seams, of accuracy and of images stand in modules of their own and are exported
-here. The look of all of them is `plotstyle.style`.
+Each function of this and the other `figures_*` modules returns a closed `matplotlib.figure.Figure` and shows nothing.
 """
 
 from __future__ import annotations
@@ -20,42 +18,8 @@ from satstudy.core.frames import require
 from satstudy.core.types import Floats
 from satstudy.metrics import bd_rate
 from satstudy.metrics.bootstrap import bootstrap_interval
-from satstudy.report.figures_accuracy import accuracy_difference, accuracy_heatmap, confusion_heatmap
-from satstudy.report.figures_images import crops_grid, kept_crops, kept_seam, patch_grid, seam_comparison
-from satstudy.report.figures_seams import overlap_ablation, seam_profile
 from satstudy.report.labels import codec_name, db
-from satstudy.report.style import (
-    CODECS,
-    GREY,
-    WIDTH,
-    legend_above,
-    line,
-    rate_ticks,
-    style,
-    styled,
-    synthetic_note,
-    whiskers,
-)
-
-__all__ = [
-    "accuracy_difference",
-    "accuracy_heatmap",
-    "bd_rate_bars",
-    "confusion_heatmap",
-    "crops_grid",
-    "kept_crops",
-    "kept_seam",
-    "loss_curves",
-    "overlap_ablation",
-    "patch_grid",
-    "rate_by_category",
-    "rate_distortion",
-    "seam_comparison",
-    "seam_profile",
-    "style",
-    "synthetic_note",
-]  # fmt: skip
-
+from satstudy.report.style import GREY, WIDTH, codec_lines, cycle_line, legend_above, rate_ticks, styled, whiskers
 
 # --- Training -------------------------------------------------------------------------------------------
 
@@ -78,11 +42,11 @@ def loss_curves(runs: Mapping[str, pd.DataFrame]) -> Figure:
     figure, panels = plt.subplots(3, 1, figsize=(WIDTH, 6.6), sharex=True)
     for i, (label, frame) in enumerate(runs.items()):
         require(frame, ("step", "split", "loss", "bpp", "psnr"), f"The metrics of {label}", "train first")
-        look = line(label, {}, i)
+        line = cycle_line(label, i)
         for axes, column in zip(panels, ("loss", "bpp", "psnr"), strict=True):
             training, validation = (frame[frame["split"] == split] for split in ("train", "validation"))
-            axes.plot(training["step"], training[column], color=look.colour, alpha=0.35, linewidth=0.7)
-            options = look.options(markevery=max(1, len(validation) // 8))
+            axes.plot(training["step"], training[column], color=line.colour, alpha=0.35, linewidth=0.7)
+            options = line.options(markevery=max(1, len(validation) // 8))
             axes.plot(validation["step"], validation[column], **options)
     for axes in panels[:2]:
         axes.set_yscale("log")
@@ -102,12 +66,16 @@ def loss_curves(runs: Mapping[str, pd.DataFrame]) -> Figure:
 
 
 def _band(rates: Floats, values: Floats, metric: str, resamples: int, clusters: list[Hashable] | None) -> Floats:
-    """Bounds of the mean curve at the mean rate of each setting: (settings, 2).
+    """Interval of the mean curve at the mean rate of each setting: (settings, 2).
 
-    A resample of images has other mean rates too; its point is moved along the slope of the mean curve to the
-    rate at which the band is drawn, so that only what lies across the curve counts.
+    A resample of images has other mean rates too. Its point is moved along the slope of the mean curve to the rate at
+    which the band is drawn, so that the band does not widen by points that move along the curve.
+
+    Parameters
+    ----------
+    rates, values : (images, settings)
     """
-    level = (lambda x: db(x)) if metric == "ms_ssim" else float
+    level = db if metric == "ms_ssim" else float
     mean_rates = np.log(rates.mean(axis=0))
     means = np.array([level(x) for x in values.mean(axis=0)])
     slopes = np.gradient(means, mean_rates) if len(means) > 1 else np.zeros(1)
@@ -135,15 +103,14 @@ def rate_distortion(
 ) -> Figure:
     """Mean quality against mean rate, a curve for each codec and a marker for each setting (paper, Fig. 6).
 
-    Bands are 95 % bootstrap intervals over images, or over the objects they show. They say how well the mean
-    of such images is known; two codecs whose bands overlap may still differ clearly on every image, which
-    `bd_rate_bars` shows. MS-SSIM is in dB, −10·log10(1 − mean).
+    Bands are 95 % bootstrap intervals over images, or over the objects they show: the uncertainty of the mean.
+    Two codecs whose bands overlap may still differ on every single image, which `bd_rate_bars` shows. MS-SSIM is in
+    dB, −10·log10(1 − mean).
 
     Parameters
     ----------
     log : a logarithmic rate axis, which shows the low rates
-    objects : image → the object it shows; images of one object are then drawn together
-    resamples : of the bootstrap
+    objects : image → the object it shows; images of one object are resampled together
 
     Raises
     ------
@@ -159,10 +126,8 @@ def rate_distortion(
         raise InputError("Some images are too small for MS-SSIM (161 px a side): leave them out, or plot psnr.")
     clusters = None if objects is None else [objects[name] for name in sorted(set(frame["image"]))]
     figure, axes = plt.subplots(figsize=(WIDTH, 4.8))
-    known = [codec for codec in CODECS if codec in set(means["codec"])]
-    codecs = known + sorted(set(means["codec"]) - set(known))
-    for i, codec in enumerate(codecs):
-        curve, look = means[means["codec"] == codec], line(codec, CODECS, i)
+    for codec, line in codec_lines(means["codec"]).items():
+        curve = means[means["codec"] == codec]
         part = frame[frame["codec"] == codec]
         rates, values = (
             part.pivot(index="image", columns="setting", values=name)[list(curve["setting"])].to_numpy(np.float64)
@@ -170,8 +135,8 @@ def rate_distortion(
         )
         height = curve[metric] if metric == "psnr" else curve[metric].map(db)
         band = _band(rates, values, metric, resamples, clusters)
-        axes.fill_between(curve["bpp"], band[:, 0], band[:, 1], color=look.colour, alpha=0.13, linewidth=0)
-        axes.plot(curve["bpp"], height, zorder=3, **look.options())
+        axes.fill_between(curve["bpp"], band[:, 0], band[:, 1], color=line.colour, alpha=0.13, linewidth=0)
+        axes.plot(curve["bpp"], height, zorder=3, **line.options())
     axes.set_ylabel("PSNR in dB" if metric == "psnr" else "MS-SSIM in dB, −10·log₁₀(1 − MS-SSIM)")
     rate_ticks(axes, log)
     legend_above(figure, axes)
@@ -184,17 +149,18 @@ def bd_rate_bars(table: pd.DataFrame, reference: str = "jpeg2000") -> Figure:
 
     Parameters
     ----------
-    table : of `bd_rate.bd_rates` or `bd_rate.standard_comparisons`
+    table : of `metrics.bd_rate.bd_rates` or `metrics.bd_rate.standard_comparisons`
     """
     require(table, ("codec", "reference", "bd_rate", "low", "high"), "The BD-rate table", "run `bd_rates` first")
-    # Codecs without a number last.
+    # Codecs without a number are last.
     table = bd_rate.rows_against(table, reference).sort_values("bd_rate", ignore_index=True)
     figure, axes = plt.subplots(figsize=(WIDTH, 1.0 + 0.42 * len(table)))
+    lines = codec_lines(table["codec"])
     for i, (codec, value) in enumerate(zip(table["codec"], table["bd_rate"], strict=True)):
         if np.isfinite(value):
-            axes.barh(i, value, height=0.55, color=line(codec, CODECS, i).colour, alpha=0.45, edgecolor=GREY, zorder=2)
+            axes.barh(i, value, height=0.55, color=lines[codec].colour, alpha=0.45, edgecolor=GREY, zorder=2)
     whiskers(axes, table, "bd_rate", plain=True)
-    axes.set_yticks(range(len(table)), [codec_name(codec) for codec in table["codec"]])
+    axes.set_yticks(range(len(table)), [lines[codec].label for codec in table["codec"]])
     axes.set_xlabel(_bd_label(table))
     return figure
 
@@ -205,22 +171,21 @@ def _bd_label(table: pd.DataFrame) -> str:
 
 
 @styled
-def rate_by_category(
-    frame: pd.DataFrame, codec: str = "learned", reference: str = "jpeg2000", *, resamples: int = 400
-) -> Figure:
-    """Where learned coding wins and loses: BD-rate by category, best first, with the number of images.
+def rate_by_category(table: pd.DataFrame, codec: str = "learned", reference: str = "jpeg2000") -> Figure:
+    """BD-rate of one codec against another by category, best first, with the number of images.
 
     Parameters
     ----------
-    frame : the rate-distortion frame, or the table that `bd_rate.by_category` made of it
-    resamples : for the intervals, where they are computed here
+    table : of `metrics.bd_rate.by_category`
+
+    Raises
+    ------
+    InputError
+        A missing column, or the table does not compare these codecs.
     """
-    if "bd_rate" not in frame.columns:
-        require(frame, ("image", "codec", "category"), "The rate-distortion table", "run `evaluate` first")
-        frame = bd_rate.by_category(frame[frame["codec"].isin([codec, reference])], reference, resamples=resamples)
     columns = ("category", "codec", "reference", "bd_rate", "low", "high", "images")
-    require(frame, columns, "The table by category", "run `by_category` first")
-    table = frame[(frame["codec"] == codec) & (frame["reference"] == reference)]
+    require(table, columns, "The table by category", "run `by_category` first")
+    table = table[(table["codec"] == codec) & (table["reference"] == reference)]
     if table.empty:
         raise InputError(f"The table has no BD-rate of {codec} against {reference}: name codecs that it holds.")
     table = table.sort_values("bd_rate", ignore_index=True)

@@ -1,4 +1,4 @@
-"""The plots of the blending experiment: what a seam looks like in numbers, and what an overlap costs and brings."""
+"""The figures of the blending experiment: error by the distance to a seam, and what an overlap costs and gains."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from satstudy.core.errors import InputError
 from satstudy.core.frames import require
 from satstudy.metrics.seams import with_derived
-from satstudy.report.style import TILINGS, WIDTH, legend_above, line, styled
+from satstudy.report.style import TILING_LINES, WIDTH, cycle_line, legend_above, styled
 
 
 @styled
@@ -22,21 +22,21 @@ def seam_profile(frame: pd.DataFrame, value: Literal["gradient", "error"] = "gra
 
     Parameters
     ----------
-    frame : rows of `seams.seam_profile` with a column `tiling` ("independent", "blend", "seamless")
+    frame : rows of `metrics.seams.seam_profile` with a column `tiling` ("independent", "blend", "seamless")
     """
     if value not in ("gradient", "error"):
         raise InputError(f"value = {value!r}: take gradient or error.")
-    require(frame, ("tiling", "distance", value), "The seam profile", "run `seams.seam_profile` first")
+    require(frame, ("tiling", "distance", value), "The seam profile", "run `metrics.seams.seam_profile` first")
     figure, axes = plt.subplots(figsize=(WIDTH, 3.6))
     for i, (tiling, part) in enumerate(frame.groupby("tiling", sort=False)):
         curve = part.groupby("distance")[value].mean()
-        axes.plot(
-            curve.index, curve, **line(str(tiling), TILINGS, i).options(markevery=[0, *range(1 + i, len(curve), 4)])
-        )
+        markers = [0, *range(1 + i, len(curve), 4)]
+        line = TILING_LINES.get(str(tiling)) or cycle_line(str(tiling), i)
+        axes.plot(curve.index, curve, **line.options(markevery=markers))
     if value == "gradient" and "gradient_original" in frame.columns:
-        # Each tiling looks at the original at its own seams; their mean is the level to compare with.
+        # The original was measured at the seams of each tiling; the mean of these is the level to compare with.
         curve = frame.groupby("distance")["gradient_original"].mean()
-        axes.plot(curve.index, curve, **TILINGS["original"].options(linewidth=1.2))
+        axes.plot(curve.index, curve, **TILING_LINES["original"].options(linewidth=1.2))
     what = "absolute luminance difference" if value == "gradient" else "absolute error"
     axes.set_ylabel(f"mean {what}\nin levels of 0–255")
     axes.set_xlabel("distance to the nearest seam in px (0: across the seam)")
@@ -59,17 +59,17 @@ SEAM_VALUES = {
 def overlap_ablation(
     frame: pd.DataFrame, value: Literal["lost", "gap", "psnr_near", "psnr", "ratio"] | None = None
 ) -> Figure:
-    """What an overlap costs in bits and brings at the seams, for each weighting; seamless as a reference.
+    """What an overlap costs in bits and gains at the seams, for each weighting, with seamless beside.
 
     Means over images, a panel for each λ. Images of one patch have no seam and are left out.
 
     Parameters
     ----------
-    frame : the seam frame, as `seams.measure` makes it
+    frame : the seam frame (`metrics.seams`)
     value : what is plotted against the rate; by default `lost` where every row has a reference, else `gap`.
-        `lost` compares with seamless at the same pixels; `gap` takes out
-        only how hard an image is as a whole, and `psnr_near` nothing: tilings have their seams in different
-        places. `ratio` is that of the gradient at the seams to the original's
+        Tilings have their seams in different places. `lost` compares with seamless at the same pixels, `gap` only
+        with the rest of the same image, `psnr_near` with nothing. `ratio` is the gradient at the seams over that of
+        the original
 
     Raises
     ------
@@ -84,7 +84,9 @@ def overlap_ablation(
         raise InputError("No image of the seam frame has a seam: take images larger than a patch.")
     value = value or ("lost" if frame["lost"].notna().all() else "gap")
     if frame[value].isna().any():
-        raise InputError(f"The seam frame has no {value} for some rows: give `seams.measure` the seamless image.")
+        raise InputError(
+            f"Some rows of the seam frame have no {value}: give `metrics.seams.measure` the seamless image."
+        )
     sides = sorted(set(frame.loc[frame["tiling"] != "seamless", "patch"]))
     if len(sides) > 1:
         raise InputError(f"The seam frame has patches of {', '.join(map(str, sides))} pixels: keep one size.")
@@ -106,13 +108,13 @@ def _ablation_panel(axes: Axes, frame: pd.DataFrame, value: str) -> None:
     tops: dict[tuple[int, float], float] = {}
     for _, row in alone.iterrows():
         axes.plot(
-            [row["bpp"]], [row[value]], zorder=4, **TILINGS["independent"].options(linestyle="None", markersize=7)
+            [row["bpp"]], [row[value]], zorder=4, **TILING_LINES["independent"].options(linestyle="None", markersize=7)
         )
     blends = means[means["tiling"] == "blend"]
-    for i, (weighting, part) in enumerate(blends.groupby("weighting")):
-        # Patches side by side are an overlap of nothing: both weightings begin there.
+    for weighting, part in blends.groupby("weighting"):
+        # Independent patches have an overlap of 0: the curves of both weightings begin there.
         curve = pd.concat([alone, part]).sort_values("overlap")
-        axes.plot(curve["bpp"], curve[value], **line(f"blend, {weighting}", TILINGS, i).options())
+        axes.plot(curve["bpp"], curve[value], **TILING_LINES[f"blend, {weighting}"].options())
         for overlap, x, y in zip(part["overlap"], part["bpp"], part[value], strict=True):
             key = (int(overlap), round(x, 9))
             tops[key] = max(y, tops.get(key, -np.inf))
@@ -124,8 +126,8 @@ def _ablation_panel(axes: Axes, frame: pd.DataFrame, value: str) -> None:
             bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.6},
         )  # fmt: skip
     for _, row in means[means["tiling"] == "seamless"].iterrows():
-        look = TILINGS["seamless"]
-        axes.axhline(row[value], color=look.colour, linestyle=look.dashes, linewidth=1.2, zorder=1)
-        axes.plot([row["bpp"]], [row[value]], zorder=4, **look.options(markersize=6))
+        line = TILING_LINES["seamless"]
+        axes.axhline(row[value], color=line.colour, linestyle=line.look.dashes, linewidth=1.2, zorder=1)
+        axes.plot([row["bpp"]], [row[value]], zorder=4, **line.options(markersize=6))
     axes.margins(x=0.14, y=0.14)
     axes.locator_params(axis="x", nbins=5)

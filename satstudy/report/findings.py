@@ -8,13 +8,20 @@ from typing import Any
 
 import pandas as pd
 
+from satstudy.codecs import registry
 from satstudy.metrics.bd_rate import rows_against
 from satstudy.metrics.seams import bits_change
 from satstudy.report.labels import codec_name, interval
 
 
-def of_codec(bd: pd.DataFrame, codec: str, value: str = "bd_rate") -> str:
-    """BD-rate of one codec with its interval, or why there is none."""
+def codec_change(bd: pd.DataFrame, codec: str, value: str = "bd_rate") -> str:
+    """BD-rate of one codec with its interval, or why there is none.
+
+    Parameters
+    ----------
+    bd : rows of `metrics.bd_rate.bd_rates` with one reference
+    value : "bd_rate", the mean over images, or "of_means", that of the mean curves
+    """
     rows = bd[bd["codec"] == codec]
     if rows.empty:
         return "was not measured"
@@ -27,27 +34,28 @@ def of_codec(bd: pd.DataFrame, codec: str, value: str = "bd_rate") -> str:
 
 
 def signed(value: float, low: float = math.nan, high: float = math.nan, *, digits: int = 1) -> tuple[str, str]:
-    """A difference with its sign, and its bounds or nothing."""
+    """A difference with its sign, and its interval or nothing.
+
+    >>> signed(2.5, 1, 4), signed(-3)
+    (('+2.5', '[1.0, 4.0]'), ('−3.0', ''))
+    """
     number, _, bounds = interval(value, low, high, digits).partition(" ")
     return ("" if number[0] == "−" else "+") + number, bounds
 
 
-#: Codecs in the order in which they are named.
-ORDER = ("learned", "learned-refined", "learned-natural", "avif", "webp", "jpeg", "jpeg2000")
-
-
 def rate(bd: pd.DataFrame, reference: str = "jpeg2000") -> str:
-    """How many bits each codec needs against the reference."""
+    """How many bits each codec needs against the reference, learned codecs first."""
     if bd.empty:
         return "**Rate.** No codec was compared with the reference."
     bd = rows_against(bd, reference)
-    known = [codec for codec in ORDER if codec in set(bd["codec"])]
-    parts = [f"{codec_name(codec)} {of_codec(bd, codec)}" for codec in known]
-    others = [f"{codec_name(codec)} {of_codec(bd, codec, 'of_means')}" for codec in known]
+    measured = [registry.find(name) for name in registry.names() if name in set(bd["codec"])]
+    codecs = [entry.name for entry in sorted(measured, key=lambda entry: entry.learned is None)]
+    means = [f"{codec_name(codec)} {codec_change(bd, codec)}" for codec in codecs]
+    of_means = [f"{codec_name(codec)} {codec_change(bd, codec, 'of_means')}" for codec in codecs]
     return (
         f"**Rate.** BD-rate against {codec_name(reference)} (negative: fewer bits at equal PSNR), mean over "
-        f"{int(bd['compared'].max()):,} images with 95 % intervals: {'; '.join(parts)}. Of the mean curves: "
-        f"{'; '.join(others)}."
+        f"{int(bd['compared'].max()):,} images with 95 % intervals: {'; '.join(means)}. Of the mean curves: "
+        f"{'; '.join(of_means)}."
     )
 
 
@@ -57,24 +65,26 @@ def domain(bd: pd.DataFrame) -> str:
     if pair.empty:
         return "**Domain.** There are no weights trained on natural images to compare with."
     return (
-        f"**Domain.** Trained on overhead imagery instead of natural images: {of_codec(pair, 'learned')} bits at equal "
-        f"PSNR, mean over {int(pair['compared'].iloc[0]):,} images with its 95 % interval."
+        f"**Domain.** Trained on overhead imagery instead of natural images: {codec_change(pair, 'learned')} bits at "
+        f"equal PSNR, mean over {int(pair['compared'].iloc[0]):,} images with its 95 % interval."
     )
 
 
 def places(scenes: pd.DataFrame) -> str:
-    """How the learned codec without seams and AVIF do on scenes of other sensors, place by place."""
+    """BD-rate of the learned codec (`seamless`) and of AVIF on scenes of other sensors, place by place."""
     scenes = rows_against(scenes, "jpeg2000")
     parts = []
     for place, part in scenes.groupby("category"):
         count = int(part["images"].max())
-        said = "; ".join(f"{codec_name(codec)} {of_codec(part, codec)}" for codec in ("learned-seamless", "avif"))
-        parts.append(f"{place} ({count:,} image{'s' if count > 1 else ''}) {said}")
+        changes = "; ".join(
+            f"{codec_name(codec)} {codec_change(part, codec)}" for codec in ("learned-seamless", "avif")
+        )
+        parts.append(f"{place} ({count:,} image{'s' if count > 1 else ''}) {changes}")
     return f"**Other sensors.** BD-rate against JPEG 2000 on large scenes: {'. '.join(parts)}."
 
 
 def blending(seams: pd.DataFrame, overlap: int = 8) -> str:
-    """What `seamless` saves against the paper's blending, or against the overlap nearest to it."""
+    """Bits that `seamless` saves against blending with the paper's overlap, or the overlap nearest to it."""
     blends = seams[(seams["tiling"] == "blend") & (seams["weighting"] == "mean")]
     seamless = seams[seams["tiling"] == "seamless"]
     if blends.empty or seamless.empty:
@@ -94,7 +104,12 @@ def blending(seams: pd.DataFrame, overlap: int = 8) -> str:
 
 
 def classifiers(matrix: pd.DataFrame, chance: Mapping[str, Any]) -> str:
-    """Accuracy on the condition that was trained on, and on the others."""
+    """Mean accuracy on the condition that was trained on, and on the others.
+
+    Parameters
+    ----------
+    chance : `uniform`, the accuracy of guessing, between 0 and 1
+    """
     same = matrix["trained_on"] == matrix["validated_on"]
     parts = [
         f"{100 * matrix[chosen]['accuracy'].mean():.1f} % {where}"
@@ -102,11 +117,11 @@ def classifiers(matrix: pd.DataFrame, chance: Mapping[str, Any]) -> str:
         if chosen.any()
     ]
     guess = f"; guessing gives {100 * chance['uniform']:.1f} %" if "uniform" in chance else ""
-    return f"**Classifiers.** They are right in {' and '.join(parts)} (means over the matrix{guess})."
+    return f"**Classifiers.** Accuracy is {' and '.join(parts)} (means over the matrix{guess})."
 
 
 def summary(bd: pd.DataFrame, seams: pd.DataFrame, matrix: pd.DataFrame, chance: Mapping[str, Any]) -> str:
-    """What the paper asks, as a Markdown list."""
+    """The answers to the paper's questions, as a Markdown list."""
     return listed(rate(bd), blending(seams), classifiers(matrix, chance))
 
 

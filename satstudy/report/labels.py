@@ -7,41 +7,50 @@ import math
 import numpy as np
 import pandas as pd
 
+from satstudy.codecs import registry
 from satstudy.core.errors import InputError
 from satstudy.core.frames import require
 
-CODEC_NAMES = {
-    "jpeg": "JPEG",
-    "jpeg2000": "JPEG 2000",
-    "webp": "WebP",
-    "avif": "AVIF",
-    "learned": "learned",
-    "learned-natural": "learned (natural)",
-    "learned-refined": "learned, refined",
-    "learned-natural-refined": "learned (natural), refined",
-    "jpeg2000-by-lambda": "JPEG 2000, setting chosen by λ",
-    "learned-independent": "learned, independent",
-    "learned-blend": "learned, blend",
-    "learned-seamless": "learned, seamless",
-    "original": "uncompressed",
+#: What a result table appends to a codec's name, and how that reads.
+VARIANTS = {
+    "by-lambda": "setting chosen by λ",
+    "refined": "refined",
+    "independent": "independent",
+    "blend": "blend",
+    "seamless": "seamless",
 }
 
 
 def codec_name(codec: str) -> str:
-    """How a codec is called in print; an unknown one by its own name."""
-    return CODEC_NAMES.get(codec, codec)
+    """How a codec of a result table is called in print; one that is not registered by its own name.
+
+    >>> codec_name("jpeg2000"), codec_name("learned-seamless"), codec_name("bpg")
+    ('JPEG 2000', 'learned, seamless', 'bpg')
+    """
+    if codec == registry.ORIGINAL:
+        return "uncompressed"
+    if codec in registry.names():
+        return registry.find(codec).label
+    for variant, words in VARIANTS.items():
+        if base := codec.removesuffix(f"-{variant}") if codec.endswith(f"-{variant}") else "":
+            return f"{codec_name(base)}, {words}"
+    return codec
 
 
 def rate(bpp: float) -> str:
-    """bpp to two decimals, or to two digits where it is small: "0.67", "0.023", "0.003"."""
+    """bpp to two decimals, or to two digits where it is small.
+
+    >>> rate(0.667), rate(0.0234)
+    ('0.67', '0.023')
+    """
     return f"{bpp:.2f}" if bpp >= 0.1 else f"{bpp:.2g}"
 
 
 def interval(value: float, low: float, high: float, digits: int = 1) -> str:
-    """An estimate for readers: without bounds where there are none, a dash where there is no value.
+    """An estimate with its interval; without bounds where there are none, a dash where there is no value.
 
-    >>> interval(80.668, 78.14, 83.0)
-    '80.7 [78.1, 83.0]'
+    >>> interval(80.668, 78.14, 83.0), interval(-12.34, math.nan, math.nan)
+    ('80.7 [78.1, 83.0]', '−12.3')
     """
     if math.isnan(value):
         return "–"
@@ -60,7 +69,7 @@ def db(ms_ssim: float) -> float:
 
 
 def condition_labels(conditions: pd.DataFrame) -> dict[str, str]:
-    """Condition → codec and measured rate, in the order of the frame; the setting too where two would be called alike.
+    """Condition → codec and measured rate, in the order of the frame; with the setting where two labels would be equal.
 
     Raises
     ------
@@ -73,7 +82,9 @@ def condition_labels(conditions: pd.DataFrame) -> dict[str, str]:
         raise InputError(f"The condition {twice!r} stands twice in the conditions frame: keep one of its rows.")
     rows = conditions[["condition", "codec", "setting", "bpp"]].astype({"bpp": float}).to_dict("records")
     plain = [
-        codec_name(row["codec"]) if row["codec"] == "original" else f"{codec_name(row['codec'])} {rate(row['bpp'])} bpp"
+        codec_name(row["codec"])
+        if row["codec"] == registry.ORIGINAL
+        else f"{codec_name(row['codec'])} {rate(row['bpp'])} bpp"
         for row in rows
     ]
     return {
@@ -87,7 +98,7 @@ def matrix_cells(matrix: pd.DataFrame, conditions: pd.DataFrame) -> dict[str, pd
 
     Parameters
     ----------
-    matrix : of `accuracy.accuracy_matrix`; several rows of one pair are averaged, and intervals may be missing
+    matrix : of `metrics.accuracy.accuracy_matrix`; several rows of one pair are averaged, and intervals may be missing
 
     Returns
     -------

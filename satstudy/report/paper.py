@@ -1,4 +1,4 @@
-"""The numbers that the paper reports, for comparison: fMoW, mbt2018, a dual-path network.
+"""The numbers that the paper reports, on fMoW with mbt2018 and a dual-path network.
 
 Bayerl, Keglevic, Wödlinger, Sablatnig: *Impact of Learned Domain Specific Compression on Satellite Image Object
 Classification*, 26th Computer Vision Winter Workshop, 2023 (CEUR-WS Vol-3349, CC BY 4.0).
@@ -10,13 +10,11 @@ from typing import NamedTuple
 
 import pandas as pd
 
-SOURCE = "Bayerl et al. 2023 (CEUR-WS Vol-3349), fMoW"
-
 #: Table 1: trained on, PSNR in dB, bpp; measured on val-compress of fMoW.
 TABLE_1 = (("natural images (ImageNet)", 32.80, 0.84), ("overhead images (fMoW)", 32.92, 0.67))
 
 
-class Reported(NamedTuple):
+class PaperCondition(NamedTuple):
     """A condition of the paper's Table 2."""
 
     name: str
@@ -25,20 +23,20 @@ class Reported(NamedTuple):
 
 
 TABLE_2_TRAINED = (
-    Reported("LC 0.02 bpp", "learned", 0.02),
-    Reported("LC 0.67 bpp", "learned", 0.67),
-    Reported("LC-ImageNet 0.84 bpp", "learned-natural", 0.84),
-    Reported("JPEG 0.77 bpp", "jpeg", 0.77),
+    PaperCondition("LC 0.02 bpp", "learned", 0.02),
+    PaperCondition("LC 0.67 bpp", "learned", 0.67),
+    PaperCondition("LC-ImageNet 0.84 bpp", "learned-natural", 0.84),
+    PaperCondition("JPEG 0.77 bpp", "jpeg", 0.77),
 )
 TABLE_2_VALIDATED = (
-    Reported("LC 0.02 bpp", "learned", 0.02),
-    Reported("LC 0.67 bpp", "learned", 0.67),
-    Reported("LC 1.07 bpp", "learned", 1.07),
-    Reported("LC-ImageNet 0.84 bpp", "learned-natural", 0.84),
-    Reported("JPEG 0.31 bpp", "jpeg", 0.31),
-    Reported("JPEG 0.77 bpp", "jpeg", 0.77),
-    Reported("JPEG 1.55 bpp", "jpeg", 1.55),
-    Reported("uncompressed", "original", 24.0),
+    PaperCondition("LC 0.02 bpp", "learned", 0.02),
+    PaperCondition("LC 0.67 bpp", "learned", 0.67),
+    PaperCondition("LC 1.07 bpp", "learned", 1.07),
+    PaperCondition("LC-ImageNet 0.84 bpp", "learned-natural", 0.84),
+    PaperCondition("JPEG 0.31 bpp", "jpeg", 0.31),
+    PaperCondition("JPEG 0.77 bpp", "jpeg", 0.77),
+    PaperCondition("JPEG 1.55 bpp", "jpeg", 1.55),
+    PaperCondition("uncompressed", "original", 24.0),
 )
 #: Table 2, accuracy in %: rows validated on, columns trained on, in the order above.
 TABLE_2 = (

@@ -1,15 +1,16 @@
-"""How every figure looks: one set of parameters, one line style for each codec and tiling, in one place.
+"""How every figure looks: one set of parameters, and one line style for each codec and tiling.
 
-Colours are of Okabe and Ito's palette (*Color Universal Design*, 2008), which colour-blind readers can tell
-apart. For print in grey, line style and marker differ wherever colour does.
+Colours are of the palette of Okabe and Ito (*Color Universal Design*, 2008), which colour-blind readers can tell
+apart. For print in grey, marker or dashes differ wherever colour does.
 """
 
 from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple, ParamSpec
 
 import matplotlib as mpl
@@ -18,71 +19,86 @@ import seaborn as sns
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
 
+from satstudy.codecs import registry
+from satstudy.codecs.registry import PlotStyle
 from satstudy.report.labels import codec_name, interval
 
 #: Inches; 100 px an inch on the page, drawn at twice that.
 WIDTH = 7.0
-BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, VERMILION, PURPLE = (
-    "#000000", "#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7",
-)  # fmt: skip
+#: Colours by the names that entries of `satstudy.codecs.registry` use.
+PALETTE = {
+    "black": "#000000", "orange": "#E69F00", "sky": "#56B4E9", "green": "#009E73", "yellow": "#F0E442",
+    "blue": "#0072B2", "vermilion": "#D55E00", "purple": "#CC79A7",
+}  # fmt: skip
+BLACK, YELLOW, BLUE, VERMILION = (PALETTE[name] for name in ("black", "yellow", "blue", "vermilion"))
 GREY = "#606060"
 
 P = ParamSpec("P")
 
 
 class Line(NamedTuple):
-    """The label of a thing that is plotted, and what tells it from the others."""
+    """A label, and what tells the line from others."""
 
     label: str
-    colour: str
-    marker: str
-    dashes: Any = "-"
-    hollow: bool = False
+    look: PlotStyle
+
+    @property
+    def colour(self) -> str:
+        """As Matplotlib takes it."""
+        return PALETTE.get(self.look.colour, self.look.colour)
 
     def options(self, **more: Any) -> dict[str, Any]:
         """Keyword arguments of `Axes.plot`."""
-        face = "white" if self.hollow else self.colour
-        own = {"color": self.colour, "marker": self.marker, "linestyle": self.dashes, "markerfacecolor": face}
-        return {**own, "label": self.label, **more}
+        own = {"color": self.colour, "marker": self.look.marker, "linestyle": self.look.dashes}
+        face = "white" if self.look.hollow else self.colour
+        return {**own, "markerfacecolor": face, "label": self.label, **more}
 
 
 DENSE, SPARSE = (0, (1, 1)), (0, (5, 1.5, 1, 1.5, 1, 1.5))
-CODECS = {
-    "jpeg": Line(codec_name("jpeg"), VERMILION, "s", "--"),
-    "jpeg2000": Line(codec_name("jpeg2000"), ORANGE, "^", "-."),
-    "webp": Line(codec_name("webp"), GREEN, "v", DENSE),
-    "avif": Line(codec_name("avif"), PURPLE, "D", SPARSE),
-    "learned": Line(codec_name("learned"), BLUE, "o", "-"),
-    "learned-natural": Line(codec_name("learned-natural"), SKY, "o", (0, (3, 1)), hollow=True),
-    "learned-refined": Line(codec_name("learned-refined"), BLACK, "P", (0, (6, 2))),
-    "original": Line(codec_name("original"), BLACK, "x", "-"),
+#: Lines of the blending experiment.
+TILING_LINES = {
+    "original": Line("original", PlotStyle(GREY, "None")),
+    "independent": Line("independent patches", PlotStyle("vermilion", "s", "--")),
+    "blend": Line("overlap, mean", PlotStyle("blue", "o")),
+    "blend, mean": Line("overlap, mean", PlotStyle("blue", "o")),
+    "blend, ramp": Line("overlap, ramp", PlotStyle("green", "^", "-.")),
+    "seamless": Line("seamless", PlotStyle("black", "D", DENSE)),
 }
-TILINGS = {
-    "original": Line("original", GREY, "None", "-"),
-    "independent": Line("independent patches", VERMILION, "s", "--"),
-    "blend": Line("overlap, mean", BLUE, "o", "-"),
-    "blend, mean": Line("overlap, mean", BLUE, "o", "-"),
-    "blend, ramp": Line("overlap, ramp", GREEN, "^", "-."),
-    "seamless": Line("seamless", BLACK, "D", DENSE),
-}
-#: For things without a style of their own, such as the λ of a training.
-CYCLE = [
-    ("o", "-", BLUE), ("s", "--", VERMILION), ("^", "-.", GREEN), ("D", DENSE, BLACK), ("v", SPARSE, PURPLE),
-    ("P", (0, (6, 2)), ORANGE), ("X", (0, (2, 1)), SKY),
-]  # fmt: skip
+#: For what has no style of its own, such as the λ of a training.
+CYCLE = (
+    PlotStyle("blue", "o"),
+    PlotStyle("vermilion", "s", "--"),
+    PlotStyle("green", "^", "-."),
+    PlotStyle("black", "D", DENSE),
+    PlotStyle("purple", "v", SPARSE),
+    PlotStyle("orange", "P", (0, (6, 2))),
+    PlotStyle("sky", "X", (0, (2, 1))),
+)
 
 
-def line(name: str, known: dict[str, Line], index: int = 0) -> Line:
-    """The style of `name`, or the `index`-th of the cycle for a name that has none."""
-    marker, dashes, colour = CYCLE[index % len(CYCLE)]
-    return known.get(name, Line(name, colour, marker, dashes))
+def cycle_line(label: str, index: int) -> Line:
+    """The `index`-th line of a figure whose lines have no styles of their own."""
+    return Line(label, CYCLE[index % len(CYCLE)])
+
+
+def codec_lines(codecs: Iterable[str]) -> dict[str, Line]:
+    """Codec → line, in the order of the registry; codecs that it does not have follow by name.
+
+    A codec without a style takes one of `CYCLE` that no other codec of the figure has.
+    """
+    entries = {name: registry.find(name) for name in registry.names()}
+    order = {name: place for place, name in enumerate(entries)}
+    names = sorted(set(codecs), key=lambda codec: (order.get(codec, len(order)), codec))
+    looks = {name: entries[name].style for name in names if name in entries}
+    taken = {(look.marker, look.dashes) for look in looks.values() if look}
+    free = itertools.cycle([look for look in CYCLE if (look.marker, look.dashes) not in taken] or CYCLE)
+    return {name: Line(codec_name(name), looks.get(name) or next(free)) for name in names}
 
 
 @contextlib.contextmanager
 def style() -> Iterator[None]:
-    """The look of the study's figures, for a page of about 700 px; also for plots of one's own."""
+    """Matplotlib's parameters for the study's figures, on a page of about 700 px; also for figures of your own."""
     parameters = {
         **sns.axes_style("ticks"),
         "axes.grid": True,
@@ -114,7 +130,7 @@ def style() -> Iterator[None]:
 
 
 def styled(function: Callable[P, Figure]) -> Callable[P, Figure]:
-    """Draw in `style` and hand the figure over closed: a notebook shows it once, as the value of its cell."""
+    """Draw in `style` and return the figure closed: a notebook shows it once, as the value of its cell."""
 
     @functools.wraps(function)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> Figure:
@@ -122,7 +138,7 @@ def styled(function: Callable[P, Figure]) -> Callable[P, Figure]:
         with style():
             try:
                 figure = function(*args, **kwargs)
-                # Ticks are made when first drawn, and take the style that holds then.
+                # Ticks are made when the figure is first drawn, with the parameters of that moment.
                 figure.draw_without_rendering()
                 return figure
             finally:
@@ -133,19 +149,19 @@ def styled(function: Callable[P, Figure]) -> Callable[P, Figure]:
 
 
 def legend_above(figure: Figure, axes: Axes, columns: int = 4) -> None:
-    """A legend above the axes, where it cannot lie over data, in rows of at most `columns`."""
+    """A legend above the axes, where it covers no data, in rows of at most `columns`."""
     handles, labels = axes.get_legend_handles_labels()
     rows = math.ceil(len(labels) / columns)
     figure.legend(handles, labels, loc="outside upper center", ncols=math.ceil(len(labels) / rows))
 
 
 def whiskers(axes: Axes, table: pd.DataFrame, value: str, digits: int = 0, plain: bool = False) -> None:
-    """Estimates with intervals, a row each from the top, with the numbers at the right.
+    """Draw estimates with intervals, a row each from the top, and write the numbers at the right.
 
     Parameters
     ----------
     table : columns `value`, low, high; a row whose value is nan says that there is no number
-    plain : whiskers alone, for bars; else points whose colour and marker tell the sign, grey diamonds where the
+    plain : whiskers alone, for bars; else points whose colour and marker tell the sign, and grey diamonds where the
         interval contains 0
     """
     axes.axvline(0, color=BLACK, linewidth=1, zorder=1)
@@ -181,19 +197,6 @@ def rate_ticks(axes: Axes, log: bool) -> None:
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axes.xaxis.set_minor_formatter(mpl.ticker.NullFormatter())
     axes.set_xlim(low, high)
-
-
-def synthetic_note(figure: Figure) -> Figure:
-    """Mark a figure of synthetic data as such, below everything else; returns the figure."""
-    with style():
-        engine = figure.get_layout_engine()
-        room = 0.2 / figure.get_figheight()
-        if isinstance(engine, ConstrainedLayoutEngine):
-            engine.set(rect=(0, room, 1, 1 - room))
-        # A line of the figure's own height below figures that are laid out by hand.
-        figure.text(0.995, 0.005, "synthetic scenes", ha="right", va="bottom", fontsize=8, style="italic", color=GREY)
-        figure.draw_without_rendering()
-    return figure
 
 
 def bare(axes: Axes) -> None:

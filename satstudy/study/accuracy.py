@@ -63,9 +63,9 @@ class Hypothesis:
         return " | ".join([part for part in steps if part != ORIGINAL] or [ORIGINAL])
 
 
-def paper_condition(reported: paper.Reported) -> str:
+def paper_condition(condition: paper.PaperCondition) -> str:
     """What a condition of the paper's Table 2 is called here: "learned 0.67bpp"."""
-    return ORIGINAL if reported.codec == ORIGINAL else f"{reported.codec} {reported.bpp:g}bpp"
+    return ORIGINAL if condition.codec == ORIGINAL else f"{condition.codec} {condition.bpp:g}bpp"
 
 
 class Run(NamedTuple):

@@ -99,8 +99,9 @@ class Conditions:
             study, wanted = self.study, self.study.profile.accuracy
             steps = list(self.condition(condition).steps)
             last: list[Distortion] = []
-            while steps and isinstance(steps[-1], Distortion):
-                last.insert(0, steps.pop())
+            while steps and isinstance(step := steps[-1], Distortion):
+                last.insert(0, step)
+                steps.pop()
             small = study.profile.synthetic and wanted.objects
             crop = whole_image if small or study.profile.data.kind == "folders" else crop_object
             name = " | ".join(condition.split(" | ")[: len(steps)] or [ORIGINAL]) if last else condition
@@ -157,10 +158,11 @@ class Conditions:
 
     def _lams(self, domain: str) -> list[float]:
         """The λ of the learned codec that there are weights for, or will be."""
-        study = self.study
-        trains = domain == OVERHEAD or study.profile.data.natural
-        lams = set(study.profile.train.lams) if trains else set()
-        return sorted(lams | set(checkpoint.shipped(domain) if study.profile.accuracy.shipped else ()))
+        profile = self.study.profile
+        lams = set(profile.train.lams)
+        if domain == NATURAL:
+            lams = set(profile.accuracy.natural_lams or lams) if profile.data.natural else set()
+        return sorted(lams | set(checkpoint.shipped(domain) if profile.accuracy.shipped else ()))
 
     def weights(self, lam: float, domain: str = OVERHEAD) -> Checkpoint:
         """The weights of a λ: those that ship, if the profile says so and they do, else those of the study."""

@@ -12,30 +12,29 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from satstudy.cli.coding import closest
-from satstudy.codecs import JPEG, Codec
-from satstudy.codecs.learned.checkpoint import NATURAL, OVERHEAD, Checkpoint
+from satstudy.codecs import JPEG, Codec, registry
+from satstudy.codecs.base import closest_rate
+from satstudy.codecs.learned.checkpoint import OVERHEAD, Checkpoint
 from satstudy.codecs.learned.codec import LearnedCodec
 from satstudy.core.digests import digest
 from satstudy.core.geometry import TILINGS, Tiling, grid
 from satstudy.core.pixels import centre, luminance
 from satstudy.core.types import Pixels
-from satstudy.data.images import find_images, halved, image_size, read_image
+from satstudy.data.images import find_images, halved, image_size, is_jpeg, read_image
 from satstudy.data.splits import subset
 from satstudy.metrics import bd_rate, seams
 from satstudy.metrics.quality import bpp, psnr
 from satstudy.metrics.seams import seam_profile
-from satstudy.report.labels import codec_name
 from satstudy.study import rate_distortion
 from satstudy.study.study import Study
 
 
 def rate_distortion_frame(study: Study, lams: Sequence[float], images: str = "") -> pd.DataFrame:
-    """JPEG, JPEG2000, WebP, AVIF and the learned codec on the same images, from real files.
+    """Every codec of the profile on the same images, from real files.
 
     Parameters
     ----------
-    lams : the learned codec's settings
+    lams : settings of the learned codecs for which the profile says `default`
     images : a folder of the reader's own images, or one image; those of the study if empty
     """
     chosen: list[rate_distortion.Source]
@@ -49,13 +48,17 @@ def rate_distortion_frame(study: Study, lams: Sequence[float], images: str = "")
         # A name in the table stands for a crop of an image.
         chosen = list(study.rd_images())
         folder = study.folder / f"rd-{digest(study.source_key, study.profile.rd.crop)}"
-    parts = [_evaluate(study, chosen, study.classical(), folder / "classical.csv")]
-    domains = [OVERHEAD, NATURAL] if study.profile.data.natural else [OVERHEAD]
-    for domain in domains:
-        parts += [_evaluate_learned(study, chosen, study.learned(lam, domain), folder) for lam in lams]
-    if steps := study.profile.rd.refine:
-        parts += [_evaluate_learned(study, chosen, study.learned(lam, refine=steps), folder) for lam in lams]
+    classical, learned = _split(study, lams)
+    parts = [_evaluate(study, chosen, classical, folder / "classical.csv")] if classical else []
+    parts += [_evaluate_learned(study, chosen, study.codec(name, lam), folder) for name, lam in learned]
     return pd.concat(parts, ignore_index=True)
+
+
+def _split(study: Study, lams: Sequence[float]) -> tuple[list[Codec], list[tuple[str, float]]]:
+    """The classical codecs of the profile; and name and λ of the learned ones, whose weights may not be trained yet."""
+    pairs = [(name, setting) for name, settings in study.rd_settings(lams).items() for setting in settings]
+    classical = [study.codec(*pair) for pair in pairs if not registry.find(pair[0]).learned]
+    return classical, [pair for pair in pairs if registry.find(pair[0]).learned]
 
 
 def scenes_frame(study: Study, lams: Sequence[float]) -> pd.DataFrame:
@@ -76,7 +79,7 @@ def scenes_frame(study: Study, lams: Sequence[float]) -> pd.DataFrame:
         chosen.append((path.relative_to(root).as_posix(), image, path.stem.partition("_")[0]))
     stats = [(path.name, path.stat().st_size) for path in found]
     folder = study.folder / f"rd-scenes-{digest(settings.scenes, settings.scenes_crop, 'JPEG halved', stats)}"
-    parts = [_evaluate(study, chosen, study.classical(), folder / "classical.csv")]
+    parts = [_evaluate(study, chosen, _split(study, lams)[0], folder / "classical.csv")]
     for tiling in TILINGS:
         for lam in lams:
             codec = study.learned(lam, tiling=tiling)
@@ -110,9 +113,7 @@ def _evaluate(
     return rate_distortion.evaluate(images, codecs, path, progress=study.progress)
 
 
-def _evaluate_learned(
-    study: Study, images: Sequence[rate_distortion.Source], codec: LearnedCodec, folder: Path
-) -> pd.DataFrame:
+def _evaluate_learned(study: Study, images: Sequence[rate_distortion.Source], codec: Any, folder: Path) -> pd.DataFrame:
     # A setting does not name its weights, so each set of weights has a file of its own.
     return _evaluate(study, images, [codec], folder / f"{codec.name}-{codec.fingerprint.hex()}-{codec.tiling}.csv")
 
@@ -124,10 +125,6 @@ def read_scene(path: Path) -> Pixels:
     """
     image = read_image(path)
     return halved(image) if is_jpeg(path) else image
-
-
-def is_jpeg(path: Path) -> bool:
-    return path.suffix.lower() in (".jpg", ".jpeg")
 
 
 def detailed_crop(image: Pixels, side: int) -> tuple[int, int]:
@@ -145,18 +142,18 @@ def detailed_crop(image: Pixels, side: int) -> tuple[int, int]:
 def example_codings(
     image: Pixels, codecs: Sequence[Codec], top: int, left: int, side: int
 ) -> list[tuple[str, Pixels, float, float]]:
-    """(label, crop, bpp, PSNR of the whole image) of each codec: the pictures of Fig. 5."""
+    """(codec, crop, bpp, PSNR of the whole image) of each codec: the pictures of Fig. 5."""
     made = []
     for codec in codecs:
         data = codec.encode(image)
         decoded = codec.decode(data)
         crop = decoded[top : top + side, left : left + side]
-        made.append((codec_name(codec.name), crop, bpp(len(data), *image.shape[:2]), psnr(image, decoded)))
+        made.append((codec.name, crop, bpp(len(data), *image.shape[:2]), psnr(image, decoded)))
     return made
 
 
 def rate_crops(study: Study, count: int = 4, side: int = 160) -> tuple[dict[str, Pixels], dict[str, Any]]:
-    """What `figures.kept_crops` draws: the most detailed crop of an image of middling detail, at `count` rates.
+    """What `figures_images.saved_crops` draws: the most detailed crop of an image of middling detail, at `count` rates.
 
     The learned codec over its ladder, and JPEG at the qualities whose files are nearest to these in size. Of the first
     image of each category, the one whose variance is the median: a rule, not a choice.
@@ -173,14 +170,16 @@ def rate_crops(study: Study, count: int = 4, side: int = 160) -> tuple[dict[str,
     coded = example_codings(image, [study.learned(lam) for lam in some], top, left, side)
     like = [_jpeg_of_size(image, rate * image[..., 0].size / 8) for _, _, rate, _ in coded]
     coded += example_codings(image, like, top, left, side)
+    names = [f"{codec}-{i % len(some) + 1}" for i, (codec, *_) in enumerate(coded)]
     crops = {"original": image[top : top + side, left : left + side]}
-    crops |= {f"{label} {i}": crop for i, (label, crop, *_) in enumerate(coded)}
-    return crops, {"image": path.name, "coded": [(label, *rest) for label, _, *rest in coded]}
+    crops |= {name: crop for name, (_, crop, *_) in zip(names, coded, strict=True)}
+    facts = [(name, codec, *rest) for name, (codec, _, *rest) in zip(names, coded, strict=True)]
+    return crops, {"image": path.name, "coded": facts}
 
 
 def _jpeg_of_size(image: Pixels, size: float) -> JPEG:
     """JPEG at the quality whose file is nearest to `size` bytes."""
-    return JPEG(1 + closest(lambda index: len(JPEG(1 + index).encode(image)), 100, size))
+    return JPEG(1 + closest_rate(lambda index: len(JPEG(1 + index).encode(image)), 100, size))
 
 
 @dataclass(frozen=True)
@@ -266,7 +265,7 @@ def seam_images(study: Study) -> list[tuple[str, Pixels]]:
 def seam_crops(
     name: str, image: Pixels, plain: Blended, blended: Blended, seamless: Blended, lam: float
 ) -> tuple[dict[str, Pixels], dict[str, Any]]:
-    """What `figures.kept_seam` draws: the crop in which a seam of the independent patches shows most.
+    """What `figures_images.saved_seam` draws: the crop in which a seam of the independent patches shows most.
 
     Of the places where the blended image has a seam as well, so that the figure shows both.
     """

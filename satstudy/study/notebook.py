@@ -17,6 +17,7 @@ from satstudy.codecs.learned.checkpoint import Checkpoint
 from satstudy.core import paths
 from satstudy.core.errors import InputError
 from satstudy.core.types import Pixels
+from satstudy.data.images import find_images
 from satstudy.report import figures_rd, pictures, tables
 from satstudy.study.experiments import of_tiling
 from satstudy.study.study import Study, open_study
@@ -64,12 +65,28 @@ def check_parameters(namespace: Mapping[str, Any]) -> None:
 
 
 def begin(namespace: dict[str, Any]) -> Study:
-    """Check the parameters, quieten what a reader cannot act on, and open the study of `profile`."""
+    """Check the parameters, quieten what a reader cannot act on, and open the study of `profile`.
+
+    A parameter `images` is looked for, with `~` for the home folder, and so are the folders that the profile names,
+    before anything is trained or measured.
+
+    Raises
+    ------
+    InputError
+        A parameter that does not fit, or images that are not there.
+    """
     check_parameters(namespace)
     namespace[_CHECKED] = True
+    if namespace.get("images"):
+        namespace["images"] = str(Path(namespace["images"]).expanduser())
+        find_images([namespace["images"]])
     warnings.filterwarnings("ignore", message="`torch.jit")
     warnings.filterwarnings("ignore", message="IProgress not found")
     study = open_study(namespace["profile"])
+    if "images" in namespace.get("__annotations__", {}):  # the notebook that trains first and reads all images later
+        data = study.profile.data
+        for folder in filter(None, (data.root, data.natural, study.profile.rd.scenes)):
+            study.named_folder(folder)
     if study.profile.synthetic:
         show(
             "> **Synthetic scenes.** The images of this page are drawn, and its numbers say nothing about real imagery."
@@ -140,29 +157,29 @@ def load_table(study: Study, name: str) -> pd.DataFrame:
     InputError
         Not there: says which notebook to run.
     """
-    path = _written(study, name, "csv")
+    path = _written(study, name, f"{name}.csv")
     # A category may be called "NA", and text that is empty was so when it was written.
     frame = pd.read_csv(path, keep_default_na=False, na_values=["", "nan"])
     text = frame.select_dtypes("object").columns
     return frame.assign(**{name: frame[name].fillna("") for name in text})
 
 
-def _written(study: Study, name: str, kind: str) -> Path:
-    path = study.results / f"{name}.{kind}"
+def _written(study: Study, name: str, file: str) -> Path:
+    path = study.results / file
     if not path.exists():
         stage = _WRITERS.get(name.removesuffix("-own"), name)
         raise InputError(
-            f"{path.name} of profile {study.profile.name} is not there yet: run notebooks/{stage}.ipynb with "
+            f"{file} of profile {study.profile.name} is not there yet: run notebooks/{stage}.ipynb with "
             f"profile={study.profile.name} first, or make report."
         )
     return path
 
 
 def save_pictures(study: Study, name: str, crops: Mapping[str, Pixels], facts: Mapping[str, Any]) -> Path:
-    """Write crops and what their figure needs besides among the results of the study."""
-    path = study.results / f"{name}.json"
-    pictures.save(path, crops, facts)
-    return path
+    """Write crops as PNG files, and what their figure needs besides, into a folder of the results."""
+    folder = study.results / name
+    pictures.save(folder, crops, facts)
+    return folder
 
 
 def load_pictures(study: Study, name: str) -> tuple[dict[str, Pixels], dict[str, Any]]:
@@ -173,7 +190,7 @@ def load_pictures(study: Study, name: str) -> tuple[dict[str, Pixels], dict[str,
     InputError
         Not there, which says which notebook to run, or damaged.
     """
-    return pictures.load(_written(study, name, "json"))
+    return pictures.load(_written(study, name, f"{name}/{pictures.FACTS}").parent)
 
 
 def load_facts(study: Study, name: str) -> dict[str, Any]:

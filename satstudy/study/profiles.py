@@ -11,13 +11,20 @@ import difflib
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-import yaml
+from pydantic import Field
 
+from satstudy.codecs import registry
 from satstudy.core import paths
 from satstudy.core.errors import InputError
-from satstudy.core.settings import build
+from satstudy.core.geometry import Tiling
+from satstudy.core.settings import Several, read
+from satstudy.training.config import TrainingConfig
+
+Count = Annotated[int, Field(ge=0)]
+Positive = Annotated[int, Field(ge=1)]
+Lam = Annotated[float, Field(gt=0, lt=10)]
 
 
 @dataclass(frozen=True)
@@ -30,16 +37,16 @@ class Data:
     #: What the images are called on a page of the book.
     label: str = ""
     #: Smaller images are left out (paper, §4.1: 1024); 0 takes all.
-    min_size: int = 0
+    min_size: Count = 0
     #: Skip unreadable images with a count, or stop at the first.
     on_error: Literal["raise", "skip"] = "raise"
     #: Of the synthetic scenes: categories (all if 0), objects of each in the two halves, images of an
     #: object, and the side of an image in pixels.
-    categories: int = 0
-    train_objects: int = 0
-    val_objects: int = 0
-    views: int = 1
-    size: int = 1024
+    categories: Count = 0
+    train_objects: Count = 0
+    val_objects: Count = 0
+    views: Positive = 1
+    size: Positive = 1024
     #: Folder of natural images, for the twin of Table 1; empty for none.
     natural: str = ""
 
@@ -49,40 +56,40 @@ class Splits:
     """How many images each split holds; paper, §4.1: 1,289, 1,551 and 378."""
 
     method: Literal["objects", "number"] = "objects"
-    train_compress: int = 0
-    train_class: int = 0
-    val_class: int = 0
+    train_compress: Count = 0
+    train_class: Count = 0
+    val_class: Count = 0
     #: With `number`: images numbered below this in their class are train-compress.
-    number: int = 40
+    number: Count = 40
 
 
 @dataclass(frozen=True)
 class Train:
     """The codec's training; see `satstudy.training.config.TrainingConfig`."""
 
-    lams: tuple[float, ...]
+    lams: Several[Lam]
     #: Channels; 0 takes those of the weights it starts from, and 64 and 96 from scratch. M may be one for all λ or a
     #: list, one for each; where it differs from that of the weights, latents are added or left out
     #: (`satstudy.training.surgery`).
-    N: int = 0
-    M: tuple[int, ...] = (0,)
-    steps: int = 1000
+    N: Count = 0
+    M: Several[Count] = (0,)
+    steps: Count = 1000
     #: Steps for a λ that starts from its neighbour's weights; `steps` if 0.
-    warm_steps: int = 0
-    batch: int = 8
+    warm_steps: Count = 0
+    batch: Positive = 8
     crop: int = 128
-    lr: float = 2e-3
+    lr: Annotated[float, Field(gt=0)] = 2e-3
     optimizer: Literal["soap", "adam"] = "soap"
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     #: What the context model sees: with 0 the latents with noise, else those that a decoder has, after so many passes.
     #: A decoder's own rounding matters at low rates, and in large images.
-    context_passes: int = 0
-    #: `shipped` starts from the weights in the package, `scratch` from random ones, `profile:NAME` from those of
+    context_passes: Count = 0
+    #: `shipped` starts from the weights in the package, `scratch` from random ones, ``profile:NAME`` from those of
     #: another profile for the same domain, each λ that it has from its own; anything else is a file.
     init: str = "shipped"
     #: Images of train-compress held back to watch the training.
-    validation: int = 16
-    validate_every: int = 500
+    validation: Count = 16
+    validate_every: Positive = 500
 
     @property
     def starts_from(self) -> str | None:
@@ -91,12 +98,35 @@ class Train:
         return name if kind == "profile" else None
 
     def __post_init__(self) -> None:
-        if not self.lams or min(self.lams) <= 0 or len(set(self.lams)) < len(self.lams):
-            raise InputError(f"lams = {list(self.lams)} must name one λ or more above 0, each once.")
-        if len(self.M) not in (1, len(self.lams)) or min(self.M) < 0:
+        if not self.lams or len(set(self.lams)) < len(self.lams):
+            raise InputError(f"lams = {list(self.lams)} must name one λ or more, each once.")
+        if len(self.M) not in (1, len(self.lams)):
             raise InputError(
                 f"M = {list(self.M)} must be one number of latents, or one for each of {len(self.lams)} λ."
             )
+        self.config(self.lams[0], max(1, self.steps), seed=0)  # raises where the training would refuse a setting
+
+    def config(self, lam: float, steps: int, seed: int) -> TrainingConfig:
+        """What the training of one λ is given."""
+        return TrainingConfig(
+            lam=lam,
+            steps=steps,
+            batch=self.batch,
+            crop=self.crop,
+            lr=self.lr,
+            optimizer=self.optimizer,
+            precision=self.precision,
+            context_passes=self.context_passes,
+            seed=seed,
+            warmup=min(100, max(1, steps // 10)),
+            validate_every=self.validate_every,
+            save_every=self.validate_every,
+            log_every=max(1, min(20, steps // 50)),
+        )
+
+
+#: Measured where a profile names no codecs.
+CODECS = ("jpeg", "jpeg2000", "webp", "avif", "learned")
 
 
 @dataclass(frozen=True)
@@ -104,23 +134,26 @@ class RateDistortion:
     """What is coded for the rate-distortion curves."""
 
     #: Images of val-compress, spread evenly over the categories; 0 takes all.
-    images: int = 0
+    images: Count = 0
     #: Side of the central crop that is coded, 0 for the whole image.
-    crop: int = 0
-    jpeg: tuple[int, ...] = (10, 20, 35, 50, 65, 80, 90)
-    jpeg2000: tuple[float, ...] = (0.05, 0.1, 0.2, 0.4, 0.7, 1.2)
-    webp: tuple[int, ...] = (5, 20, 40, 60, 75, 85)
-    avif: tuple[int, ...] = (25, 40, 50, 60, 70, 80)
-    tiling: Literal["independent", "blend", "seamless"] = "blend"
-    #: Steps of latent refinement, which gets a curve of its own; none if 0 (`satstudy.codecs.learned.refinement`).
-    refine: int = 0
+    crop: Count = 0
+    #: Codecs by their names in `satstudy.codecs.registry`, with a list of settings or `default`: the ladder of the
+    #: registry or, for a learned codec, the λ that are trained.
+    codecs: dict[str, Any] = field(default_factory=lambda: dict.fromkeys(CODECS, registry.DEFAULT))
+    tiling: Tiling = "blend"
+    #: Steps of latent refinement in codecs such as `learned-refined` (`satstudy.codecs.mbt2018.refinement`).
+    refine: Count = 20
     #: A folder of large scenes that are coded as well, with each tiling; none if empty. What stands before the
     #: first `_` of a file's name is its place, and places are compared each on its own. A JPEG is halved.
     scenes: str = ""
     #: Side of the central crop of a scene, 0 for all of it.
-    scenes_crop: int = 0
+    scenes_crop: Count = 0
     #: Bootstrap resamples of the images for 95 % intervals.
-    resamples: int = 2000
+    resamples: Positive = 2000
+
+    def __post_init__(self) -> None:
+        for name, given in self.codecs.items():
+            registry.find(name).settings(given)
 
 
 @dataclass(frozen=True)
@@ -128,10 +161,10 @@ class Blending:
     """Seams and their removal."""
 
     #: The largest images of `root`, or of val-compress where that is empty; so many of them.
-    images: int = 2
+    images: Positive = 2
     root: str = ""
-    lam: float = 0.013
-    overlaps: tuple[int, ...] = (0, 2, 4, 8, 16, 32)
+    lam: Lam = 0.013
+    overlaps: Several[Annotated[int, Field(ge=0, le=128)]] = (0, 2, 4, 8, 16, 32)
 
 
 @dataclass(frozen=True)
@@ -139,32 +172,34 @@ class Accuracy:
     """Classifiers that read coded images; see `satstudy.study.accuracy` for the names of conditions."""
 
     #: Synthetic scenes for the classifiers alone: objects of each category; 0 takes val-compress.
-    objects: int = 0
+    objects: Count = 0
     #: Side in pixels of the images that classifiers see.
-    size: int = 256
+    size: Annotated[int, Field(ge=32)] = 256
     #: The learned codec with the weights that ship, where they do, instead of those of this study.
     shipped: bool = False
+    #: λ of weights that are trained on natural images for the classifiers alone; `train.lams` where there is none.
+    natural_lams: Several[Lam] = ()
     #: Name → `satstudy.classification.network.ClassifierConfig`.
     classifiers: dict[str, Any] = field(default_factory=dict)
     #: The matrix: its classifiers, its columns (trained on) and its rows (validated on).
-    matrix_of: tuple[str, ...] = ()
-    train_on: tuple[str, ...] = ("original",)
-    validate_on: tuple[str, ...] = ("original",)
+    matrix_of: Several[str] = ()
+    train_on: Several[str] = ("original",)
+    validate_on: Several[str] = ("original",)
     #: Also with images divided into folds instead of objects, so that one object stands on both sides.
     leakage: bool = False
     #: What may explain the paper's Table 2: name → `satstudy.study.accuracy.Hypothesis`; the first is the base.
     hypotheses: dict[str, Any] = field(default_factory=dict)
-    hypotheses_with: tuple[str, ...] = ()
+    hypotheses_with: Several[str] = ()
     #: Other training sets: name → `satstudy.classification.cross_validation.Column`; the rows of the matrix if no rows.
     remedies: dict[str, Any] = field(default_factory=dict)
-    remedies_with: tuple[str, ...] = ()
-    remedy_rows: tuple[str, ...] = ()
+    remedies_with: Several[str] = ()
+    remedy_rows: Several[str] = ()
     #: A second synthesis for the task: `satstudy.classification.synthesis_head.HeadConfig`, and where it is tried.
     head: dict[str, Any] = field(default_factory=dict)
-    head_rows: tuple[str, ...] = ()
-    heads_with: tuple[str, ...] = ()
+    head_rows: Several[str] = ()
+    heads_with: Several[str] = ()
     #: Accuracy against rate: conditions, and the classifier.
-    curves: tuple[str, ...] = ()
+    curves: Several[str] = ()
     curves_with: str = ""
 
 
@@ -180,12 +215,16 @@ class Profile:
     rd: RateDistortion = field(default_factory=RateDistortion)
     blending: Blending = field(default_factory=Blending)
     accuracy: Accuracy = field(default_factory=Accuracy)
-    seed: int = 0
+    seed: Count = 0
 
     def __post_init__(self) -> None:
         # It becomes a folder under `build`.
         if not re.fullmatch(r"\w[\w.-]*", self.name):
             raise InputError(f"The name {self.name!r} is no folder's: take letters, digits, - and _.")
+        if not self.data.natural:
+            for name in self.rd.codecs:
+                if (learned := registry.find(name).learned) and learned.domain == "natural":
+                    raise InputError(f"rd.codecs has {name}, whose weights need natural images: set data.natural.")
 
     @property
     def synthetic(self) -> bool:
@@ -224,11 +263,4 @@ def load(name: str) -> Profile:
         near = difflib.get_close_matches(name, names(), 1)
         hint = f"did you mean {near[0]}? There are" if near else "take one of"
         raise InputError(f"There is no profile {name!r}: {hint} {', '.join(names())}, or the path of a YAML file.")
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f", line {mark.line + 1}: {getattr(error, 'problem', '')}" if mark else ""
-        raise InputError(f"{path} cannot be read as YAML{place}: correct it.") from None
-    profile: Profile = build(Profile, content, path.stem)
-    return profile
+    return read(Profile, path)

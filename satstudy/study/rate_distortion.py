@@ -1,11 +1,15 @@
-"""The rate-distortion experiment: code every image with every setting, and keep each line as it is measured."""
+"""The rate-distortion experiment: code every image with every setting, and keep each line as it is measured.
+
+Codecs are compared in `satstudy.metrics.bd_rate`.
+"""
 
 from __future__ import annotations
 
 import csv
 import io
 import time
-from collections.abc import Iterable, Sequence, Sized
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence, Sized
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +17,7 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from satstudy.codecs.base import Codec
+from satstudy.codecs import Codec
 from satstudy.core.errors import InputError, SatstudyError
 from satstudy.core.paths import atomic
 from satstudy.core.types import Pixels
@@ -31,11 +35,52 @@ TEXT = ("image", "codec", "setting", "category")
 Source = Path | str | tuple[str, Path | str | Pixels, str]
 
 
-def _named(source: Source) -> tuple[str, Path | str | Pixels, str]:
-    if isinstance(source, tuple):
-        return source
-    # Two parts tell most trees' images apart and keep folders of the machine out of the results.
-    return "/".join(Path(source).parts[-2:]), source, ""
+def _named(sources: Iterable[Source]) -> Iterator[tuple[str, Path | str | Pixels, str]]:
+    """Sources with their names in the table; of a sequence all names are checked before the first is given.
+
+    A bare path is called by its last two parts, which tell most trees' images apart and keep folders of the machine
+    out of the results; by more of them where several would be called alike.
+
+    Raises
+    ------
+    InputError
+        Two sources of one name, or a name that a CSV cannot hold.
+    """
+    taken: set[str] = set()
+    listed = isinstance(sources, Sequence)
+    tails = _tails([Path(source) for source in sources if not isinstance(source, tuple)] if listed else [])
+
+    def named(source: Source) -> tuple[str, Path | str | Pixels, str]:
+        if isinstance(source, tuple):
+            name, image, category = source
+            remedy = "give (name, path, category) with names of their own"
+        else:
+            name, image, category = _tail(Path(source), tails.get(Path(source), 2)), source, ""
+            remedy = "name each once"
+        if "\n" in name or "\r" in name:
+            raise InputError(f"{name!r} has a line break in its name: rename it.")
+        if not name.isprintable() and any("\udc80" <= sign <= "\udcff" for sign in name):
+            raise InputError(f"{name} has a name that is not UTF-8, which a table cannot hold: rename it.")
+        if name in taken:
+            raise InputError(f"Two images are called {name!r}: {remedy}.")
+        taken.add(name)
+        return name, image, category
+
+    return iter([named(source) for source in sources]) if listed else map(named, sources)
+
+
+def _tail(path: Path, parts: int) -> str:
+    return "/".join(path.parts[-parts:])
+
+
+def _tails(paths: Sequence[Path]) -> dict[Path, int]:
+    """How many of its last parts tell each path from the others: two, or more where two do not."""
+    parts = dict.fromkeys(paths, 2)
+    for length in range(2, max((len(path.parts) for path in paths), default=0)):
+        counts = Counter(_tail(path, count) for path, count in parts.items())
+        alike = [path for path, count in parts.items() if counts[_tail(path, count)] > 1]
+        parts |= dict.fromkeys(alike, length + 1)
+    return parts
 
 
 def read_frame(csv_path: Path | str) -> pd.DataFrame:
@@ -103,6 +148,7 @@ def evaluate(
     *,
     progress: bool = True,
     resume: bool = True,
+    unusable: list[str] | None = None,
 ) -> pd.DataFrame:
     """Code each image with each codec and setting, and measure rate, distortion and time.
 
@@ -112,10 +158,11 @@ def evaluate(
 
     Parameters
     ----------
-    images : paths, or (name, path or `uint8 (h, w, 3)`, category). A bare path is named by its folder and file
-        and has no category
+    images : paths, or (name, path or `uint8 (h, w, 3)`, category). A bare path is named by its folder and file, or by
+        more of its folders where several would have one name, and has no category
     codecs : each with a name and setting of its own
     resume : False starts the file afresh
+    unusable : gets why an image cannot be read, and the run goes on without it; without such a list the run stops
 
     Returns
     -------
@@ -131,6 +178,7 @@ def evaluate(
     names = [(codec.name, codec.setting) for codec in codecs]
     if not names or len(set(names)) < len(names):
         raise InputError("Give one codec or more, each with its own name and setting.")
+    named = _named(images)
     path = Path(csv_path)
     before = _open_csv(path, resume)
     known = set(before[KEY].itertuples(index=False, name=None))
@@ -141,16 +189,19 @@ def evaluate(
         path.open("a", newline="", encoding="utf-8") as file,
         tqdm(total=total, disable=not progress, unit="coding", desc="rate-distortion") as bar,
     ):
-        for name, source, category in map(_named, images):
-            if name in order or "\n" in name:
-                raise InputError(
-                    f"Two images are called {name!r}: give (name, path, category) with names of their own."
-                )
+        for name, source, category in named:
             order[name] = None
             missing = [codec for codec in codecs if (name, codec.name, codec.setting) not in known]
             if bar.total is not None:
                 bar.total -= len(codecs) - len(missing)  # what is done already would spoil the time left
-            image = (source if isinstance(source, np.ndarray) else read_image(source)) if missing else None
+            try:
+                image = (source if isinstance(source, np.ndarray) else read_image(source)) if missing else None
+            except InputError as error:
+                if unusable is None:
+                    raise
+                unusable.append(str(error))
+                del order[name]
+                continue
             if image is not None and sizes.get(name, image.shape[:2]) != image.shape[:2]:
                 raise InputError(
                     f"{path} holds another image called {name!r}, of another size: give a file of its own."
@@ -163,6 +214,6 @@ def evaluate(
                 file.flush()
                 bar.update()
     if not order:
-        raise InputError("No image was given: name files, a folder or pixels.")
+        raise InputError(unusable[0] if unusable else "No image was given: name files, a folder or pixels.")
     frame = read_frame(path).set_index(KEY, drop=False)
     return frame.loc[[(name, *codec) for name in order for codec in names]].reset_index(drop=True)

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from satstudy.codecs import AVIF, JPEG, JPEG2000, Codec, WebP
-from satstudy.codecs.learned.checkpoint import NATURAL, OVERHEAD, Checkpoint
+from satstudy.codecs import Codec, registry
+from satstudy.codecs.learned.checkpoint import OVERHEAD, Checkpoint
 from satstudy.codecs.learned.codec import LearnedCodec
+from satstudy.codecs.registry import Setting
 from satstudy.core import paths
-from satstudy.core.errors import InputError
 from satstudy.core.geometry import Tiling
 from satstudy.core.pixels import centre
 from satstudy.core.types import Pixels
@@ -54,48 +54,46 @@ class Study(StudyWeights):
             chosen.append((name, image, category))
         return chosen
 
-    def classical(self) -> list[Codec]:
-        """The classical codecs at the profile's settings."""
-        rd = self.profile.rd
-        return [
-            *(JPEG(q) for q in rd.jpeg),
-            *(JPEG2000(bpp=rate) for rate in rd.jpeg2000),
-            *(WebP(q) for q in rd.webp),
-            *(AVIF(q) for q in rd.avif),
-        ]
+    def codec(self, name: str, setting: Setting, tiling: Tiling | None = None) -> Codec:
+        """A codec by its name in the registry; the weights of a learned one are trained if they are not there."""
+        entry = registry.find(name)
+        if entry.learned is None:
+            return entry.make(setting)
+        return entry.make(
+            self.weights(setting, entry.learned.domain),
+            tiling=tiling or self.profile.rd.tiling,
+            refine=self.profile.rd.refine if entry.learned.refined else 0,
+        )
 
-    def condition_codec(self, name: str) -> Codec | None:
+    def rd_settings(self, lams: Sequence[float]) -> dict[str, tuple[Setting, ...]]:
+        """Codec → settings that are measured for the rate-distortion curves.
+
+        Parameters
+        ----------
+        lams : what `default` means for a learned codec
+        """
+        found = {}
+        for name, given in self.profile.rd.codecs.items():
+            entry = registry.find(name)
+            if not entry.missing:
+                found[name] = tuple(lams) if entry.learned and given == registry.DEFAULT else entry.settings(given)
+        return found
+
+    def missing_codecs(self) -> list[str]:
+        """What to install for each codec of the profile that cannot run here and is left out."""
+        entries = [registry.find(name) for name in self.profile.rd.codecs]
+        return [entry.missing for entry in entries if entry.missing]
+
+    def condition_codec(self, condition: str) -> Codec | None:
         """The codec of a condition such as `jpeg 75` or `learned 0.013`; None for `original`.
 
         Raises
         ------
         InputError
-            No such codec.
+            No such codec, or a setting that it does not take.
         """
-        kind, _, value = name.partition(" ")
-        try:
-            match kind:
-                case "original" if not value:
-                    return None
-                case "jpeg":
-                    return JPEG(int(value))
-                case "jpeg2000":
-                    return JPEG2000(bpp=float(value))
-                case "webp":
-                    return WebP(int(value))
-                case "avif":
-                    return AVIF(int(value))
-                case "learned":
-                    return self.learned(float(value))
-                case "learned-natural":
-                    return self.learned(float(value), NATURAL)
-        except ValueError as error:
-            if isinstance(error, InputError):
-                raise
-        raise InputError(
-            f"{name!r} is no condition: write original, jpeg 75, jpeg2000 0.4, webp 50, avif 50, learned 0.013 "
-            "or learned-natural 0.013."
-        )
+        found = registry.read_condition(condition)
+        return None if found is None else self.codec(found[0].name, found[1])
 
     # --- Results ----------------------------------------------------------------------------------------
 

@@ -18,7 +18,6 @@ from satstudy.core.errors import InputError
 from satstudy.data.images import find_images
 from satstudy.study import profiles
 from satstudy.study.images import StudyImages
-from satstudy.training.config import TrainingConfig
 from satstudy.training.loop import Trainer
 from satstudy.training.surgery import resize
 from satstudy.training.validation import centres
@@ -154,7 +153,7 @@ class StudyWeights(StudyImages):
             if path is None:
                 return None, "random"
             checkpoint, name = zoo.load(path), path.stem
-        N, M, model = self.profile.train.N, self._latents(lam), checkpoint.model
+        N, M, model = self.profile.train.N, self._latents(lam), checkpoint.paper_model
         if N not in (0, model.N):
             raise InputError(
                 f"The profile {self.profile.name} asks for N = {N} and starts from {name} with N = {model.N}: "
@@ -191,27 +190,12 @@ class StudyWeights(StudyImages):
             return zoo.load(finished)
         start, name = self._start(lam, domain)
         images, validation = self._training_images(domain)
-        config = TrainingConfig(
-            lam=lam,
-            steps=steps,
-            batch=train.batch,
-            crop=train.crop,
-            lr=train.lr,
-            optimizer=train.optimizer,
-            precision=train.precision,
-            context_passes=train.context_passes,
-            seed=self.profile.seed,
-            warmup=min(100, max(1, steps // 10)),
-            validate_every=train.validate_every,
-            save_every=train.validate_every,
-            log_every=max(1, min(20, steps // 50)),
-        )
         trainer = Trainer(
-            config,
+            train.config(lam, steps, self.profile.seed),
             images,
             validation,
             folder,
-            init=start.model if start else None,
+            init=start.paper_model if start else None,
             N=train.N or 64,
             M=self._latents(lam) or 96,
             metadata={

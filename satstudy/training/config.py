@@ -23,7 +23,7 @@ class TrainingConfig:
     optimizer : "soap" (Vyas et al., *SOAP*, ICLR 2025) or "adam"
     precision : "bf16" or "fp32" for the convolutions; "auto" is bf16 where the processor has it
     context_passes : how often the latents are decoded anew before the context model sees them
-        (`satstudy.codecs.learned.model.Model.decoded`); with 0 it sees them with noise
+        (`satstudy.codecs.mbt2018.model.Model.decoded`); with 0 it sees them with noise
     """
 
     lam: float

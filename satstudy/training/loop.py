@@ -22,7 +22,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from satstudy.codecs.learned import checkpoint
-from satstudy.codecs.learned.model import Model, build
+from satstudy.codecs.mbt2018.model import Model, build
 from satstudy.core import hardware, tensor_files
 from satstudy.core.errors import InputError
 from satstudy.core.hardware import settle_for_training

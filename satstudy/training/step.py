@@ -10,7 +10,7 @@ import torch
 from pytorch_optimizer import SOAP
 from torch import Tensor
 
-from satstudy.codecs.learned.model import HYPER_STRIDE, LATENT_STRIDE, Model, build
+from satstudy.codecs.mbt2018.model import HYPER_STRIDE, LATENT_STRIDE, Model, build
 from satstudy.core.errors import SatstudyError
 from satstudy.core.hardware import fast_bf16, reduced_precision_matmul
 from satstudy.training.config import TrainingConfig, learning_rate
@@ -93,7 +93,7 @@ class Learner:
         # The average starts as a plain mean, so that it forgets the first steps soon.
         decay = min(config.ema, (1 + step) / (10 + step))
         with torch.no_grad():
-            averages, current = list(self.average.values()), list(model.parameters())
+            averages, current = list(self.average.values()), tuple(model.parameters())
             torch._foreach_lerp_(averages, current, 1 - decay)
         figures = torch.stack([loss.total.detach(), loss.bpp.detach(), loss.mse.detach()])
         self.process.average([figures])

@@ -11,7 +11,7 @@ import copy
 import torch
 from torch import Tensor
 
-from satstudy.codecs.learned.model import Model, build
+from satstudy.codecs.mbt2018.model import Model, build
 from satstudy.core.errors import InputError
 
 #: New latents start this much smaller than the others, so that they round to zero until they are of use.
@@ -43,7 +43,8 @@ def grow(model: Model, M: int, seed: int = 0) -> Model:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         grown = build(model.N, M)
-    old, new, m = model.weights(), dict(grown.named_parameters()), model.M
+    old, m = model.weights(), model.M
+    new: dict[str, Tensor] = dict(grown.named_parameters())
     # Of what a layer takes and gives, the first are the old ones; but scales stand before means, and what comes
     # from `h_s` before what comes from the context.
     outputs = {"entropy_parameters.4": torch.cat((torch.arange(m), M + torch.arange(m)))}
@@ -51,7 +52,7 @@ def grow(model: Model, M: int, seed: int = 0) -> Model:
     with torch.no_grad():
         for name, source in old.items():
             layer, _, kind = name.rpartition(".")
-            target = new[name]
+            target: Tensor = new[name]
             if target.shape == source.shape:
                 target.copy_(source)
                 continue
@@ -113,10 +114,10 @@ def prune(model: Model, M: int, x: Tensor) -> Model:
     kept: dict[str, Tensor] = {}
     taken: dict[str, Tensor] = {}
     for layer, (after, before) in TAKEN_BY.items():
-        place = before * model.M + torch.arange(model.get_submodule(layer).bias.shape[0])
+        place = before * model.M + torch.arange(len(weights[f"{layer}.bias"]))
         norms = _by_input(weights, after)[place].flatten(1).norm(dim=1)
         matters = inputs[after].std(dim=1)[place] * norms
-        kept[layer] = matters.topk(pruned.get_submodule(layer).bias.shape[0]).indices.sort().values
+        kept[layer] = matters.topk(len(new[f"{layer}.bias"])).indices.sort().values
         taken[after] = torch.cat([*([taken[after]] if after in taken else []), place[kept[layer]]])
     taken |= dict.fromkeys(OF_LATENTS, kept["g_a.6"])
     given = {**kept, "entropy_parameters.4": torch.cat((kept["g_a.6"], model.M + kept["g_a.6"]))}

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from satstudy.codecs.learned.model import Model
+from satstudy.codecs.mbt2018.model import Model
 from satstudy.core.pixels import centre
 from satstudy.core.types import Pixels
 from satstudy.data.images import read_image

@@ -197,9 +197,7 @@ def test_a_mixture_and_a_few_images_are_columns(tmp_path, trained):
     found = study(tmp_path, columns=columns).predictions(["original"])
     assert found.groupby("trained_on").size().to_dict() == {"few": 36, "mixture": 36, "original": 36}
     assert [call[0] for call in trained[:2]] == ["original", "inverted"], "what it goes on from comes first"
-    assert sorted(trained) == sorted(
-        [("original", 0, 18), ("inverted", 0, 6), ("original+inverted", 0, 18)] * 2
-    )
+    assert sorted(trained) == sorted([("original", 0, 18), ("inverted", 0, 6), ("original+inverted", 0, 18)] * 2)
 
 
 def test_a_frozen_network_trains_nothing(tmp_path, trained):

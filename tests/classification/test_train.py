@@ -145,7 +145,9 @@ def test_an_interrupted_training_goes_on_to_the_same_weights(tmp_path):
         train_network(config, sets, 1, resume=path, on_step=stop)
     assert path.exists()
     steps.clear()
-    assert torch.equal(weights(train_network(config, sets, 1, resume=path, on_step=lambda *_: steps.append(1))), expected)
+    assert torch.equal(
+        weights(train_network(config, sets, 1, resume=path, on_step=lambda *_: steps.append(1))), expected
+    )
     assert len(steps) == 8, "two of four epochs were done"
     assert not path.exists()
     path.write_bytes(b"no state")

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from satstudy.cli import arguments
-from satstudy.cli.arguments import parser, watched
+from satstudy.cli.arguments import parser, shows_progress
 from satstudy.cli.main import COMMANDS
 from satstudy.core.errors import InputError
 
@@ -62,4 +62,4 @@ def test_complaints_name_the_help(line, words):
 @pytest.mark.parametrize(("quiet", "terminal"), [(False, True), (True, True), (False, False)])
 def test_bars_are_for_someone_who_watches(monkeypatch, quiet, terminal):
     monkeypatch.setattr(arguments.sys, "stderr", SimpleNamespace(isatty=lambda: terminal))
-    assert watched(SimpleNamespace(quiet=quiet)) == (terminal and not quiet)
+    assert shows_progress(SimpleNamespace(quiet=quiet)) == (terminal and not quiet)

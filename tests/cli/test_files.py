@@ -4,11 +4,20 @@ import os
 
 import numpy as np
 import pytest
-from small_command import files
+from field_files import RGB, X, Y, geo, look, profile, rasterio, write_tiff
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from small_command import files as contents
 
-from satstudy.codecs.learned import bitstream
-from satstudy.codecs.learned import checkpoint as zoo
+from satstudy.cli import files
+from satstudy.cli.files import Pair
+from satstudy.codecs.base import closest_rate
+from satstudy.codecs.coding import bitstream
+from satstudy.codecs.learned import checkpoint
 from satstudy.codecs.learned.codec import LearnedCodec
+from satstudy.core import paths
+from satstudy.core.errors import DamagedFile, InputError
 from satstudy.data.images import read_image
 from satstudy.data.sources import ArraySource
 
@@ -20,7 +29,7 @@ def test_an_image_goes_there_and_back(run, work, shelf, picture):
     size = os.path.getsize("a.sat")
     assert (status, err) == (0, "")
     assert out == f"a.sat: {size} bytes, {8 * size / 6300:.4f} bpp, lam=0.02, seamless\n"
-    codec = LearnedCodec(zoo.load(shelf / "overhead-lam0.02.safetensors"), patch=64)
+    codec = LearnedCodec(checkpoint.load(shelf / "overhead-lam0.02.safetensors"), patch=64)
     data = (work / "a.sat").read_bytes()
     assert data == codec.encode(picture(70, 90))
     assert run("decompress a.sat b.png") == (0, "b.png: 90×70 pixels\n", "")
@@ -70,15 +79,15 @@ def test_a_rate_chooses_among_the_weights(run, work):
 
 
 def test_a_folder_is_mirrored_there_and_back(run, work):
-    before = files(work / "images")
+    before = contents(work / "images")
     status, out, _ = run("compress images packed --patch 64")
     assert status == 0
-    assert sorted(files(work / "packed")) == ["b.sat", "sub/c.sat"]
+    assert sorted(contents(work / "packed")) == ["b.sat", "sub/c.sat"]
     assert len(out.splitlines()) == 2
     assert run("decompress packed back --format webp")[0] == 0
-    assert sorted(files(work / "back")) == ["b.webp", "sub/c.webp"]
+    assert sorted(contents(work / "back")) == ["b.webp", "sub/c.webp"]
     assert run("compress images images")[0] == 0  # beside the images
-    assert {name: data for name, data in files(work / "images").items() if name.endswith("png")} == before
+    assert {name: data for name, data in contents(work / "images").items() if name.endswith("png")} == before
 
 
 def test_one_bad_image_does_not_stop_a_folder(run, work):
@@ -87,8 +96,79 @@ def test_one_bad_image_does_not_stop_a_folder(run, work):
     assert status == 2
     assert len(out.splitlines()) == 2
     assert "images/bad.png is no image" in err
-    assert err.splitlines()[-1] == "satstudy: 1 of 3 files could not be coded: mend or remove them."
-    assert sorted(files(work / "packed")) == ["b.sat", "sub/c.sat"]
+    assert err.splitlines()[-1] == "satstudy: 2 done, 0 skipped, 1 failed: mend or remove what is listed above."
+    assert sorted(contents(work / "packed")) == ["b.sat", "sub/c.sat"]
+
+
+def test_a_folder_is_finished_whatever_is_in_it(run, work, picture, monkeypatch):
+    """A damaged image, one too deep, a link to nowhere, names that are no UTF-8 or very long, a linked folder."""
+    images = work / "images"
+    (images / "cut.png").write_bytes((work / "a.png").read_bytes()[:2000])
+    Image.fromarray(np.zeros((9, 9), np.uint16)).save(images / "deep.png")
+    (images / "dangling.png").symlink_to("nowhere.png")
+    Image.fromarray(picture(20, 20)).save(images / os.fsdecode(b"n\xff.png"))
+    Image.fromarray(picture(20, 20)).save(images / ("x" * 245 + ".png"))
+    Image.fromarray(picture(20, 20)).save(images / ("y" * 251 + ".bmp"))
+    (work / "elsewhere").mkdir()
+    Image.fromarray(picture(20, 20)).save(work / "elsewhere/d.png")
+    (images / "linked").symlink_to("../elsewhere")
+    (images / "again").symlink_to("../images")
+    status, out, err = run("compress images packed")
+    assert status == 2, err
+    for reason in ("cut.png is truncated", "deep.png has more than 8 bits", "dangling.png is a link to nowhere.png"):
+        assert reason in err
+    assert err.splitlines()[-1] == "satstudy: 6 done, 0 skipped, 3 failed: mend or remove what is listed above."
+    assert sorted(os.listdir(b"packed")) == [
+        b"b.sat",
+        b"linked",
+        b"n\xff.sat",
+        b"sub",
+        b"x" * 245 + b".sat",
+        b"y" * 251 + b".sat",
+    ]
+    assert "packed/n\\xff.sat: " in out
+    status, out, err = run("decompress packed back --format webp")
+    assert status == 2
+    assert "would become a file with a name above 255 bytes: rename it" in err
+    assert err.splitlines()[-1] == "satstudy: 5 done, 0 skipped, 1 failed: mend or remove what is listed above."
+
+
+def test_a_failure_is_told_from_bad_input_and_stops_nothing(run, work, monkeypatch):
+    encode = LearnedCodec.encode
+
+    def failing(self, image, notes=None):
+        if image.height == 40:
+            raise failure
+        return encode(self, image, notes)
+
+    monkeypatch.setattr(LearnedCodec, "encode", failing)
+    Image.fromarray(np.zeros((9, 9, 3), np.uint8)).save("images/z.png")
+    for failure in (OSError(5, "Input/output error"), MemoryError("none left"), KeyError("a mistake of ours")):
+        status, out, err = run("compress images packed")
+        assert status == 1
+        assert len(out.splitlines()) == 1
+        assert err.splitlines()[-1] == "satstudy: 1 done, 0 skipped, 2 failed: mend or remove what is listed above."
+        assert f"images/b.png: {type(failure).__name__}" in err
+    (work / "images/bad.png").write_text("no image")
+    assert run("compress images packed")[0] == 1, "a failure counts more than bad input"
+
+
+def test_what_is_there_stays_if_asked_for(run, work):
+    assert run("compress images packed")[0] == 0
+    before = contents(work / "packed")
+    (work / "packed/b.sat").write_text("mine")
+    status, out, err = run("compress images packed --no-overwrite --lam 0.002")
+    assert (status, out, err) == (0, "", "satstudy: 0 done, 2 skipped, 0 failed.\n")
+    assert contents(work / "packed") == {**before, "b.sat": b"mine"}
+    status, _, err = run("compress a.png packed/b.sat --no-overwrite")
+    assert status == 2
+    assert "packed/b.sat is there already: leave out --no-overwrite" in err
+    assert run("compress images packed --overwrite")[0] == 0
+    assert contents(work / "packed") == before
+    run("compress a.png a.sat")
+    (work / "a.tif").write_text("mine")
+    assert run("decompress a.sat a.tif --no-overwrite")[0] == 2
+    assert (work / "a.tif").read_text() == "mine"
 
 
 def test_an_output_is_replaced_and_only_when_it_is_whole(run, work):
@@ -97,6 +177,40 @@ def test_an_output_is_replaced_and_only_when_it_is_whole(run, work):
     assert (work / "a.sat").read_text() == "before"
     assert run("compress a.png a.sat")[0] == 0
     assert bitstream.read((work / "a.sat").read_bytes())
+
+
+@geo
+def test_what_is_chosen_lost_or_hidden_is_said(run, work):
+    infrared = np.where((X > 15) & (X < 40), 0, 100 + Y).astype(np.uint8)
+    placed = {"crs": "EPSG:32633", "transform": rasterio.Affine(0.5, 0, 5e5, 0, -0.5, 4e6)}
+    write_tiff(work / "naip.tif", np.dstack([RGB, infrared]), colours="blue green red alpha", **placed)
+    status, out, err = run("compress naip.tif a.sat")
+    assert (status, out[:6]) == (0, "a.sat:")
+    assert err.splitlines() == [
+        "satstudy: naip.tif: bands 3, 2, 1 are taken as red, green and blue",
+        "satstudy: naip.tif: 960 of 2240 pixels (42.9%) are hidden by band 4, which is tagged alpha",
+        "satstudy: naip.tif: 1280 of 2240 pixels are partly transparent by band 4, which is tagged alpha: that is not "
+        "kept",
+        "satstudy: naip.tif: a band tagged alpha that is none (infrared, for one) is told apart by --no-mask",
+    ]
+    assert "no data   masked, value 0" in run("info a.sat")[1]
+    status, _, err = run("compress naip.tif a.sat --no-mask")
+    assert (status, err.count("\n")) == (0, 1)
+    assert "no data   no mask" in run("info a.sat")[1]
+    assert run("compress naip.tif a.sat --bands 4 1 2")[2] == ""
+    status, _, err = run("decompress a.sat a.png")
+    assert (status, err) == (0, "satstudy: a.png: PNG does not hold its crs, transform, which a .tif would\n")
+    assert run("decompress a.sat b.tif")[2] == ""
+    assert look(work / "b.tif")[2]["crs"].to_epsg() == 32633
+
+
+def test_notes_that_a_file_has_no_room_for_are_left_out_and_said(run, work, monkeypatch):
+    large = bytearray(profile() + bytes(60_000))
+    Image.fromarray(RGB).save("p.png", icc_profile=bytes(large))
+    status, _, err = run("compress p.png p.sat")
+    assert status == 0
+    assert "its colour profile is larger than a .sat file has room for, and not kept" in err
+    assert "notes     none" in run("info p.sat")[1]
 
 
 def test_info_shows_notes_in_one_line_each(run, work, checkpoint):
@@ -124,3 +238,141 @@ def test_a_file_that_may_not_be_read_is_refused(run, work):
         status, _, err = run(line)
         assert status == 2
         assert "ermission denied" in err
+
+
+# --- Names, weights and rates ---
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name in ("in/a.png", "in/sub/b.TIF", "in/sub/deep/c.jpeg", "in/notes.txt", "in/.hidden.png", "sat/x/y.sat"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    return tmp_path
+
+
+def test_one_file_is_one_pair(folder):
+    assert files.pairs(folder / "in/a.png", folder / "z.sat", ".sat") == [Pair(folder / "in/a.png", folder / "z.sat")]
+
+
+def test_a_folder_is_mirrored(folder):
+    made = files.pairs(folder / "in", folder / "out", ".sat")
+    assert [pair.target.relative_to(folder).as_posix() for pair in made] == [
+        "out/a.sat",
+        "out/sub/b.sat",
+        "out/sub/deep/c.sat",
+    ]
+    assert not (folder / "out").exists()
+    back = files.pairs(folder / "sat", folder / "out", ".tif")
+    assert back == [Pair(folder / "sat/x/y.sat", folder / "out/x/y.tif")]
+    (folder / "sat/x/.y-1.tmp.sat").write_bytes(b"")
+    assert files.pairs(folder / "sat", folder / "out", ".tif") == back
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "ending", "words"),
+    [
+        ("nope", "out", ".sat", "no file or folder"),
+        ("in/a.png", "sat", ".sat", "is a folder"),
+        ("in/a.png", "in/../in/a.png", ".sat", "is the input itself"),
+        ("in/a.png", "nope/a.sat", ".sat", "There is no folder"),
+        ("in/a.png", "in/notes.txt/a.sat", ".sat", "There is no folder"),
+        ("in", "in/a.png", ".sat", "is a file"),
+        ("in", "nope/out", ".sat", "There is no folder"),
+        ("sat", "out", ".sat", r"sat: No image"),
+        ("in", "out", ".png", "holds no .sat file"),
+        ("sat", "sat", ".png", "original images"),
+    ],
+)
+def test_names_that_do_not_work_are_refused(folder, source, target, ending, words):
+    with pytest.raises(InputError, match=words):
+        files.pairs(folder / source, folder / target, ending)
+
+
+def test_two_files_never_become_one(folder):
+    (folder / "in/a.webp").write_bytes(b"")
+    with pytest.raises(InputError, match=r"Several files would become .*a\.sat"):
+        files.pairs(folder / "in", folder / "out", ".sat")
+
+
+def test_a_link_to_the_input_is_the_input(folder):
+    (folder / "link.sat").symlink_to(folder / "in/a.png")
+    with pytest.raises(InputError, match="input itself"):
+        files.pairs(folder / "in/a.png", folder / "link.sat", ".sat")
+
+
+def test_a_folder_without_rights_is_refused(folder, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may write anywhere
+    with pytest.raises(InputError, match="cannot be written to"):
+        files.pairs(folder / "in/a.png", folder / "a.sat", ".sat")
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.TIF", "w.safetensors"])
+def test_the_names_of_images_and_weights_are_kept_for_them(folder, name):
+    with pytest.raises(InputError, match=r"name it \.sat"):
+        files.check_compressed_name(folder / name)
+    files.check_compressed_name(folder / "a.sat")
+    files.check_compressed_name(folder / "a")
+
+
+def test_mapped_bytes_are_those_of_the_file(tmp_path):
+    for content in (b"", b"some bytes"):
+        (tmp_path / "a").write_bytes(content)
+        assert bytes(files.read_mapped(tmp_path / "a")) == content
+    with pytest.raises(InputError, match="no file"):
+        files.read_mapped(tmp_path / "b")
+    with pytest.raises(InputError, match="cannot be read"):
+        files.read_mapped(tmp_path)
+
+
+def test_errors_name_the_file_once(tmp_path):
+    with pytest.raises(DamagedFile, match=r"^.*/a: It is damaged\.$"), files.naming(tmp_path / "a"):
+        raise DamagedFile("It is damaged.")
+    with pytest.raises(InputError, match=r"^There is no .*/a\.$"), files.naming(tmp_path / "a"):
+        raise InputError(f"There is no {tmp_path / 'a'}.")
+
+
+def test_weights_are_found_by_lam_path_and_fingerprint(tmp_path, make_model, monkeypatch):
+    monkeypatch.setattr(paths, "WEIGHTS", tmp_path)
+    with pytest.raises(InputError, match="No weights for overhead images ship"):
+        files.weights()
+    for lam in ("0.002", "0.006", "0.05"):
+        checkpoint.save(tmp_path / f"{lam}.safetensors", make_model(int(lam[2:])), {"N": "8", "M": "12", "lam": lam})
+    assert files.weights().lam == 0.006
+    assert files.weights(0.05).lam == 0.05
+    assert files.weights(path=tmp_path / "0.002.safetensors").lam == 0.002
+    with pytest.raises(InputError, match=r"--lam 0\.01: take one of 0\.002, 0\.006, 0\.05"):
+        files.weights(0.01)
+    with pytest.raises(InputError, match="natural"):
+        files.shipped("natural")
+
+    from satstudy.codecs import LearnedCodec
+
+    assert files.matching(LearnedCodec(files.weights(0.05)).fingerprint).lam == 0.05
+    with pytest.raises(InputError, match="0000000000000000, which do not ship"):
+        files.matching(bytes(8))
+
+
+def test_the_default_is_the_shipped_lam_nearest_to_a_hundredth():
+    assert files.DEFAULT_LAM == 0.01
+
+
+@given(rates=st.lists(st.floats(0.01, 5), min_size=1, max_size=20, unique=True), wanted=st.floats(0.001, 9))
+def test_the_closest_rate_is_found_with_few_trials(rates, wanted):
+    rates.sort()
+    asked = set()
+
+    def rate(index):
+        asked.add(index)
+        return rates[index]
+
+    found = closest_rate(rate, len(rates), wanted)
+    assert abs(rates[found] - wanted) == min(abs(r - wanted) for r in rates)
+    assert len(asked) <= len(rates).bit_length() + 2
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_what_is_no_regular_file_is_not_replaced(tmp_path):
+    os.mkfifo(tmp_path / "pipe.sat")
+    with pytest.raises(InputError, match="no regular file"):
+        files.check_target(tmp_path / "pipe.sat", tmp_path / "a.png")

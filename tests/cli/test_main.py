@@ -1,5 +1,7 @@
 """The command, called in process: what it refuses, how it fails, and that it starts quickly."""
 
+import os
+import re
 import subprocess
 import sys
 
@@ -9,8 +11,9 @@ from PIL import Image
 from small_command import files
 
 from satstudy import __version__
-from satstudy.codecs.learned import bitstream, checkpoint
-from satstudy.codecs.learned.bitstream import Header
+from satstudy.codecs.coding import bitstream
+from satstudy.codecs.coding.bitstream import Header
+from satstudy.codecs.learned import checkpoint
 from satstudy.codecs.learned.codec import LearnedCodec
 from satstudy.core.errors import SatstudyError
 from satstudy.data.images import read_image
@@ -178,6 +181,82 @@ def test_what_is_a_mistake_of_ours_is_not_hidden(run, monkeypatch):
         run("compress a.png a.sat")
 
 
+@pytest.mark.parametrize("name", ["-", "/dev/stdin", "pipe.png"])
+def test_a_stream_for_a_name_is_refused_in_one_sentence(run, work, name):
+    os.mkfifo(work / "pipe.png")
+    if name == "/dev/stdin" and os.path.isfile(name):
+        pytest.skip("standard input is a file here")
+    for line in (
+        f"compress {name} x.sat",
+        f"decompress {name} x.png",
+        f"info {name}",
+        f"rd {name} --csv r.csv --codec jpeg",
+    ):
+        status, _, err = run(line)
+        assert status == 2, line
+        assert err.count("\n") == 1
+        assert re.search("stands for no file|is a stream or a device|is no regular file|no file or folder", err), err
+    assert run("compress a.png -")[0] == 2
+
+
+def test_a_device_that_is_none_is_refused(run):
+    for device in ("nothing", "cuda:99", "meta"):
+        status, _, err = run(f"compress a.png x.sat --device {device}")
+        assert (status, err) == (2, f"satstudy: PyTorch finds no device '{device}' here: take cpu.\n")
+
+
+# --- In other surroundings ---
+
+
+def called_apart(*arguments, work, **environment):
+    """The command as a program of its own."""
+    found = {**os.environ, **environment}
+    line = [sys.executable, "-m", "satstudy.cli.main", *arguments]
+    return subprocess.run(line, capture_output=True, timeout=300, cwd=work, env=found)
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [{"PYTHONIOENCODING": code} for code in ("cp1252", "latin-1", "ascii")]
+    + [{"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}],
+    ids=lambda e: next(iter(e.values())),
+)
+def test_any_encoding_of_the_output_will_do(work, checkpoint, environment):
+    data = LearnedCodec(checkpoint).encode(np.zeros((9, 8, 3), np.uint8))
+    (work / os.fsdecode(b"n\xff.sat")).write_bytes(data)
+    done = called_apart("compress", "--help", work=work, **environment)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"by their lambda" in done.stdout
+    done = called_apart("info", os.fsdecode(b"n\xff.sat"), work=work, **environment)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert (
+        b"8x9 pixels" in done.stdout or "8×9 pixels".encode(environment.get("PYTHONIOENCODING", "ascii")) in done.stdout
+    )
+    done = called_apart("info", os.fsdecode(b"no\xff.sat"), work=work, **environment)
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert done.stderr == b"satstudy: There is no file no\\xff.sat: check the name.\n"
+
+
+def test_a_terminated_command_leaves_nothing_behind(work, picture):
+    """Stopped while it writes: a large image, and a signal as soon as its temporary file is there."""
+    code = (
+        "import os, signal, sys\n"
+        "from satstudy.cli import main\n"
+        "from satstudy.core import paths\n"
+        "import pathlib\n"
+        "write = pathlib.Path.write_bytes\n"
+        "def stopped(self, data):\n"
+        "    write(self, data)\n"
+        "    os.kill(os.getpid(), signal.SIGTERM)\n"
+        "pathlib.Path.write_bytes = stopped\n"
+        "sys.exit(main.main(['compress', 'a.png', 'a.sat']))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, cwd=work)
+    assert (done.returncode, done.stdout) == (143, "")
+    assert done.stderr == "satstudy: stopped; no half-written file is left.\n"
+    assert sorted(path.name for path in work.iterdir()) == ["a.png", "images"]
+
+
 def test_it_runs_as_a_program():
     found = subprocess.run(
         [sys.executable, "-m", "satstudy.cli.main", "--version"], capture_output=True, text=True, timeout=99
@@ -185,6 +264,28 @@ def test_it_runs_as_a_program():
     assert (found.returncode, found.stdout, found.stderr) == (0, f"{__version__}\n", "")
 
 
-def test_pytorch_is_not_imported_before_it_is_needed():
-    code = "import sys, satstudy.cli.main; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], timeout=99).returncode == 0
+@pytest.mark.parametrize(
+    ("line", "slow"),
+    [
+        (["--help"], "numpy torch pandas PIL rasterio importlib.metadata"),
+        (["compress", "--help"], "numpy torch pandas PIL rasterio"),
+        (["rd", "--help"], "numpy torch pandas PIL rasterio"),
+        (["info", "a.sat"], "numpy torch pandas PIL rasterio tqdm"),
+        (["compress", "nope.png", "x.sat"], "torch pandas"),
+        (["compress", "text.png", "x.sat"], "torch pandas"),
+        (["decompress", "text.png", "x.png"], "torch pandas rasterio"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_nothing_slow_is_imported_before_it_is_needed(work, checkpoint, line, slow):
+    (work / "a.sat").write_bytes(LearnedCodec(checkpoint).encode(np.zeros((9, 8, 3), np.uint8)))
+    (work / "text.png").write_text("no image")
+    code = (
+        "import sys, contextlib\nfrom satstudy.cli import main\n"
+        "with contextlib.suppress(SystemExit):\n    main.main(sys.argv[2:])\n"
+        "sys.exit(' '.join(sorted(set(sys.argv[1].split()) & set(sys.modules))))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, slow, *line], capture_output=True, text=True, cwd=work, timeout=99
+    )
+    assert done.returncode == 0 or done.stderr.splitlines()[-1] == "", done.stderr

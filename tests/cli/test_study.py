@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from satstudy.codecs.learned import bitstream
+from satstudy.codecs.coding import bitstream
 from satstudy.study import study
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -60,7 +60,9 @@ def test_the_setting_states_what_is_not_default():
 @needs_avif
 def test_the_setting_of_avif_states_what_is_not_default():
     assert (AVIF(30).name, AVIF(30).setting) == ("avif", "quality=30")
-    assert AVIF(30, speed=6, subsampling="4:2:0", tune="ssim").setting == "quality=30 speed=6 4:2:0 tune=ssim"
+    assert (
+        AVIF(30, speed=6, subsampling="4:2:0", tune="ssim").setting == "quality=30 speed=6 subsampling=4:2:0 tune=ssim"
+    )
 
 
 @needs_avif

@@ -33,6 +33,18 @@ def test_an_unknown_flag_is_no_flag():
     assert not hardware._cpu_flag("no_such_flag")
 
 
+def test_defaults_are_plain_within_and_as_before_afterwards():
+    try:
+        torch.set_default_dtype(torch.float64)
+        torch.set_default_device("meta")
+        with hardware.plain_defaults():
+            assert (torch.zeros(1).dtype, torch.zeros(1).device.type) == (torch.float32, "cpu")
+        assert (torch.zeros(1).dtype, torch.zeros(1).device.type) == (torch.float64, "meta")
+    finally:
+        torch.set_default_dtype(torch.float32)
+        torch.set_default_device(None)
+
+
 def test_denormal_numbers_become_zero():
     tiny = torch.tensor([1e-39])
     try:
@@ -43,12 +55,13 @@ def test_denormal_numbers_become_zero():
     assert (torch.tensor([1e-39]) * 1.0).item() > 0
 
 
-def test_a_second_interrupt_stops_at_once():
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_interrupt_stops_at_once(number):
     with hardware.deferred_interrupts() as received:
-        os.kill(os.getpid(), signal.SIGINT)
-        assert received
+        os.kill(os.getpid(), number)
+        assert received == [number]
         with pytest.raises(KeyboardInterrupt):
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), number)
 
 
 def test_afterwards_interrupts_raise_as_before():

@@ -1,30 +1,25 @@
-"""GeoTIFFs in and out: windows, georeference, pixels without data."""
+"""Rasters in and TIFFs out: bands, colours, masks, and what places them on the ground."""
 
 import builtins
 import warnings
 
 import numpy as np
 import pytest
-from PIL import Image
+from field_files import RGB, X, Y, geo, in_jp2h, look, profile, rasterio, turned, write_jp2, write_tiff
+from PIL import Image, TiffImagePlugin
 
-from satstudy.cli import geotiff_output
+from satstudy.cli.files import decode_to
 from satstudy.codecs.learned.codec import LearnedCodec, Window
 from satstudy.core.errors import InputError, SatstudyError
 from satstudy.data import geotiff
-from satstudy.data.images import read_image
-from satstudy.data.sources import ArraySource
+from satstudy.data.images import WholeImage, image_size, open_image, read_image
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-try:
-    import rasterio
-except ImportError:
-    rasterio = None
-geo = pytest.mark.skipif(rasterio is None, reason="rasterio is not installed: pip install 'satstudy[geo]'")
 
 UTM = "EPSG:32633"
 #: A local system that no EPSG code stands for.
 LOCAL = "+proj=tmerc +lat_0=47.1 +lon_0=8.3 +k=0.9999 +x_0=1000 +y_0=2000 +ellps=bessel +units=m"
+GREY = RGB[..., :1]
 
 
 @pytest.fixture
@@ -42,65 +37,190 @@ def without_rasterio(monkeypatch):
         return found(name, *rest, **options)
 
     monkeypatch.setattr(builtins, "__import__", missing)
-    geotiff.say_once.cache_clear()
-    yield
-    geotiff.say_once.cache_clear()
-
-
-def write_tiff(path, bands, mask=None, **options):
-    """`bands` is uint8 (height, width, count)."""
-    height, width, count = bands.shape
-    size = {"height": height, "width": width, "count": count, "dtype": bands.dtype}
-    with warnings.catch_warnings(), rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True):
-        warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
-        with rasterio.open(path, "w", driver="GTiff", **{**size, **options}) as target:
-            target.write(bands.transpose(2, 0, 1))
-            if mask is not None:
-                target.write_mask(mask)
-    return path
 
 
 def placed(x=300_000.0, y=5_000_000.0, size=0.5):
     return rasterio.Affine(size, 0.1, x, -0.1, -size, y)
 
 
-def look(path):
-    """What a reader sees: pixels, mask, reference system, transform, nodata, profile."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
-        warnings.simplefilter("ignore", rasterio.errors.NodataShadowWarning)
-        with rasterio.open(path) as found:
-            pixels = found.read().transpose(1, 2, 0)
-            return pixels, found.dataset_mask() > 0, found.crs, found.transform, found.nodata, found.profile
-
-
-def through(codec, source, out, window=None):
-    with geotiff.open_source(source) as image:
+def through(codec, source, out, window=None, bands=None):
+    with open_image(source, bands) as image:
         data = codec.encode(image, image.notes)
-    geotiff_output.decode_to(codec, data, out, window)
+    decode_to(codec, data, out, window)
     return data
 
 
+def opened(path, **options):
+    with open_image(path, **options) as image:
+        image.read(0, 1, 0, 1)
+        return image
+
+
+def hidden(path, **options):
+    with open_image(path, **options) as image:
+        return image.hidden()
+
+
+# --- Which bands, in which colours ---
+
+
 @geo
-@pytest.mark.parametrize("system", [UTM, LOCAL])
-def test_the_georeference_comes_back_whole_and_of_a_window(codec, picture, tmp_path, system):
-    source = write_tiff(tmp_path / "a.tif", picture(80, 110), crs=system, transform=placed())
-    data = through(codec, source, tmp_path / "b.tif")
-    before, after = look(source), look(tmp_path / "b.tif")
-    assert after[2] == before[2]
-    assert after[3] == before[3]
-    assert after[4] is None
-    assert after[1].all()
-    assert np.array_equal(after[0], codec.decode(data))
-    profile = after[5]
-    assert profile["tiled"]
-    assert profile["compress"] == "deflate"
-    part = Window(33, 21, 40, 50)
-    geotiff_output.decode_to(codec, data, tmp_path / "w.tif", part)
-    pixels, _, crs, transform, *_ = look(tmp_path / "w.tif")
-    assert crs == before[2]
-    assert transform.almost_equals(before[3] @ rasterio.Affine.translation(33, 21), 1e-6)
-    assert np.array_equal(pixels, codec.decode(data, part))
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda a: Image.fromarray(a).quantize(16),
+        lambda a: Image.fromarray(a[..., 0]),
+        lambda a: Image.fromarray(a[..., 0] > 100),
+        lambda a: Image.fromarray(np.ascontiguousarray(a[..., :2]), "LA"),
+        lambda a: Image.fromarray(a).convert("CMYK"),
+        lambda a: Image.fromarray(a).convert("RGBA"),
+    ],
+    ids=["palette", "grey", "one bit", "grey and alpha", "inks", "alpha"],
+)
+def test_colours_are_those_that_pillow_sees(tmp_path, make):
+    make(RGB).save(tmp_path / "a.tif")
+    with Image.open(tmp_path / "a.tif") as image:
+        expected = np.array(image.convert("RGB"))
+    assert np.array_equal(read_image(tmp_path / "a.tif"), expected)
+    with open_image(tmp_path / "a.tif") as source:
+        assert np.array_equal(source.read(7, 20, 3, 9), expected[7:20, 3:9])
+
+
+@geo
+@pytest.mark.parametrize("bits", range(1, 8))
+@pytest.mark.parametrize("count", [1, 3])
+def test_fewer_bits_are_scaled_to_the_whole_range(tmp_path, bits, count):
+    values = (RGB >> (8 - bits))[..., :count]
+    path = write_tiff(tmp_path / "a.tif", values, nbits=bits, **({"photometric": "RGB"} if count == 3 else {}))
+    expected = np.rint(values * (255 / (2**bits - 1))).astype(np.uint8)
+    assert np.array_equal(read_image(path), np.broadcast_to(expected, RGB.shape))
+    jp2 = write_jp2(tmp_path / "a.jp2", values, nbits=bits)
+    assert np.array_equal(read_image(jp2), np.broadcast_to(expected, RGB.shape))
+
+
+@geo
+@pytest.mark.parametrize("bits", [1, 4, 8])
+def test_white_may_be_zero(tmp_path, bits):
+    values = GREY >> (8 - bits)
+    path = write_tiff(tmp_path / "a.tif", values, nbits=bits, photometric="MINISWHITE")
+    expected = 255 - np.rint(values * (255 / (2**bits - 1))).astype(np.uint8)
+    assert np.array_equal(read_image(path), np.broadcast_to(expected, RGB.shape))
+    with Image.open(path) as image:
+        assert np.array_equal(read_image(path), np.array(image.convert("RGB")))
+
+
+@geo
+def test_bands_are_taken_by_their_tags(tmp_path):
+    order = {
+        "blue green red": [3, 2, 1],
+        "red green blue": [1, 2, 3],
+        "undefined red green blue alpha": [2, 3, 4],
+        "alpha blue green red": [4, 3, 2],
+        "gray undefined undefined": [1, 2, 3],
+        "red green blue undefined": [1, 2, 3],
+        "nir red green blue": [2, 3, 4],
+        "gray alpha": [1, 1, 1],
+    }
+    for colours, bands in order.items():
+        names = colours.split()
+        image = np.dstack([RGB[..., i % 3] // (1 + i // 3) for i in range(len(names))])
+        path = write_tiff(tmp_path / f"{len(names)}{names[0]}.tif", image, colours=colours)
+        assert np.array_equal(read_image(path), image[..., [band - 1 for band in bands]]), colours
+        remarks = opened(path).remarks
+        assert any("taken as red, green and blue" in r for r in remarks) == (bands not in ([1, 2, 3], [1, 1, 1]))
+    left = write_tiff(tmp_path / "six.tif", np.dstack([RGB, RGB]), photometric="MINISBLACK")
+    assert opened(left).remarks == ["bands 4, 5, 6 of 6 are left out"]
+    partly = write_tiff(tmp_path / "partly.tif", RGB, colours="blue green undefined")
+    assert opened(partly).remarks == [
+        "bands 1, 2, 3 are taken as red, green and blue, and are tagged blue, green, undefined"
+    ]
+
+
+@geo
+def test_a_palette_without_a_table_is_grey(tmp_path):
+    path = write_tiff(tmp_path / "a.tif", GREY, colours="palette")
+    assert np.array_equal(read_image(path), GREY.repeat(3, axis=2))
+
+
+@geo
+def test_bands_are_chosen(picture, tmp_path):
+    image = np.concatenate([picture(20, 30), picture(20, 30, 1)], axis=2)
+    source = write_tiff(tmp_path / "a.tif", image)
+    with open_image(source, [6, 1, 3]) as chosen:
+        assert np.array_equal(chosen.read(0, 20, 0, 30), image[..., [5, 0, 2]])
+        assert chosen.remarks == []
+    for bands in ([5, 6, 7], [0, 1, 2]):
+        with pytest.raises(InputError, match="--bands"), open_image(source, bands):
+            pass
+
+
+@geo
+@pytest.mark.parametrize("kind", ["uint16", "float32", "int8", "int16", "uint32", "complex64"])
+def test_other_kinds_of_pixels_are_refused(tmp_path, kind):
+    source = write_tiff(tmp_path / "a.tif", np.zeros((8, 8, 3), kind))
+    for read in (read_image, image_size):
+        with pytest.raises(InputError, match=f"{kind} and not uint8"):
+            read(source)
+
+
+@geo
+def test_jpeg_2000_of_many_kinds_is_read(tmp_path):
+    assert np.array_equal(read_image(write_jp2(tmp_path / "rgb.jp2", RGB)), RGB)
+    assert np.array_equal(read_image(write_jp2(tmp_path / "grey.jp2", GREY)), GREY.repeat(3, axis=2))
+    four = np.dstack([RGB, np.full_like(GREY, 255)])
+    assert np.array_equal(read_image(write_jp2(tmp_path / "four.jp2", four)), RGB)
+    # Three components under a grey colour box, which Pillow takes for a damaged file.
+    box = write_jp2(tmp_path / "box.jp2", RGB, photometric="MINISBLACK")
+    assert np.array_equal(read_image(box), RGB)
+    for bits, values in ((16, RGB.astype(np.uint16) * 200), (12, RGB.astype(np.uint16) * 16)):
+        deep = write_jp2(tmp_path / "deep.jp2", values, nbits=bits)
+        with pytest.raises(InputError, match=rf"more than 8 bits a channel \({bits}\)"):
+            read_image(deep)
+
+
+@geo
+def test_ycc_of_jpeg_2000_becomes_rgb_as_in_pillow(tmp_path):
+    ycc = np.array(Image.fromarray(RGB).convert("YCbCr"))
+    path = write_jp2(tmp_path / "a.jp2", ycc)
+    in_jp2h(path, b"colr\x01\0\0\0\0\0\x10", b"colr\x01\0\0\0\0\0\x12")
+    with Image.open(path) as image:
+        assert np.array_equal(read_image(path), np.array(image))
+    assert np.abs(read_image(path).astype(int) - RGB).max() < 4
+
+
+@geo
+def test_a_geotiff_is_one_by_its_content(tmp_path):
+    for name in ("scene.gtiff", "scene", "scene.tif.orig", "scene.png"):
+        path = write_tiff(tmp_path / "t.tif", RGB, crs=UTM, transform=placed(), nodata=0).rename(tmp_path / name)
+        assert opened(path).notes == {"crs": UTM, "transform": list(placed())[:6], "nodata": 0}
+        assert np.array_equal(read_image(path), RGB)
+
+
+@geo
+def test_a_turned_tiff_with_a_georeference_stays_as_it_is_stored_and_says_so(tmp_path):
+    path = turned(tmp_path / "a.tif", 6)
+    assert read_image(path).shape == (56, 40, 3)
+    tags = TiffImagePlugin.ImageFileDirectory_v2()
+    tags[274], tags[33550], tags[33922] = 6, (1.0, 1.0, 0.0), (0.0, 0.0, 0.0, 5e5, 4e6, 0.0)
+    Image.fromarray(RGB).save(tmp_path / "b.tif", tiffinfo=tags)
+    image = opened(tmp_path / "b.tif")
+    assert np.array_equal(read_image(tmp_path / "b.tif"), RGB)
+    assert image_size(tmp_path / "b.tif") == RGB.shape[:2]
+    assert "its orientation (6) is neither applied nor kept" in image.remarks[0]
+
+
+@geo
+def test_a_turned_photograph_with_a_world_file_likewise(tmp_path):
+    turned(tmp_path / "a.jpg", 6)
+    assert image_size(tmp_path / "a.jpg") == (56, 40)
+    (tmp_path / "a.jgw").write_text("0.5\n0\n0\n-0.5\n300000.25\n4999999.75\n")
+    image = opened(tmp_path / "a.jpg")
+    assert image_size(tmp_path / "a.jpg") == read_image(tmp_path / "a.jpg").shape[:2] == (40, 56)
+    assert image.notes == {"transform": [0.5, 0.0, 300000.0, 0.0, -0.5, 5000000.0]}
+    assert "neither applied nor kept" in image.remarks[0]
+
+
+# --- Pixels without data ---
 
 
 @geo
@@ -112,16 +232,16 @@ def test_nodata_comes_back_exactly(codec, picture, tmp_path, nodata, bands):
     image[x + y // 2 < 50] = nodata
     source = write_tiff(tmp_path / "a.tif", image, crs=UTM, transform=placed(), nodata=nodata)
     data = through(codec, source, tmp_path / "b.tif")
-    mask = look(source)[1]
+    mask = (image[..., :3] != nodata).any(axis=2)
     assert 0.1 < mask.mean() < 0.9
-    pixels, found, _, _, value, _ = look(tmp_path / "b.tif")
-    assert value == nodata
+    pixels, found, facts = look(tmp_path / "b.tif")
+    assert facts["nodata"] == nodata
     assert np.array_equal(found, mask)
     assert (pixels[~mask] == nodata).all()
     part = Window(40, 3, 30, 80)
-    geotiff_output.decode_to(codec, data, tmp_path / "w.tif", part)
+    decode_to(codec, data, tmp_path / "w.tif", part)
     assert np.array_equal(look(tmp_path / "w.tif")[1], mask[3:83, 40:70])
-    geotiff_output.decode_to(codec, data, tmp_path / "b.png")
+    decode_to(codec, data, tmp_path / "b.png")
     assert np.array_equal((read_image(tmp_path / "b.png") != nodata).any(axis=2), mask)
 
 
@@ -136,58 +256,271 @@ def test_masks_and_alpha_come_back_as_a_mask(codec, picture, tmp_path, kind):
     else:
         alpha = np.dstack([image, 255 * mask.astype(np.uint8)])
         source = write_tiff(tmp_path / "a.tif", alpha, photometric="RGB", alpha="YES")
-    with geotiff.open_source(source) as opened:
-        assert opened.fill == 0
-        assert "nodata" not in opened.notes
+    with open_image(source) as found:
+        assert found.fill == 0
+        assert "nodata" not in found.notes
+        assert found.hidden() == (30 * 70, 0)
+        assert found.told_by == ("its mask" if kind == "mask" else "band 4, which is tagged alpha")
     through(codec, source, tmp_path / "b.tif")
-    pixels, found, _, _, nodata, profile = look(tmp_path / "b.tif")
-    assert nodata is None
-    assert profile["count"] == 3
+    pixels, found, facts = look(tmp_path / "b.tif")
+    assert facts["nodata"] is None
+    assert facts["profile"]["count"] == 3
     assert np.array_equal(found, mask)
     assert (pixels[~mask] == 0).all()
     assert sorted(path.name for path in tmp_path.glob("b*")) == ["b.tif"]
 
 
 @geo
-def test_a_value_that_no_pixel_can_have_is_left_out(codec, picture, tmp_path):
+def test_only_the_coded_bands_tell_what_has_no_data(codec, tmp_path):
+    empty = np.where((X < 20)[..., None], 0, RGB).astype(np.uint8)
+    five = np.dstack([empty, np.full((40, 56, 2), 9, np.uint8)])  # two more bands, such as quality flags
+    source = write_tiff(tmp_path / "five.tif", five, nodata=0)
+    through(codec, source, tmp_path / "a.tif")
+    pixels, mask, _ = look(tmp_path / "a.tif")
+    assert np.array_equal(mask, X >= 20)
+    assert (pixels[X < 20] == 0).all()
+    # Infrared is 0 over water, where red, green and blue are not.
+    water = np.dstack([RGB, np.where((X > 15) & (X < 40), 0, 200).astype(np.uint8)])
+    source = write_tiff(tmp_path / "rgbn.tif", water, nodata=0, colours="red green blue undefined")
+    assert hidden(source) == (0, 0)
+    opaque = np.dstack([RGB, np.full_like(GREY, 255)])
+    source = write_tiff(tmp_path / "rgba.tif", opaque, nodata=255)
+    assert hidden(source) == (0, 0)
+    assert hidden(source, bands=[4, 4, 4]) == (40 * 56, 0)
+    # One of three bands has a value: the pixel has data.
+    single = RGB.copy()
+    single[:5, :, :2] = 0
+    assert hidden(write_tiff(tmp_path / "single.tif", single, nodata=0)) == (0, 0)
+
+
+@geo
+def test_an_infrared_band_tagged_alpha_hides_until_it_is_named_or_masks_are_off(tmp_path):
+    infrared = np.where((X > 15) & (X < 40), 0, 100 + Y).astype(np.uint8)
+    path = write_tiff(tmp_path / "naip.tif", np.dstack([RGB, infrared]), colours="red green blue alpha")
+    count = int((infrared == 0).sum())
+    assert hidden(path) == (count, 40 * 56 - count)
+    assert opened(path, masked=False).fill is None
+    for bands in ([4, 1, 2], [1, 2, 4]):
+        assert opened(path, bands=bands).fill is None
+        assert hidden(path, bands=bands) == (0, 0)
+
+
+@geo
+def test_a_value_that_no_pixel_can_have_is_left_out_and_said(codec, picture, tmp_path):
     source = write_tiff(tmp_path / "a.tif", picture(40, 40))
     for value in ("-9999", "nan", "12.5"):
         with Image.open(source) as image:
             image.save(tmp_path / "c.tif", tiffinfo={42113: value})
-        with geotiff.open_source(tmp_path / "c.tif") as opened:
-            assert opened.notes == {}
-            assert opened.fill is None
+        with open_image(tmp_path / "c.tif") as found:
+            assert found.notes == {}
+            assert found.fill is None
+            assert found.remarks == ["its nodata value is none of 8 bits and marks no pixel"]
     assert through(codec, tmp_path / "c.tif", tmp_path / "b.tif")
 
 
 @geo
-@pytest.mark.parametrize(
-    "make",
-    [
-        lambda a: Image.fromarray(a).quantize(16),
-        lambda a: Image.fromarray(a[..., 0]),
-        lambda a: Image.fromarray(a[..., 0] > 128),
-        lambda a: Image.fromarray(np.ascontiguousarray(a[..., :2]), "LA"),
-    ],
-    ids=["palette", "grey", "one bit", "grey and alpha"],
-)
-def test_colours_are_those_that_pillow_sees(picture, tmp_path, make):
-    make(picture(30, 40)).save(tmp_path / "a.tif")
-    with geotiff.open_source(tmp_path / "a.tif") as source:
-        seen = source.read(0, 30, 0, 40)
-        assert np.array_equal(source.read(7, 20, 3, 9), seen[7:20, 3:9])
-    assert np.array_equal(seen, read_image(tmp_path / "a.tif"))
+def test_nodata_of_few_bits_is_scaled_with_the_values(codec, tmp_path):
+    values = (GREY >> 4).copy()
+    values[:10] = 15
+    path = write_tiff(tmp_path / "a.tif", values, nbits=4, nodata=15)
+    image = opened(path)
+    assert (image.fill, image.notes["nodata"], hidden(path)) == (255, 255, (560, 0))
+    through(codec, path, tmp_path / "b.tif")
+    pixels, mask, facts = look(tmp_path / "b.tif")
+    assert facts["nodata"] == 255
+    assert np.array_equal(mask, Y >= 10)
+    assert (pixels[:10] == 255).all()
 
 
 @geo
-def test_bands_are_chosen(picture, tmp_path):
-    image = np.concatenate([picture(20, 30), picture(20, 30, 1)], axis=2)
-    source = write_tiff(tmp_path / "a.tif", image)
-    with geotiff.open_source(source, [6, 1, 3]) as opened:
-        assert np.array_equal(opened.read(0, 20, 0, 30), image[..., [5, 0, 2]])
-    for bands in ([5, 6, 7], [0, 1, 2]):
-        with pytest.raises(InputError, match="--bands"), geotiff.open_source(source, bands):
-            pass
+def test_without_a_mask_every_pixel_is_coded_and_the_loss_said(tmp_path):
+    path = write_tiff(tmp_path / "a.tif", RGB, nodata=40)
+    image = opened(path, masked=False)
+    assert (image.fill, image.notes) == (None, {})
+    assert image.remarks == ["its nodata value 40 is not kept"]
+
+
+# --- What places an image, there and back ---
+
+
+def gcps(crs="EPSG:4326"):
+    from rasterio.control import GroundControlPoint as Point
+
+    corners = [(0, 0, 10.0, 45.0, 3.0), (0, 56, 10.1, 45.02, 0), (40, 0, 9.98, 44.9, 0), (40, 56, 10.08, 44.92, 7.5)]
+    return [Point(*corner) for corner in corners], rasterio.crs.CRS.from_user_input(crs)
+
+
+def rpcs():
+    from rasterio.rpc import RPC
+
+    return RPC(
+        height_off=100.5, height_scale=500, lat_off=45.1, lat_scale=0.1, line_off=20.5, line_scale=40, long_off=10,
+        long_scale=0.1, samp_off=28.25, samp_scale=56, line_num_coeff=[0.1, 1 / 3, *[1e-7] * 18],
+        line_den_coeff=[1, *[2e-7] * 19], samp_num_coeff=[0.2, 2 / 3, *[3e-7] * 18],
+        samp_den_coeff=[1, *[4e-7] * 19], err_bias=0.5, err_rand=0.25,
+    )  # fmt: skip
+
+
+#: For each kind what is written, in terms of rasterio; text is a CRS, and six numbers are a transform.
+NORTH, GEOGRAPHIC = (0.5, 0, 3e5, 0, -0.5, 5e6), (1e-4, 0, 10, 0, -1e-4, 45)
+GEOSTATIONARY = "+proj=geos +lon_0=-75 +h=35786023 +ellps=GRS80 +units=m +sweep=x"
+KINDS = {
+    "north up": (UTM, NORTH),
+    "south up": ("EPSG:32733", (0.5, 0, 3e5, 0, 0.5, 5e6)),
+    "east flipped": (UTM, (-0.5, 0, 3e5, 0, -0.5, 5e6)),
+    "rotated": (UTM, (0.4, 0.3, 3e5, 0.3, -0.4, 5e6)),
+    "sheared": (UTM, (0.5, 0.2, 3e5, 0, -0.5, 5e6)),
+    "oblong pixels": (UTM, (0.25, 0, 3e5, 0, -3, 5e6)),
+    "tiny pixels": ("EPSG:4326", (1e-9, 0, 10, 0, -1e-9, 45)),
+    "huge pixels": ("EPSG:3857", (1e5, 0, -2e7, 0, -1e5, 2e7)),
+    "odd digits": (UTM, (1 / 3, 0, 300000.1234567891, 0, -1 / 3, 5000000.987654321)),
+    "geographic": ("EPSG:4326", GEOGRAPHIC),
+    "across the date line": ("EPSG:4326", (0.1, 0, 179, 0, -0.1, 10)),
+    "longitude first": ("OGC:CRS84", GEOGRAPHIC),
+    "web mercator": ("EPSG:3857", NORTH),
+    "polar": ("EPSG:3031", (25, 0, -3e6, 0, -25, 3e6)),
+    "polar north": ("EPSG:3413", (25, 0, -3e6, 0, -25, 3e6)),
+    "conic": ("EPSG:5070", NORTH),
+    "equal area": ("EPSG:3035", NORTH),
+    "oblique": ("EPSG:2056", NORTH),
+    "feet": ("EPSG:2263", NORTH),
+    "northing first": ("EPSG:31467", NORTH),
+    "of the Moon": ("IAU_2015:30100", GEOGRAPHIC),
+    "ESRI's code": ("ESRI:54009", NORTH),
+    "ESRI's conic": ("ESRI:102001", NORTH),
+    "a local system": (LOCAL, NORTH),
+    "geostationary": (GEOSTATIONARY, (2004, 0, -5e6, 0, -2004, 5e6)),
+    "compound by code": ("EPSG:7415", NORTH),
+    "compound of two": ("EPSG:32633+5773", NORTH),
+    "three-dimensional": ("EPSG:4979", GEOGRAPHIC),
+    "no CRS": (None, NORTH),
+    "CRS alone": (UTM, None),
+    "nothing": (None, None),
+    "points": (None, None, {"gcps": gcps}),
+    "points in metres": (None, None, {"gcps": lambda: gcps(UTM)}),
+    "coefficients": (None, None, {"rpcs": rpcs}),
+    "coefficients and CRS": ("EPSG:4326", None, {"rpcs": rpcs}),
+    "pixel is point": (UTM, NORTH, {"tags": lambda: {"AREA_OR_POINT": "Point"}}),
+    "names and scales": (UTM, NORTH, {
+        "descriptions": lambda: ("red", "", "infrared"), "units": lambda: ("K", "", "m"),
+        "scales": lambda: (0.1, 0.2, 1 / 3), "offsets": lambda: (1.0, -2.0, 0.5)}),
+}  # fmt: skip
+
+
+def equal_rpcs(found, expected):
+    first, second = found.to_dict(), expected.to_dict()
+    return all(np.allclose(first[key], second[key], rtol=1e-15, atol=0) for key in second)
+
+
+@geo
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_places_an_image_comes_back_whole_and_of_a_window(codec, tmp_path, kind):
+    crs, transform, *more = KINDS[kind]
+    wanted = {name: make() for name, make in (more[0] if more else {}).items()}
+    options = {"crs": crs} if crs else {}
+    options |= {"transform": rasterio.Affine(*transform)} if transform else {}
+    attributes = {name: value for name, value in wanted.items() if name != "tags"}
+    source = write_tiff(tmp_path / "a.tif", RGB, tags=attributes, **options)
+    if "tags" in wanted:
+        with rasterio.open(source, "r+") as dataset:
+            dataset.update_tags(**wanted["tags"])
+    before = look(source)[2]
+    assert (before["crs"] is None) == (crs is None), "the source is what it is meant to be"
+    assert opened(source).remarks == []
+    data = through(codec, source, tmp_path / "b.tif")
+    x, y, part = 33, 17, Window(33, 17, 20, 15)
+    decode_to(codec, data, tmp_path / "w.tif", part)
+    pixels, mask, whole = look(tmp_path / "b.tif")
+    assert mask.all()
+    assert np.array_equal(pixels, codec.decode(data))
+    cut, _, window = look(tmp_path / "w.tif")
+    assert np.array_equal(cut, codec.decode(data, part))
+    for after, moved in ((whole, (0, 0)), (window, (x, y))):
+        assert after["crs"] == before["crs"]
+        for name in ("nodata", "descriptions", "units", "scales", "offsets"):
+            assert after[name] == before[name], name
+        assert after["tags"].get("AREA_OR_POINT") == before["tags"].get("AREA_OR_POINT")
+        expected = before["transform"] @ rasterio.Affine.translation(*moved)
+        if before["transform"].is_identity:  # there is none, of a window neither
+            expected = before["transform"]
+        assert after["transform"].almost_equals(expected, 1e-6)
+        points, points_crs = after["gcps"]
+        assert points_crs == before["gcps"][1]
+        assert [(p.row, p.col, p.x, p.y, p.z) for p in points] == [
+            (p.row - moved[1], p.col - moved[0], p.x, p.y, p.z) for p in before["gcps"][0]
+        ]
+        assert (after["rpcs"] is None) == (before["rpcs"] is None)
+        if after["rpcs"]:
+            before_moved = before["rpcs"].to_dict()
+            before_moved |= {
+                "line_off": before_moved["line_off"] - moved[1],
+                "samp_off": before_moved["samp_off"] - moved[0],
+            }
+            assert equal_rpcs(after["rpcs"], type(after["rpcs"])(**before_moved))
+    assert sorted(path.name for path in tmp_path.glob("[bw].*")) == ["b.tif", "w.tif"], "nothing lies beside"
+
+
+def test_there_are_as_many_kinds_as_are_promised():
+    assert len(KINDS) == 37
+
+
+@geo
+@pytest.mark.parametrize("ending", [".jp2", ".png", ".jpg", ".webp"])
+def test_other_formats_are_placed_too(codec, tmp_path, ending):
+    """GeoJP2 in the file, a world file or GDAL's own XML beside it."""
+    transform = rasterio.Affine(*NORTH)
+    path = tmp_path / f"a{ending}"
+    if ending == ".jp2":
+        write_jp2(path, RGB, crs=UTM, transform=transform)
+    else:
+        source = write_tiff(tmp_path / "t.tif", RGB, crs=UTM, transform=transform, nodata=0)
+        rasterio.shutil.copy(source, path, driver={".jpg": "JPEG"}.get(ending, ending[1:].upper()))
+        assert (tmp_path / f"a{ending}.aux.xml").exists()
+    notes = opened(path).notes
+    assert (notes["crs"], notes["transform"]) == (UTM, list(NORTH))
+    assert notes.get("nodata") == (None if ending == ".jp2" else 0)
+    through(codec, path, tmp_path / "b.tif")
+    assert look(tmp_path / "b.tif")[2]["crs"] == UTM
+    world = tmp_path / "w.png"
+    Image.fromarray(RGB).save(world)
+    assert opened(world).notes == {}
+    (tmp_path / "w.pgw").write_text("0.5\n0\n0\n-0.5\n300000.25\n4999999.75\n")
+    assert opened(world).notes == {"transform": list(NORTH)}
+
+
+@geo
+def test_a_world_file_that_cannot_be_read_is_named(tmp_path):
+    Image.fromarray(RGB).save(tmp_path / "a.avif")
+    (tmp_path / "a.wld").write_text("1\n0\n0\n-1\n0\n0\n")
+    assert opened(tmp_path / "a.avif").remarks == ["what a.wld beside it say is not kept"]
+
+
+@geo
+def test_a_colour_profile_goes_through_a_tiff(codec, tmp_path):
+    Image.fromarray(RGB).save(tmp_path / "a.tif", icc_profile=profile())
+    data = through(codec, tmp_path / "a.tif", tmp_path / "b.tif")
+    for name in ("b.tif", "b.png", "b.webp"):
+        decode_to(codec, data, tmp_path / name)
+        with Image.open(tmp_path / name) as image:
+            assert image.info["icc_profile"] == profile()
+
+
+@geo
+def test_a_name_that_is_not_utf8_reaches_gdal(codec, tmp_path):
+    import os
+
+    folder = tmp_path / os.fsdecode(b"f\xff")
+    folder.mkdir()
+    path = write_tiff(tmp_path / "t.tif", RGB, crs=UTM, nodata=0).rename(folder / os.fsdecode(b"a\xfe.tif"))
+    (folder / os.fsdecode(b"a\xfe.tfw")).write_text("0.5\n0\n0\n-0.5\n300000.25\n4999999.75\n")
+    assert opened(path).notes == {"crs": UTM, "transform": list(NORTH), "nodata": 0}
+    through(codec, path, folder / os.fsdecode(b"b\xfe.tif"))
+    (folder / os.fsdecode(b"b\xfe.tif")).rename(tmp_path / "b.tif")
+    assert look(tmp_path / "b.tif")[2]["crs"] == UTM
+    assert sorted(os.listdir(os.fsencode(folder))) == [b"a\xfe.tfw", b"a\xfe.tif"]
+
+
+# --- Windows, damage, and notes from elsewhere ---
 
 
 @geo
@@ -195,34 +528,27 @@ def test_a_tiff_is_read_by_windows(codec, picture, tmp_path, monkeypatch):
     image = picture(300, 200)
     source = write_tiff(tmp_path / "a.tif", image, tiled=True, blockxsize=64, blockysize=64)
     sizes = []
-    read = geotiff.GeoTIFF.read
+    read = geotiff.Raster.read
 
     def spy(self, top, bottom, left, right):
         sizes.append((bottom - top, right - left))
         return read(self, top, bottom, left, right)
 
-    monkeypatch.setattr(geotiff.GeoTIFF, "read", spy)
+    monkeypatch.setattr(geotiff.Raster, "read", spy)
     assert through(codec, source, tmp_path / "b.tif") == codec.encode(image)
     assert max(map(max, sizes)) <= 128
 
 
 @geo
-@pytest.mark.parametrize("kind", ["uint16", "float32"])
-def test_other_kinds_of_pixels_are_refused(tmp_path, kind):
-    source = write_tiff(tmp_path / "a.tif", np.zeros((8, 8, 3), kind))
-    with pytest.raises(InputError, match=f"{kind} and not uint8"), geotiff.open_source(source):
-        pass
-
-
-@geo
-def test_damaged_tiffs_are_refused(codec, tmp_path):
+def test_damaged_rasters_are_refused(codec, tmp_path):
     noise = np.random.default_rng(0).integers(0, 256, (300, 300, 3), np.uint8)
-    data = write_tiff(tmp_path / "a.tif", noise, tiled=True, blockxsize=64, blockysize=64).read_bytes()
-    cut = tmp_path / "cut.tif"
-    for length in (0, 4, 100, len(data) // 2):
-        cut.write_bytes(data[:length])
-        with pytest.raises(InputError, match=r"cut\.tif"), geotiff.open_source(cut) as source:
-            codec.encode(source)
+    tiff = write_tiff(tmp_path / "a.tif", noise, tiled=True, blockxsize=64, blockysize=64)
+    for path in (tiff, write_jp2(tmp_path / "a.jp2", noise)):
+        data, cut = path.read_bytes(), tmp_path / f"cut{path.suffix}"
+        for length in (0, 4, 100, len(data) // 2):
+            cut.write_bytes(data[:length])
+            with pytest.raises(InputError, match=r"cut\."), open_image(cut) as source:
+                codec.encode(source)
 
 
 @geo
@@ -233,7 +559,7 @@ def test_other_formats_under_the_name_are_not_followed(tmp_path, picture):
         warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
         with rasterio.open(tmp_path / "v.tif", "w", driver="VRT", dtype="uint8", count=3, height=8, width=8):
             pass
-    with pytest.raises(InputError, match="no TIFF"), geotiff.open_source(tmp_path / "v.tif"):
+    with pytest.raises(InputError, match="no image that can be read"), open_image(tmp_path / "v.tif"):
         pass
 
 
@@ -252,14 +578,30 @@ def test_other_formats_under_the_name_are_not_followed(tmp_path, picture):
         {"nodata": None},
         {"nodata": 10**400},
         {"transform": [10**400, 0, 0, 0, 1, 0]},
+        {"gcps": 3},
+        {"gcps": {}},
+        {"gcps": {"points": [[0, 0]]}},
+        {"gcps": {"points": [["a", 0, 1, 2, 3]]}},
+        {"gcps": {"points": [[0, 0, 1, 2, 3]], "crs": "/etc/hostname"}},
+        {"rpcs": []},
+        {"rpcs": {"line_off": 1, "samp_off": 2}},
+        {"rpcs": {"line_off": "x", "samp_off": 2}},
+        {"icc": "?"},
+        {"icc": 5},
+        {"names": ["a"]},
+        {"names": 7},
+        {"scales": ["x", 1, 1]},
+        {"offsets": [1, 2, 3, 4]},
+        {"units": {"a": 1}},
     ],
 )
-def test_a_hostile_georeference_is_refused_and_leaves_nothing(codec, picture, tmp_path, notes):
+def test_hostile_notes_are_refused_and_leave_nothing(codec, picture, tmp_path, notes):
     data = codec.encode(picture(20, 20), notes)
-    with pytest.raises(InputError, match="georeference"):
-        geotiff_output.decode_to(codec, data, tmp_path / "b.tif")
+    for window in (None, Window(1, 2, 10, 10)):
+        with pytest.raises(InputError, match="georeference"):
+            decode_to(codec, data, tmp_path / "b.tif", window)
     assert list(tmp_path.glob("*b*")) == list(tmp_path.glob(".*")) == []
-    geotiff_output.decode_to(codec, data, tmp_path / "b.png")
+    decode_to(codec, data, tmp_path / "b.png")
 
 
 @geo
@@ -268,66 +610,106 @@ def test_a_reference_system_that_a_tiff_cannot_hold_is_said_to_be_lost(codec, pi
     rotated = "+proj=ob_tran +o_proj=longlat +o_lon_p=0 +o_lat_p=39.25 +lon_0=18 +datum=WGS84"
     notes = {"crs": rasterio.crs.CRS.from_proj4(rotated).to_wkt(), "transform": list(placed())[:6]}
     data = codec.encode(picture(20, 30), notes)
-    with pytest.warns(UserWarning, match=r"b\.tif has no CRS"):
-        geotiff_output.decode_to(codec, data, tmp_path / "b.tif")
+    assert decode_to(codec, data, tmp_path / "b.tif") == ["a TIFF cannot hold its crs"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["b.tif", "tiny.safetensors"]
-    pixels, _, crs, transform, *_ = look(tmp_path / "b.tif")
-    assert not crs
-    assert transform == placed()
+    pixels, _, facts = look(tmp_path / "b.tif")
+    assert not facts["crs"]
+    assert facts["transform"] == placed()
     assert np.array_equal(pixels, codec.decode(data))
+
+
+@geo
+def test_points_beside_a_transform_are_said_to_be_lost(codec, tmp_path):
+    notes = {"transform": list(NORTH), "gcps": {"points": [[0, 0, 1, 2, 3]], "crs": UTM}}
+    assert decode_to(codec, codec.encode(RGB, notes), tmp_path / "b.tif") == ["a TIFF cannot hold its gcps"]
 
 
 @geo
 def test_a_tiff_that_cannot_be_written_whole_is_not_renamed(codec, picture, tmp_path, monkeypatch):
     """GDAL is silent when the disk fills up as it closes the file: the file is read back."""
     data = codec.encode(picture(200, 300))
-    opened = rasterio.open
+    opener = rasterio.open
 
     def cut(path, mode="r", **options):
         if mode == "r":
             with open(path, "r+b") as file:
                 file.truncate(3000)
-        return opened(path, mode, **options)
+        return opener(path, mode, **options)
 
     monkeypatch.setattr(rasterio, "open", cut)
     with pytest.raises(SatstudyError, match="cannot be written") as caught:
-        geotiff_output.decode_to(codec, data, tmp_path / "b.tif")
+        decode_to(codec, data, tmp_path / "b.tif")
     assert not isinstance(caught.value, InputError)
     assert [path.name for path in tmp_path.iterdir()] == ["tiny.safetensors"]
 
 
 def test_other_formats_are_read_whole(picture, tmp_path):
     Image.fromarray(picture(20, 30)).save(tmp_path / "a.png")
-    with geotiff.open_source(tmp_path / "a.png") as source:
-        assert isinstance(source, ArraySource)
+    with open_image(tmp_path / "a.png") as source:
+        assert isinstance(source, WholeImage)
         assert source.notes == {}
         assert np.array_equal(source.read(2, 9, 3, 7), picture(20, 30)[2:9, 3:7])
-    with pytest.raises(InputError, match="--bands"), geotiff.open_source(tmp_path / "a.png", [1, 2, 3]):
+    with pytest.raises(InputError, match="--bands"), open_image(tmp_path / "a.png", [1, 2, 3]):
         pass
-    with pytest.raises(InputError, match="no file"), geotiff.open_source(tmp_path / "b.png"):
+    with pytest.raises(InputError, match="no file"), open_image(tmp_path / "b.png"):
         pass
 
 
 @pytest.mark.parametrize("name", ["a.jpg", "a", "a.sat", "a.png.gz"])
 def test_an_ending_that_is_not_lossless_is_refused_before_the_work(checkpoint, tmp_path, name):
     with pytest.raises(InputError, match=r"name the output \.png"):
-        geotiff_output.decode_to(LearnedCodec(checkpoint), b"not even looked at", tmp_path / name)
+        decode_to(LearnedCodec(checkpoint), b"not even looked at", tmp_path / name)
+
+
+def test_what_png_cannot_hold_is_named(codec, picture, tmp_path):
+    notes = {"crs": UTM, "transform": [1, 0, 0, 0, -1, 0], "\x1bodd": 1}
+    assert decode_to(codec, codec.encode(picture(20, 20), notes), tmp_path / "b.png") == [
+        "PNG does not hold its ?odd, crs, transform, which a .tif would"
+    ]
+
+
+# --- Without rasterio ---
 
 
 @pytest.mark.usefixtures("without_rasterio")
-def test_without_rasterio_pixels_are_kept_and_the_loss_is_said_once(codec, picture, tmp_path, capsys):
+def test_without_rasterio_pixels_are_kept_and_the_loss_is_said(codec, picture, tmp_path):
     image = picture(30, 40)
     Image.fromarray(image).save(tmp_path / "plain.tif")
     Image.fromarray(image).save(tmp_path / "geo.tif", tiffinfo={33550: (1.0, 1.0, 0.0), 42113: "0"})
-    with geotiff.open_source(tmp_path / "plain.tif") as source:
-        assert np.array_equal(source.read(0, 30, 0, 40), image)
-    assert capsys.readouterr().err == ""
-    for _ in range(2):
-        with geotiff.open_source(tmp_path / "geo.tif") as source:
-            assert np.array_equal(source.read(0, 30, 0, 40), image)
-    assert capsys.readouterr().err.count("lose their georeference and nodata: pip install") == 1
+    for name, remarks in (
+        ("plain.tif", []),
+        ("geo.tif", ["without rasterio its transform and nodata are lost: pip install 'satstudy[geo]'"]),
+    ):
+        found = opened(tmp_path / name)
+        assert np.array_equal(read_image(tmp_path / name), image)
+        assert found.remarks == remarks
     data = codec.encode(image, {"crs": UTM})
-    for name in ("b.tif", "c.tif"):
-        geotiff_output.decode_to(codec, data, tmp_path / name)
-        assert np.array_equal(read_image(tmp_path / name), codec.decode(data))
-    assert capsys.readouterr().err.count("without its georeference") == 1
+    assert decode_to(codec, data, tmp_path / "b.tif") == [
+        "without rasterio a TIFF is written without its crs: pip install 'satstudy[geo]'"
+    ]
+    assert np.array_equal(read_image(tmp_path / "b.tif"), codec.decode(data))
+
+
+@geo
+def test_without_rasterio_the_same_pixels_are_read_or_none(tmp_path, monkeypatch):
+    """Whatever Pillow would read otherwise than GDAL is refused."""
+    paths = [write_tiff(tmp_path / "rgb.tif", RGB)]
+    paths += [write_tiff(tmp_path / f"{bits}.tif", GREY >> (8 - bits), nbits=bits) for bits in (1, 2, 4)]
+    paths += [write_jp2(tmp_path / f"{n}.jp2", RGB[..., :n]) for n in (1, 3)]
+    for number, mode in enumerate(("L", "LA", "RGBA", "P", "CMYK", "1")):
+        paths.append(tmp_path / f"p{number}.tif")
+        Image.fromarray(RGB).convert(mode).save(paths[-1])
+    refused = [
+        turned(tmp_path / "turned.tif", 5),
+        write_jp2(tmp_path / "few.jp2", RGB >> 4, nbits=4),
+        write_jp2(tmp_path / "deep.jp2", RGB.astype(np.uint16)),
+        write_tiff(tmp_path / "ycc.tif", RGB, photometric="YCBCR", compress="jpeg"),
+    ]
+    expected = {path: read_image(path) for path in paths}
+    monkeypatch.setattr(geotiff, "driver", lambda kind: "")
+    for path in paths:
+        assert np.array_equal(read_image(path), expected[path]), path.name
+        assert image_size(path) == expected[path].shape[:2]
+    for path in refused:
+        with pytest.raises(InputError, match=r"satstudy\[geo\]|more than 8 bits"):
+            read_image(path)

@@ -1,31 +1,23 @@
 """Whatever a file holds, reading gives RGB of 8 bits or one sentence."""
 
 import io
+import os
 import struct
 import warnings
-import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
+from field_files import AVIF_OF_10_BITS, RGB, geo, png_chunk, png_of, profile, turned
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageOps
 
 from satstudy.core.errors import InputError
 from satstudy.data import images
-from satstudy.data.images import find_images, halved, image_size, read_image, write_image
+from satstudy.data.images import find_images, halved, image_size, is_jpeg, open_image, read_image, write_image
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)
-
-
-def png_of(height: int, width: int, depth: int = 8, rows: bytes = b"") -> bytes:
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    header = struct.pack(">IIBBBBB", width, height, depth, 2, 0, 0, 0)
-    body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
-    return b"\x89PNG\r\n\x1a\n" + body
 
 
 @pytest.mark.parametrize("ending", [".png", ".tif", ".TIFF", ".webp"])
@@ -83,9 +75,12 @@ def test_more_than_eight_bits_are_refused_in_grey_and_in_colour(tmp_path):
     # Pillow reads 16-bit RGB as 8-bit without a word.
     rows = b"".join(b"\0" + np.full(15, 1000, ">u2").tobytes() for _ in range(4))
     (tmp_path / "colour.png").write_bytes(png_of(4, 5, 16, rows))
-    for name in ("grey.png", "grey.tif", "colour.png"):
-        with pytest.raises(InputError, match="more than 8 bits"):
-            read_image(tmp_path / name)
+    (tmp_path / "plain.ppm").write_bytes(b"P6 2 1 1023\n" + np.full(6, 1000, ">u2").tobytes())
+    (tmp_path / "ten.avif").write_bytes(AVIF_OF_10_BITS)
+    for name in ("grey.png", "grey.tif", "colour.png", "plain.ppm", "ten.avif"):
+        for read in (read_image, image_size):
+            with pytest.raises(InputError, match="scale it to 8 bits first"):
+                read(tmp_path / name)
 
 
 def test_more_than_eight_bits_are_refused_in_jpeg2000(tmp_path):
@@ -141,9 +136,175 @@ def test_missing_files_folders_and_text_are_told_apart(tmp_path):
     with pytest.raises(InputError, match="no file"):
         read_image(tmp_path / "none.png")
     (tmp_path / "text.png").write_text("hello")
-    for path in (tmp_path, tmp_path / "text.png"):
-        with pytest.raises(InputError, match="no image that Pillow can read"):
-            image_size(path)
+    with pytest.raises(InputError, match="no image that can be read"):
+        image_size(tmp_path / "text.png")
+    with pytest.raises(InputError, match="is a folder: name an image file"):
+        image_size(tmp_path)
+    (tmp_path / "link.png").symlink_to("nowhere.png")
+    with pytest.raises(InputError, match=r"is a link to nowhere\.png, which is not there"):
+        image_size(tmp_path / "link.png")
+    with pytest.raises(InputError, match="- stands for no file here"):
+        image_size("-")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_a_stream_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    with pytest.raises(InputError, match="no regular file"):
+        image_size(tmp_path / "pipe.png")
+
+
+def test_video_and_heif_are_named(tmp_path):
+    (tmp_path / "a.jpg").write_bytes(struct.pack(">I4s4s", 24, b"ftyp", b"heic") + b"\0\0\0\0mif1heic" + bytes(50))
+    with pytest.raises(InputError, match="is HEIF or a video"):
+        read_image(tmp_path / "a.jpg")
+
+
+# --- Orientation ---
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("ending", [".jpg", ".png", ".webp", ".avif", pytest.param(".tif", marks=geo)])
+def test_an_image_is_turned_as_its_orientation_says(tmp_path, ending, orientation):
+    path = turned(tmp_path / f"a{ending}", orientation)
+    with Image.open(path) as opened:
+        expected = np.array(ImageOps.exif_transpose(opened).convert("RGB"))
+    assert np.array_equal(read_image(path), expected)
+    assert image_size(path) == expected.shape[:2] == (RGB.shape[:2] if orientation < 5 else RGB.shape[1::-1])
+    with open_image(path) as image:
+        assert np.array_equal(image.read(3, 20, 5, 30), expected[3:20, 5:30])
+        assert image.remarks == []
+
+
+def test_an_orientation_behind_the_pixels_of_a_png_counts(tmp_path):
+    exif = Image.Exif()
+    exif[274] = 8
+    rows = b"".join(b"\0" + row.tobytes() for row in RGB)
+    chunk = png_chunk(b"eXIf", exif.tobytes()[6:])
+    (tmp_path / "a.png").write_bytes(png_of(*RGB.shape[:2], rows=rows, after=chunk))
+    assert np.array_equal(read_image(tmp_path / "a.png"), np.rot90(RGB))
+    assert image_size(tmp_path / "a.png") == RGB.shape[1::-1]
+
+
+@pytest.mark.parametrize("exif", [b"Exif\0\0", b"Exif\0\0II*\0\xff\xff\xff\xff", b"Exif\0\0nonsense", b"x"])
+def test_damaged_exif_turns_nothing(tmp_path, exif):
+    Image.fromarray(RGB).save(tmp_path / "a.jpg", exif=exif)
+    assert read_image(tmp_path / "a.jpg").shape == RGB.shape
+
+
+def test_an_orientation_that_is_none_turns_nothing(tmp_path):
+    assert read_image(turned(tmp_path / "a.webp", 9)).shape == RGB.shape
+    assert read_image(turned(tmp_path / "a.tif", 0)).shape == RGB.shape
+
+
+# --- What is kept, and what is said ---
+
+
+def opened(path, **options):
+    with open_image(path, **options) as image:
+        image.read(0, 1, 0, 1)
+        return image
+
+
+@pytest.mark.parametrize("ending", [".png", ".webp", ".jpg", ".avif", ".tif"])
+def test_a_colour_profile_is_kept(tmp_path, ending):
+    Image.fromarray(RGB).save(tmp_path / f"a{ending}", icc_profile=profile())
+    notes = opened(tmp_path / f"a{ending}").notes
+    assert list(notes) == ["icc"]
+    write_image(tmp_path / "b.png", RGB, profile())
+    assert opened(tmp_path / "b.png").notes == notes
+
+
+def test_a_profile_for_other_colours_is_said_to_be_lost(tmp_path):
+    Image.fromarray(RGB[..., 0]).save(tmp_path / "a.png", icc_profile=profile("GRAY"))
+    image = opened(tmp_path / "a.png")
+    assert image.notes == {}
+    assert image.remarks == ["its colour profile is for GRAY and is not kept"]
+
+
+def test_inks_are_converted_and_said(tmp_path):
+    Image.fromarray(RGB).convert("CMYK").save(tmp_path / "a.jpg", icc_profile=profile("CMYK"), quality=95)
+    image = opened(tmp_path / "a.jpg")
+    assert image.remarks == ["its inks are converted to RGB without a colour profile"]
+    assert np.abs(read_image(tmp_path / "a.jpg").astype(int) - RGB).mean() < 3
+
+
+def test_only_the_first_frame_is_taken_and_that_is_said(tmp_path):
+    first, second = Image.fromarray(RGB), Image.fromarray(255 - RGB)
+    for ending, options in ((".png", {}), (".webp", {"lossless": True}), (".avif", {}), (".gif", {}), (".tif", {})):
+        path = tmp_path / f"a{ending}"
+        first.save(path, save_all=True, append_images=[second], **options)
+        assert opened(path).remarks == ["the first of its 2 images or pages is taken"], ending
+        assert np.abs(read_image(path).astype(int) - RGB).mean() < 20, ending
+
+
+def test_a_position_in_exif_is_said_to_be_lost(tmp_path):
+    exif = Image.Exif()
+    exif.get_ifd(0x8825)[1] = "N"
+    exif.get_ifd(0x8825)[2] = (47.0, 30.0, 0.0)
+    Image.fromarray(RGB).save(tmp_path / "a.jpg", exif=exif)
+    assert opened(tmp_path / "a.jpg").remarks == ["the GPS position in its EXIF is not kept"]
+
+
+def test_a_wide_colour_space_is_said_to_be_lost(tmp_path):
+    rows = b"".join(b"\0" + row.tobytes() for row in RGB)
+    for codes, remarks in ((bytes((9, 16, 0, 1)), ["its colour space (CICP 9/16/0) is not kept"]), (b"\1\15\0\1", [])):
+        (tmp_path / "a.png").write_bytes(png_of(*RGB.shape[:2], rows=rows, before=png_chunk(b"cICP", codes)))
+        assert opened(tmp_path / "a.png").remarks == remarks
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P", "transparency"])
+@pytest.mark.parametrize("ending", [".png", ".webp", ".avif"])
+def test_transparent_pixels_are_without_data(tmp_path, mode, ending):
+    alpha = np.full(RGB.shape[:2], 255, np.uint8)
+    alpha[:10], alpha[10:15] = 0, 99
+    image = Image.fromarray(np.dstack([RGB, alpha]))
+    if mode == "LA":
+        image = image.convert("LA")
+    elif mode == "P":
+        indices = (np.arange(RGB.shape[0])[:, None] // 5).repeat(RGB.shape[1], 1).astype(np.uint8)
+        image = Image.fromarray(indices, "P")
+        image.putpalette(list(range(24)))
+        image.info["transparency"] = bytes([0, 0, 99] + [255] * 5)
+    elif mode == "transparency":
+        whole = RGB.copy()
+        whole[:10] = whole[0, 0]
+        image = Image.fromarray(whole)
+        if ending != ".png":
+            pytest.skip("a transparent colour is PNG's alone")
+        image.info["transparency"] = tuple(int(value) for value in whole[0, 0])
+    options = {".webp": {"lossless": True, "exact": True}, ".avif": {"quality": 100}}.get(ending, {})
+    if mode == "P" and ending != ".png":
+        image = image.convert("RGBA")
+    image.save(tmp_path / f"a{ending}", **options)
+    found = opened(tmp_path / f"a{ending}")
+    assert found.fill == 0
+    expected = np.ones(RGB.shape[:2], bool)
+    expected[:10] = False
+    assert np.array_equal(found.valid(0, 40, 0, 56), expected)
+    assert found.hidden() == (560, 0 if mode == "transparency" else 280)
+    assert opened(tmp_path / f"a{ending}", masked=False).valid(0, 40, 0, 56) is None
+    assert opened(tmp_path / f"a{ending}", masked=False).fill is None
+
+
+def test_a_mask_turns_with_its_image(tmp_path):
+    alpha = np.where(np.arange(56) < 7, 0, 255).astype(np.uint8)[None].repeat(40, 0)
+    path = turned(tmp_path / "a.png", 6, np.dstack([RGB, alpha]))
+    found = opened(path)
+    assert (found.height, found.width) == (56, 40)
+    assert not found.valid(0, 7, 0, 40).any()
+    assert found.valid(7, 56, 0, 40).all()
+
+
+def test_a_jpeg_is_one_by_its_bytes(tmp_path):
+    Image.fromarray(RGB).save(tmp_path / "a.png", format="JPEG")
+    Image.fromarray(RGB).save(tmp_path / "a.jpg", format="PNG")
+    assert is_jpeg(tmp_path / "a.png")
+    assert not is_jpeg(tmp_path / "a.jpg")
+    assert read_image(tmp_path / "a.jpg").shape == RGB.shape
+
+
+# --- Damage ---
 
 
 def encoded(kind: str) -> bytes:
@@ -192,6 +353,35 @@ def test_an_image_named_twice_is_found_once(tmp_path):
 def test_a_hidden_folder_that_is_named_is_searched(tmp_path):
     write_image(tmp_path / ".h" / "a.png", PIXELS)
     assert len(find_images([tmp_path / ".h"])) == 1
+
+
+def test_linked_folders_are_followed_once_and_dangling_links_found(tmp_path):
+    for name in ("real/beach/1.png", "set/forest/2.png"):
+        write_image(tmp_path / name, PIXELS)
+    for name, target in {
+        "set/beach": "../real/beach",
+        "set/shore": "../real/beach",
+        "set/forest/loop": "../../set",
+        "set/forest/dangling.png": "nowhere.png",
+        "set/linked.png": "forest/2.png",
+    }.items():
+        (tmp_path / name).symlink_to(target)
+    found = [path.relative_to(tmp_path).as_posix() for path in find_images([tmp_path / "set"])]
+    assert found == ["set/beach/1.png", "set/forest/2.png", "set/forest/dangling.png", "set/linked.png"]
+
+
+def test_a_folder_that_may_not_be_read_is_among_what_is_found(tmp_path, monkeypatch):
+    write_image(tmp_path / "a.png", PIXELS)
+    (tmp_path / "closed").mkdir()
+    scan = os.scandir
+
+    def guarded(path):
+        if str(path).endswith("closed"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", guarded)
+    assert find_images([tmp_path]) == [tmp_path / "a.png", tmp_path / "closed"]
 
 
 def test_finding_nothing_is_an_error(tmp_path):

@@ -139,11 +139,11 @@ def test_bd_rate_bars_have_whiskers_numbers_and_codecs_without_a_number():
 
 
 def test_categories_are_sorted_by_what_learned_coding_saves():
-    figure = agg(figures_rd.rate_by_category(rd_frame(), resamples=20))
+    table = bd_rate.by_category(rd_frame(), resamples=20)
+    figure = agg(figures_rd.rate_by_category(table))
     (axes,) = figure.axes
     assert axes.get_xlabel().startswith("learned: mean BD-rate of images against JPEG 2000 in %")
     assert sorted(label.get_text() for label in axes.get_yticklabels()) == ["a (2)", "b (2)"]
-    table = bd_rate.by_category(rd_frame(), resamples=20)
     assert isinstance(figures_rd.rate_by_category(table, "avif"), Figure)
     with pytest.raises(InputError, match="no BD-rate of nothing"):
         figures_rd.rate_by_category(table, "nothing")

@@ -65,7 +65,7 @@ def test_the_ablation_compares_equal_images_and_reads_a_csv(tmp_path):
     assert isinstance(overlap_ablation(pd.read_csv(tmp_path / "seams.csv")), Figure)
     with pytest.raises(InputError, match="take one of"):
         overlap_ablation(frame, "bits")
-    with pytest.raises(InputError, match=r"give `seams\.measure` the seamless image"):
+    with pytest.raises(InputError, match=r"give `metrics\.seams\.measure` the seamless image"):
         overlap_ablation(frame.assign(psnr_near_reference=math.nan), "lost")
     assert "PSNR lost" in overlap_ablation(frame).axes[0].get_ylabel()
     without = overlap_ablation(frame.assign(psnr_near_reference=math.nan))

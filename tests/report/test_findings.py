@@ -15,8 +15,8 @@ def test_rates_name_codec_interval_and_images():
     assert "1,200 images" in first
     assert text.index("learned") < text.index("AVIF")
     assert "learned +2.5 % [1.0, 4.0]" in second
-    assert "AVIF −19.0 %;" in second, "no bounds where there are none"
-    assert findings.of_codec(BD, "jpeg") == "was not measured"
+    assert "AVIF −19.0 %." in second, "no bounds where there are none"
+    assert findings.codec_change(BD, "jpeg") == "was not measured"
     assert "No codec" in findings.rate(BD.iloc[:0])
 
 
@@ -65,7 +65,7 @@ def test_classifiers_compare_the_diagonal_with_the_rest():
         }
     )
     text = findings.classifiers(matrix, {"uniform": 0.1})
-    assert "70.0 % on the condition they were trained on and 25.0 % on another" in text
+    assert "Accuracy is 70.0 % on the condition they were trained on and 25.0 % on another" in text
     assert "guessing gives 10.0 %" in text
     assert findings.classifiers(matrix[:1], {}).count("%") == 1
     assert findings.summary(BD, seams(8), matrix, {}).count("\n- ") == 2

@@ -1,14 +1,11 @@
-"""satstudy.report.labels and satstudy.report.markdown: words, numbers and sentences of the pages."""
+"""satstudy.report.labels: names of codecs and conditions, and numbers with intervals."""
 
 import math
 
-import pandas as pd
 import pytest
 from small_tables import CONDITIONS
 
 from satstudy.report import labels
-from satstudy.report.paper import paper_table_1, paper_table_2
-from satstudy.report.tables import markdown
 
 
 @pytest.mark.parametrize(
@@ -40,24 +37,17 @@ def test_conditions_of_one_codec_and_rate_are_told_apart_by_their_setting():
     assert list(names.values()) == ["learned 0.50 bpp (lam=0.0018)", "learned 0.50 bpp (lam=0.013)"]
 
 
-def test_markdown_aligns_numbers_and_escapes_what_would_break_the_table():
-    table = pd.DataFrame({"a|b": ["x|y", "p_q\nr"], "n": [1.5, math.nan], "i": ["−1.0 [−2.0, 0.0] (3.1)", "–"]})
-    text = markdown(table, "A *caption*")
-    lines = text.splitlines()
-    assert lines[0] == r"*A \*caption\**"
-    assert lines[2] == r"| a\|b | n | i |"
-    assert lines[3] == "| :--- | ---: | ---: |"
-    assert lines[4].startswith(r"| x\|y | 1.5 |")
-    assert lines[5] == r"| p\_q r | – | – |"
-    assert text.endswith("\n")
-
-
-def test_markdown_keeps_a_named_index_and_equal_decimals():
-    text = markdown(paper_table_2())
-    assert text.startswith("| validated on | LC 0.02 bpp |")
-    assert "| LC 1.07 bpp | 26.90 | 78.81 |" in text
-    assert "*" not in markdown(paper_table_1())
-
-
-def test_an_empty_table_is_a_heading():
-    assert markdown(pd.DataFrame(columns=["a"])).splitlines() == ["| a |", "| :--- |"]
+@pytest.mark.parametrize(
+    ("codec", "name"),
+    [
+        ("jpeg2000", "JPEG 2000"),
+        ("jpeg2000-by-lambda", "JPEG 2000, setting chosen by λ"),
+        ("learned-natural-refined", "learned (natural), refined"),
+        ("learned-blend", "learned, blend"),
+        ("original", "uncompressed"),
+        ("seamless", "seamless"),
+        ("bpg-fast", "bpg-fast"),
+    ],
+)
+def test_codecs_and_their_variants_are_named_as_in_the_registry(codec, name):
+    assert labels.codec_name(codec) == name

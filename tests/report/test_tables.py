@@ -91,7 +91,7 @@ def test_bd_table_writes_signs_and_missing_numbers():
         tables.bd_table(frame.head(0))
 
 
-def test_seams_table_gives_bits_against_patches_side_by_side():
+def test_seams_table_gives_bits_against_independent_patches():
     tilings = [("seamless", "none", 0, 950), ("blend", "ramp", 8, 1060), ("independent", "none", 0, 1000)]
     rows = [
         (f"i{i}", 0.013, tiling, weighting, 256, overlap, size * (i + 1) ** 5, 0.5, 30.0, 29.5, 30.1, 1.2, 1.0, 29.7)
@@ -100,14 +100,14 @@ def test_seams_table_gives_bits_against_patches_side_by_side():
     ]
     frame = pd.DataFrame(rows, columns=SEAM_COLUMNS)
     table = tables.seams_table(frame)
-    assert list(table["tiling"]) == ["side by side", "overlap 8 px, ramp", "seamless"]
-    assert list(table["bits against side by side in %"]) == ["0.0 [0.0, 0.0]", "6.0 [6.0, 6.0]", "−5.0 [−5.0, −5.0]"]
+    assert list(table["tiling"]) == ["independent", "overlap 8 px, ramp", "seamless"]
+    assert list(table["bits against independent in %"]) == ["0.0 [0.0, 0.0]", "6.0 [6.0, 6.0]", "−5.0 [−5.0, −5.0]"]
     assert set(table["seam ratio"]) == set(table["seam measure"]) == {"1.20"}
     assert set(table["lost near seams against seamless"]) == {"0.20"}
     assert set(table["away from them"]) == {"30.10"}
     # `none` read from a CSV as missing, and no independent patches to compare with
     alone = tables.seams_table(frame[frame["tiling"] == "seamless"].assign(weighting=None))
-    assert list(alone["bits against side by side in %"]) == ["–"]
+    assert list(alone["bits against independent in %"]) == ["–"]
     with pytest.raises(InputError, match="lacks images"):
         tables.seams_table(frame.iloc[1:])
     with pytest.raises(InputError, match="tiling 'x'"):

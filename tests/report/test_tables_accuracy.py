@@ -28,15 +28,13 @@ def test_table_2_has_intervals_and_the_papers_nearest_number():
     assert table.loc[low, table.columns[0]] == "25.0 [20.0, 30.0] (27.12)"
     assert table.loc[low, table.columns[1]] == "–"  # not measured: the paper's number alone would mislead
     assert table.loc[webp, table.columns[1]] == "50.0"  # no interval, and no such codec in the paper
-    plain = table_2(MATRIX, CONDITIONS, paper=False)
-    assert plain.loc["learned 0.70 bpp", "learned 0.70 bpp"] == "80.7 [78.1, 83.0]"
 
 
 def test_a_matrix_by_seed_is_averaged_and_has_no_interval():
     by_seed = pd.DataFrame(
         [("high", "high", 0, 0.8), ("high", "high", 1, 0.7)], columns=["trained_on", "validated_on", "seed", "accuracy"]
     )
-    assert table_2(by_seed, CONDITIONS, paper=False).iloc[0, 0] == "75.0"
+    assert table_2(by_seed, CONDITIONS).iloc[0, 0] == "75.0 (80.67)"
 
 
 def test_uncompressed_images_stand_beside_the_papers_uncompressed_row():

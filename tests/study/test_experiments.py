@@ -8,14 +8,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from small_study import place, tiny
+from small_study import CONTENT, place, tiny
 
 from satstudy.classification.network import ClassifierConfig
 from satstudy.codecs import JPEG
 from satstudy.codecs.learned.codec import LearnedCodec
 from satstudy.core.errors import InputError
 from satstudy.data.images import read_image
-from satstudy.report.figures_images import kept_crops, kept_seam
+from satstudy.report.figures_images import saved_crops, saved_seam
 from satstudy.study import experiments, rate_distortion
 from satstudy.study.experiments import (
     accuracy_predictions,
@@ -38,6 +38,7 @@ from satstudy.study.study import open_study
 
 #: No training: the weights that ship serve as they are.
 STILL = {"steps": 0, "lams": [0.01]}
+CODECS = CONTENT["rd"]["codecs"]
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +98,7 @@ def test_a_second_run_codes_nothing_and_returns_the_same(opened, coded):
     again = rate_distortion_frame(opened(), [0.01])
     assert len(coded) == 6
     assert again.equals(first)
-    more = rate_distortion_frame(opened(rd={"jpeg": [20, 50, 80]}), [0.01])
+    more = rate_distortion_frame(opened(rd={"codecs": {**CODECS, "jpeg": [20, 50, 80]}}), [0.01])
     assert [call[:2] for call in coded[6:]] == [("jpeg", "quality=50")] * 2
     assert len(more) == 10
 
@@ -179,24 +180,23 @@ def test_an_image_is_coded_in_every_way_and_measured(opened, picture):
 
 
 def test_what_is_kept_of_a_seam_and_of_the_rates_draws_their_figures(opened, picture):
-    study = opened(train={**STILL, "lams": [0.01]}, rd={"jpeg": [20, 50, 80]})
-    image = picture(300, 520)
+    study, image = opened(), picture(300, 520)
     made = {way.tiling: way for way in blend_image(study, image, 0.01, progress=False) if way.weighting != "ramp"}
-    crops, at = seam_crops("scene.png", image, made["independent"], made["blend"], made["seamless"], 0.01)
-    top, left, size = at["top"], at["left"], at["size"]
+    crops, facts = seam_crops("scene.png", image, made["independent"], made["blend"], made["seamless"], 0.01)
+    top, left, size = facts["top"], facts["left"], facts["size"]
     assert (crops["original"] == image[top : top + size, left : left + size]).all()
     assert (crops["blend"] == made["blend"].decoded[top : top + size, left : left + size]).all()
-    assert (at["height"], at["width"], at["overlap"]) == (300, 520, 8)
-    kept_seam(crops, at)
-    crops, about = rate_crops(study, side=96)
-    (label, rate, _), (other, like, _) = about["coded"]
-    assert (label, other) == ("learned", "JPEG")
+    assert (facts["height"], facts["width"], facts["overlap"]) == (300, 520, 8)
+    saved_seam(crops, facts)
+    crops, facts = rate_crops(study, side=96)
+    (name, codec, rate, _), (other, like_codec, like, _) = facts["coded"]
+    assert (name, codec, other, like_codec) == ("learned-1", "learned", "jpeg-1", "jpeg")
     assert {crop.shape for crop in crops.values()} == {(96, 96, 3)}
     # The qualities beside it are farther from the size of the learned file.
-    source = read_image(next(path for path in study.images("val-compress") if path.name == about["image"]))
+    source = read_image(next(path for path in study.images("val-compress") if path.name == facts["image"]))
     sizes = [8 * len(JPEG(quality).encode(source)) / source[..., 0].size for quality in range(1, 101)]
     assert abs(like - rate) == pytest.approx(min(abs(size - rate) for size in sizes))
-    kept_crops(crops, about)
+    saved_crops(crops, facts)
 
 
 def test_scenes_of_one_tiling_are_the_learned_codec(opened, folder, picture):
@@ -278,7 +278,7 @@ def test_a_folder_that_is_not_there_names_the_setting(opened, change):
 def test_the_profile_describes_the_classifier(opened):
     config, size = classifier_config(opened())
     assert (config.arch, config.epochs, config.crop, size) == ("test_resnet", 1, 32, 48)
-    config, size = classifier_config(opened(accuracy={"classifier": {"lr": "1e-3"}}))
+    config, size = classifier_config(opened(accuracy={"classifier": {"lr": 1e-3}}))
     assert config == ClassifierConfig(lr=0.001)
     assert size == 128
 
@@ -339,7 +339,7 @@ def test_the_crop_lies_within_the_image(picture, shape):
 def test_example_codings_are_crops_with_the_figures_of_the_whole_image(picture):
     image = picture(64, 96)
     (low, high) = example_codings(image, [JPEG(10), JPEG(90)], 16, 32, 24)
-    assert low[0] == high[0] == "JPEG"
+    assert low[0] == high[0] == "jpeg"
     assert low[1].shape == (24, 24, 3)
     assert np.array_equal(low[1], JPEG(10).decode(JPEG(10).encode(image))[16:40, 32:56])
     assert low[2] == 8 * len(JPEG(10).encode(image)) / (64 * 96) < high[2]

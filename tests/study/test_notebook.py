@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 from small_study import CONTENT, place, tiny
 
 from satstudy.codecs import LearnedCodec
@@ -108,6 +109,28 @@ def test_a_first_cell_that_is_run_again_does_not_take_results_for_parameters(tmp
         assert begin(namespace).profile == first.profile
         with pytest.raises(InputError, match="The parameter profile is 3"):
             begin({**namespace, "profile": 3})
+
+
+def test_images_are_looked_for_in_the_first_cell_and_the_home_folder_is_known(tmp_path, tiny_model, shown, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "mine").mkdir()
+    Image.new("RGB", (8, 8)).save(tmp_path / "mine/a.png")
+    with place(tmp_path, tiny_model):
+        namespace = {
+            "__annotations__": {"profile": str, "images": str},
+            "profile": str(_yaml(tmp_path)),
+            "images": "~/mine",
+        }
+        begin(namespace)
+        assert namespace["images"] == f"{tmp_path}/mine"
+        for images, words in (("no/such/folder", "no file or folder no/such/folder"), ("~/none", f"{tmp_path}/none")):
+            with pytest.raises(InputError, match=words):
+                begin({**namespace, "images": images})
+        begin({**namespace, "images": ""})
+        missing = {"kind": "folders", "root": "mine", "natural": "nowhere"}
+        namespace["profile"] = str(_yaml(tmp_path, data=missing))
+        with pytest.raises(InputError, match=r"reads images from .*nowhere, which is not there"):
+            begin({**namespace, "images": ""})
 
 
 # --- Begin and end ----------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from satstudy.classification.network import ClassifierConfig
+from satstudy.codecs import registry
 from satstudy.core import paths, settings
 from satstudy.core.errors import InputError
 from satstudy.study import profiles
@@ -64,8 +65,10 @@ def test_what_a_shipped_profile_asks_of_its_notebooks_is_there(name):
     # `blending` compares patches side by side with the paper's overlap, and `summary` quotes it.
     assert {0, 8} <= set(profile.blending.overlaps)
     # BD-rate takes four points or more.
-    rd = profile.rd
-    assert min(map(len, (rd.jpeg, rd.jpeg2000, rd.webp, rd.avif))) >= 4
+    for codec, given in profile.rd.codecs.items():
+        entry = registry.find(codec)
+        assert len(entry.settings(given)) >= 4
+        assert not entry.learned or given == registry.DEFAULT, "those that are trained anyway"
     for condition in (*profile.accuracy.train_on, *profile.accuracy.validate_on):
         kind, _, value = condition.partition(" ")
         if kind.startswith("learned"):
@@ -94,7 +97,13 @@ def test_the_paper_has_the_papers_sizes():
     [
         ({"splitz": {}}, ["'splitz'", "splits"]),
         ({"train": {"lams": [0.01], "step": 5}}, ["mine.train", "'step'", "did you mean steps?"]),
-        ({"rd": {"qqq": 1}}, ["mine.rd", "'qqq'", "jpeg2000"]),
+        ({"rd": {"qqq": 1}}, ["mine.rd", "'qqq'", "codecs"]),
+        ({"rd": {"codecs": {"jpg": [5]}}}, ["mine.rd", "'jpg'", "did you mean jpeg?"]),
+        ({"rd": {"codecs": {"jpeg": [5, 7.5]}}}, ["mine.rd", "jpeg takes quality as a whole number", "7.5"]),
+        ({"rd": {"codecs": {"jpeg2000": "all"}}}, ["mine.rd", "jpeg2000 takes bpp as a number", "'all'"]),
+        ({"rd": {"codecs": {"jpeg2000": [True]}}}, ["mine.rd", "jpeg2000 takes bpp as a number", "True"]),
+        ({"rd": {"codecs": ["jpeg"]}}, ["mine.rd.codecs", "table"]),
+        ({"rd": {"codecs": {"learned-natural": "default"}}}, ["learned-natural", "set data.natural"]),
         ({"train": {"lams": [0.01], 3: 5}}, ["mine.train", "3"]),
         ({"train": {"lams": "0.01"}}, ["mine.train.lams", "list", "0.01"]),
         ({"train": {"lams": [0.01], "M": [8, 9]}}, ["mine.train", "M = [8, 9]", "one for each of 1"]),
@@ -116,6 +125,14 @@ def test_the_paper_has_the_papers_sizes():
         ({"data": "fmow"}, ["mine.data", "table", "'fmow'"]),
         ({"accuracy": {"classifier": ["dpn"]}}, ["mine.accuracy.classifier", "table"]),
         ({"accuracy": {"leakage": 1}}, ["mine.accuracy.leakage", "bool"]),
+        ({"train": {"lams": [20]}}, ["mine.train.lams", "20", "below 10"]),
+        ({"train": {"lams": [0.01], "crop": 100}}, ["mine.train does not fit", "crop = 100", "multiple of 64"]),
+        ({"train": {"lams": [0.01], "batch": 0}}, ["mine.train.batch", "0", "1 or more"]),
+        ({"train": {"lams": [0.01], "lr": 0}}, ["mine.train.lr", "above 0"]),
+        ({"train": {"lams": [0.01], "context_passes": 101}}, ["mine.train", "context_passes = 101"]),
+        ({"splits": {"val_class": -1}}, ["mine.splits.val_class", "-1", "0 or more"]),
+        ({"rd": {"resamples": 0}}, ["mine.rd.resamples", "0", "1 or more"]),
+        ({"blending": {"overlaps": [8, 129]}}, ["mine.blending.overlaps", "129", "128 or less"]),
         ({"name": "../mine"}, ["'../mine'", "folder"]),
         ({"name": 5}, ["mine.name", "5", "str"]),
     ],
@@ -149,6 +166,13 @@ def test_the_line_of_a_mistake_in_yaml_is_named(tmp_path):
     assert "line 4" in message(str(path))
 
 
+def test_a_setting_that_stands_twice_is_named_with_its_lines(tmp_path):
+    path = tmp_path / "twice.yaml"
+    path.write_text(yaml.safe_dump(SMALLEST) + "seed: 1\nseed: 2\n")
+    first = len(path.read_text().splitlines()) - 1
+    assert message(str(path)) == f"twice.yaml has seed twice, lines {first} and {first + 1}: keep one."
+
+
 @pytest.mark.parametrize("content", ["", "- a\n- b\n", "text"])
 def test_yaml_that_is_no_table_is_refused(tmp_path, content):
     path = tmp_path / "flat.yaml"
@@ -171,13 +195,11 @@ def test_the_files_behind_a_profile_are_its_own_and_those_it_starts_from(write):
 
 
 def test_lists_become_tuples_and_whole_numbers_floats(write):
-    profile = profiles.load(write(train={"lams": [1, 0.5], "lr": 1}, rd={"jpeg": [5, 6], "jpeg2000": [1]}, seed=3))
+    profile = profiles.load(write(train={"lams": [1, 0.5], "lr": 1, "M": 8}, seed=3))
     assert profile.train.lams == (1.0, 0.5)
     assert all(type(lam) is float for lam in profile.train.lams)
     assert type(profile.train.lr) is float
-    assert profile.rd.jpeg == (5, 6)
-    assert all(type(quality) is int for quality in profile.rd.jpeg)
-    assert profile.rd.jpeg2000 == (1.0,)
+    assert profile.train.M == (8,)
     assert profile.seed == 3
     hash(profile.train)  # nothing in it can be changed
 

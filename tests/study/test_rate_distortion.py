@@ -1,5 +1,6 @@
 """The experiment: each point measured once, an interrupted run resumed, codecs compared on equal images."""
 
+import os
 from dataclasses import dataclass
 
 import numpy as np
@@ -140,6 +141,7 @@ def test_runs_that_would_mix_things_up_are_refused(tmp_path):
         run([IMAGES[0], IMAGES[0]], [JPEG(20)], path)
     with pytest.raises(InputError, match="No image"):
         run([], [JPEG(20)], path)
+    run(IMAGES[:1], [JPEG(20)], path)
     with pytest.raises(InputError, match="of another size"):
         run([(IMAGES[0][0], picture(20, 20), "dam")], [JPEG(30)], path)
     other = tmp_path / "other.csv"
@@ -147,6 +149,43 @@ def test_runs_that_would_mix_things_up_are_refused(tmp_path):
     with pytest.raises(InputError, match="no rate-distortion table"):
         run(IMAGES, [JPEG(20)], other)
     assert other.read_text() == "a,b\n1,2\n"
+
+
+def test_names_are_told_before_anything_is_measured(tmp_path):
+    path, codec = tmp_path / "rd.csv", Counting(50, [])
+    for name, words in (
+        ("n/new\nline.png", r"'n/new\\nline.png' has a line break in its name: rename it"),
+        (os.fsdecode(b"n/a\xff.png"), "has a name that is not UTF-8, which a table cannot hold: rename it"),
+    ):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        write_image(tmp_path / name, picture())
+        with pytest.raises(InputError, match=words):
+            run([IMAGES[0], tmp_path / name], [codec], path)
+    assert codec.seen == []
+    assert not path.exists()
+
+
+def test_paths_that_end_alike_are_told_apart_by_more_of_their_folders(tmp_path):
+    paths = [tmp_path / name for name in ("x/s/1.png", "z/s/1.png", "z/s/2.png", "q/x/s/1.png")]
+    for i, path in enumerate(paths):
+        write_image(path, picture(seed=i))
+    frame = run(paths, [JPEG(50)], tmp_path / "rd.csv")
+    last = tmp_path.name
+    assert list(frame["image"]) == [f"{last}/x/s/1.png", "z/s/1.png", "s/2.png", "q/x/s/1.png"]
+
+
+def test_a_run_goes_on_without_what_cannot_be_read_if_told_so(tmp_path):
+    write_image(tmp_path / "a.png", picture())
+    (tmp_path / "bad.png").write_text("no image")
+    paths = [tmp_path / "bad.png", tmp_path / "a.png"]
+    with pytest.raises(InputError, match=r"bad\.png is no image"):
+        run(paths, [JPEG(50)], tmp_path / "rd.csv")
+    unusable = []
+    frame = run(paths, [JPEG(50)], tmp_path / "rd.csv", unusable=unusable)
+    assert list(frame["image"]) == [f"{tmp_path.name}/a.png"]
+    assert len(unusable) == 1
+    with pytest.raises(InputError, match=r"bad\.png is no image"):
+        run(paths[:1], [JPEG(50)], tmp_path / "rd.csv", unusable=[])
 
 
 def test_an_image_a_codec_cannot_hold_is_named(tmp_path):

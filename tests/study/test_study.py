@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from small_study import opened, tiny
 
-from satstudy.codecs import AVIF, JPEG, JPEG2000, WebP
+from satstudy.codecs import AVIF, JPEG, WebP, registry
 from satstudy.core import paths
 from satstudy.core.errors import InputError
 from satstudy.data.synthetic.scene import CATEGORIES
@@ -53,12 +53,36 @@ def test_another_seed_selects_others():
     assert len({tuple(spread(rows, 5, seed)["path"]) for seed in range(5)}) > 1
 
 
-def test_the_classical_codecs_are_those_of_the_profile(here):
-    made = opened(rd={"webp": [10], "avif": [20, 30]}).classical()
-    assert [(codec.name, type(codec)) for codec in made] == [
-        ("jpeg", JPEG), ("jpeg", JPEG), ("jpeg2000", JPEG2000), ("webp", WebP), ("avif", AVIF), ("avif", AVIF),
-    ]  # fmt: skip
-    assert [codec.setting for codec in made[:2]] == ["quality=20", "quality=80"]
+def test_codecs_and_settings_are_those_of_the_profile(here, drawn):
+    codecs = {
+        "jpeg": [20, 80],
+        "webp": 10,
+        "avif": [20],
+        "jpeg2000": [],
+        "learned": "default",
+        "learned-refined": [0.3],
+    }
+    study = opened(rd={"codecs": codecs, "refine": 3})
+    settings = study.rd_settings([0.1, 0.2])
+    assert settings == {
+        "jpeg": (20, 80), "webp": (10,), "avif": (20,), "jpeg2000": (), "learned": (0.1, 0.2),
+        "learned-refined": (0.3,),
+    }  # fmt: skip
+    assert [study.codec(name, settings[name][0]) for name in ("jpeg", "webp", "avif")] == [JPEG(20), WebP(10), AVIF(20)]
+    assert study.rd_settings([])["learned"] == ()
+    learned, refined = (study.codec(name, 0.01) for name in ("learned", "learned-refined"))
+    assert (learned.setting, refined.name, refined.setting) == ("lam=0.01", "learned-refined", "lam=0.01 refine=3")
+    assert opened(rd={"codecs": {"avif": "default"}}).rd_settings([]) == {"avif": registry.find("avif").ladder}
+
+
+def test_a_codec_whose_package_is_not_installed_is_left_out_with_a_sentence(here, monkeypatch):
+    entry = dataclasses.replace(registry.find("jpeg"), name="vvc", label="VVC", package="no_such", extra="anchors")
+    monkeypatch.setitem(registry._entries, "vvc", entry)
+    study = opened(rd={"codecs": {"jpeg": [20], "vvc": "default"}})
+    assert study.rd_settings([]) == {"jpeg": (20,)}
+    assert study.missing_codecs() == ["VVC needs the package no_such: pip install 'satstudy[anchors]'."]
+    with pytest.raises(InputError, match="VVC needs the package no_such"):
+        study.codec("vvc", 20)
 
 
 @pytest.mark.parametrize(
@@ -85,7 +109,9 @@ def test_the_original_has_no_codec(here):
     "name", ["jpeg", "jpeg high", "jpeg 7.5", "gif 5", "", "learned", "learned big", "original 5", "jpeg2000 x"]
 )
 def test_a_condition_that_is_none_shows_how_to_write_one(here, name):
-    with pytest.raises(InputError, match="is no condition: write original, jpeg 75") as caught:
+    with pytest.raises(
+        InputError, match=r"is no condition: write original, or a codec and its setting \(jpeg 50, "
+    ) as caught:
         opened().condition_codec(name)
     assert repr(name) in str(caught.value)
 

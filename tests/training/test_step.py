@@ -6,7 +6,7 @@ import dataclasses
 import pytest
 import torch
 
-from satstudy.codecs.learned.model import build
+from satstudy.codecs.mbt2018.model import build
 from satstudy.core.errors import SatstudyError
 from satstudy.training.config import TrainingConfig, learning_rate
 from satstudy.training.processes import Process

@@ -5,7 +5,7 @@ import copy
 import pytest
 import torch
 
-from satstudy.codecs.learned.model import from_weights
+from satstudy.codecs.mbt2018.model import from_weights
 from satstudy.core.errors import InputError
 from satstudy.training.surgery import DECONVOLUTIONS, TAKEN_BY, grow, prune, resize
 

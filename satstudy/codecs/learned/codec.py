@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -12,16 +11,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from satstudy.codecs.learned import bitstream
-from satstudy.codecs.learned.bitstream import MAX_PATCH, MAX_PIXELS, MAX_SIDE, MAX_TILE, Container, Header
+from satstudy.codecs.coding import bitstream
+from satstudy.codecs.coding.bitstream import MAX_PATCH, MAX_PIXELS, MAX_SIDE, MAX_TILE, Container, Header
+from satstudy.codecs.coding.engine import UNIT, Engine, Latents, padded, unit_shape
+from satstudy.codecs.coding.stitching import Weighting, assemble, blend
 from satstudy.codecs.learned.checkpoint import NATURAL, Checkpoint
-from satstudy.codecs.learned.entropy import EntropyCoder
-from satstudy.codecs.learned.model import LATENT_STRIDE, latent_shape
-from satstudy.codecs.learned.refinement import RefinedTransforms
-from satstudy.codecs.learned.stitching import Weighting, assemble, blend
-from satstudy.codecs.learned.transforms import HALO, Transforms, pad_to_stride
 from satstudy.core.errors import InputError, WrongWeights
 from satstudy.core.geometry import TILINGS, Grid, Rect, Span, Tiling, grid, spans
+from satstudy.core.hardware import plain_defaults
 from satstudy.core.types import Pixels
 from satstudy.data.sources import ArraySource, MaskedSource, Source, masked, read
 
@@ -46,10 +43,11 @@ class LearnedCodec:
         an entropy tile
     overlap : pixels, for `blend` alone; even the default of 8 is the paper's
     weighting : of `blend`, `mean` (the paper) or `ramp`
-    refine : steps of latent refinement (`satstudy.codecs.learned.refinement`), none by default; each takes about as
+    lam : λ of the files, for weights that serve every rate; others have their own
+    refine : steps of latent refinement (`satstudy.codecs.mbt2018.refinement`), none by default; each takes about as
         long as decoding, which stays as it is
     device : where the networks run
-    carrier : torch.float32 or torch.float64 for the exact part; the files are the same
+    dtype : torch.float32 or torch.float64 for the exact part; the files are the same
     progress : show a bar with the time left
     """
 
@@ -61,11 +59,16 @@ class LearnedCodec:
         overlap: int = 8,
         weighting: Weighting = "mean",
         *,
+        lam: float | None = None,
         refine: int = 0,
         device: torch.device | str = "cpu",
-        carrier: torch.dtype = torch.float32,
+        dtype: torch.dtype = torch.float32,
         progress: bool = False,
     ):
+        self._options = {
+            "tiling": tiling, "patch": patch, "overlap": overlap, "weighting": weighting, "lam": lam, "refine": refine,
+            "device": device, "dtype": dtype, "progress": progress,
+        }  # fmt: skip
         if tiling not in TILINGS:
             raise InputError(f"tiling = {tiling!r}: take one of {', '.join(TILINGS)}.")
         if weighting not in ("mean", "ramp"):
@@ -73,7 +76,7 @@ class LearnedCodec:
         if patch is None:
             patch = SEAMLESS_TILE if tiling == "seamless" else 256
         largest = MAX_TILE if tiling == "seamless" else MAX_PATCH
-        if not 16 <= patch <= largest or patch % LATENT_STRIDE:
+        if not 16 <= patch <= largest or patch % UNIT:
             raise InputError(f"patch = {patch} must be a multiple of 16 between 16 and {largest} for {tiling}.")
         if tiling == "seamless" and patch < 64:
             raise InputError(f"patch = {patch} is too small for seamless tiles: take 64 or more.")
@@ -83,13 +86,14 @@ class LearnedCodec:
         self.overlap = overlap if tiling == "blend" else 0
         self.weighting = weighting
         self.progress = progress
-        self.fingerprint = checkpoint.fingerprint
         self.refine = refine
-        if refine:
-            self.transforms: Transforms = RefinedTransforms(checkpoint.model, checkpoint.lam, refine, device)
-        else:
-            self.transforms = Transforms(checkpoint.model, device)
-        self.entropy = EntropyCoder(checkpoint.model, checkpoint.tables, carrier, device)
+        with plain_defaults():
+            self.fingerprint = checkpoint.fingerprint
+            self.engine: Engine = checkpoint.engine(device, refine=refine, lam=lam, dtype=dtype)
+
+    def __reduce__(self) -> Any:
+        # What the networks and tables are prepared to cannot be copied or pickled, and is prepared again.
+        return _made, (self.checkpoint, self._options)
 
     @property
     def name(self) -> str:
@@ -116,10 +120,12 @@ class LearnedCodec:
             self.overlap,
             group,
             self.fingerprint,
-            notes or {},
+            {} if notes is None else notes,
             tells.fill if tells else None,
+            self.engine.rate,
         )
 
+    @plain_defaults()
     def encode(self, image: Pixels | Source | MaskedSource, notes: dict[str, Any] | None = None) -> bytes:
         """A whole `.sat` file.
 
@@ -153,19 +159,19 @@ class LearnedCodec:
                 if tells := masked(source):
                     area = header.group_area(tiles[0][0] // header.group, tiles[0][1] // header.group)
                     mask = bitstream.pack_mask(tells.valid(*area))
-                streams.append(mask + self.entropy.encode(list(self._analyse(source, header, tiles, bar)))[0])
+                streams.append(mask + self.engine.encode(list(self._analyse(source, header, tiles, bar))))
         return bitstream.write(header, streams)
 
     def _analyse(
         self, source: Source, header: Header, tiles: list[tuple[int, int]], bar: tqdm[Any]
-    ) -> Iterator[Tensor]:
-        """Latents float32 (M, rows, columns) of the tiles of one group."""
+    ) -> Iterator[Latents]:
+        """Latents of the tiles of one group."""
         layout = header.layout()
         if header.tiling != "seamless":
-            yield from _analyse_patches(self.transforms, source, layout, tiles, bar)
+            yield from _analyse_patches(self.engine, source, layout, tiles, bar)
             return
         for at in tiles:
-            yield _analyse_tile(self.transforms, source, layout[at])
+            yield _analyse_tile(self.engine, source, layout[at])
             bar.update()
 
     # --- Decoding ---------------------------------------------------------------------------------------
@@ -176,7 +182,7 @@ class LearnedCodec:
         Raises
         ------
         DamagedFile, InputError
-            From `satstudy.codecs.learned.container.read`.
+            From `satstudy.codecs.coding.bitstream.read`.
         WrongWeights
             Made with other weights.
         """
@@ -215,11 +221,16 @@ class LearnedCodec:
         window = check_window(window, header, MAX_SIDE**2)
         layout = header.layout()
         rows, columns = touched(layout.rows, window.y, window.height), touched(layout.columns, window.x, window.width)
-        latents = FileLatents(self.entropy, file)
-        for top, band in self._bands(latents, window, layout, rows, columns):
-            if header.fill is not None:
-                valid = latents.valid(top, top + len(band), window.x, window.x + window.width)
-                bitstream.impose_mask(band, valid, header.fill)
+        latents = FileLatents(self.engine, file)
+        bands = self._bands(latents, window, layout, rows, columns)
+        while True:
+            with plain_defaults():  # step by step: what the caller does between two bands is the caller's
+                top, band = next(bands, (0, None))
+                if band is None:
+                    return
+                if header.fill is not None:
+                    valid = latents.valid(top, top + len(band), window.x, window.x + window.width)
+                    bitstream.impose_mask(band, valid, header.fill)
             yield top, band
 
     def _bands(
@@ -229,15 +240,19 @@ class LearnedCodec:
         header = latents.file.header
         with tqdm(total=len(rows) * len(columns), desc="decode", unit="tile", disable=not self.progress) as bar:
             if header.tiling == "seamless":
-                yield from _seamless_bands(self.transforms, latents, window, bar)
+                yield from _seamless_bands(self.engine, latents, window, bar)
                 return
             weighting: Weighting = "ramp" if header.tiling == "blend-ramp" else "mean"
-            decoded = _decoded_patches(self.transforms, latents, layout, rows, columns, bar)
+            decoded = _decoded_patches(self.engine, latents, layout, rows, columns, bar)
             left = window.x - layout.columns[columns[0]][0]
             for top, band in blend(layout, decoded, weighting, rows, columns):
                 first, last = max(top, window.y), min(top + len(band), window.y + window.height)
                 if first < last:
                     yield first, band[first - top : last - top, left : left + window.width]
+
+
+def _made(checkpoint: Checkpoint, options: dict[str, Any]) -> LearnedCodec:
+    return LearnedCodec(checkpoint, **options)
 
 
 class Window(NamedTuple):
@@ -278,19 +293,19 @@ def touched(parts: Sequence[Span], start: int, length: int) -> list[int]:
 class FileLatents:
     """Quantized latents of a file by tile, and masks, decoded group by group when first asked for."""
 
-    def __init__(self, entropy: EntropyCoder, file: Container):
-        self.entropy, self.file = entropy, file
+    def __init__(self, engine: Engine, file: Container):
+        self.engine, self.file = engine, file
         self.layout = file.header.layout()
         self.side = file.header.group
-        self._groups: dict[tuple[int, int], dict[tuple[int, int], Tensor]] = {}
+        self._groups: dict[tuple[int, int], dict[tuple[int, int], Latents]] = {}
         self._masks: dict[tuple[int, int], Pixels | None] = {}
 
     def forget(self, row: int) -> None:
-        """Drop the groups that lie wholly above latent row `row`."""
+        """Drop the groups that lie wholly above row `row` of pixels."""
         rows = self.layout.rows
         for key in list(self._groups):
             last = min((key[0] + 1) * self.side, len(rows)) - 1
-            if -(-rows[last][1] // LATENT_STRIDE) <= row:
+            if -(-rows[last][1] // UNIT) * UNIT <= row:
                 del self._groups[key], self._masks[key]
 
     def _load(self, key: tuple[int, int]) -> None:
@@ -299,16 +314,16 @@ class FileLatents:
         header = self.file.header
         tiles = header.group_tiles(*key)
         patches = [self.layout[at] for at in tiles]
-        shapes = [latent_shape(patch.height, patch.width) for patch in patches]
+        shapes = [unit_shape(patch.height, patch.width) for patch in patches]
         stream, mask = self.file.stream(header.group_index(*key)), None
         if header.fill is not None:
             area = header.group_area(*key)
             mask, stream = bitstream.split_mask(stream, area.height, area.width)
-        self._groups[key] = dict(zip(tiles, self.entropy.decode(stream, shapes), strict=True))
+        self._groups[key] = dict(zip(tiles, self.engine.decode(stream, shapes, header.rate), strict=True))
         self._masks[key] = mask
 
-    def tile(self, i: int, j: int) -> Tensor:
-        """float32 (M, rows, columns)."""
+    def tile(self, i: int, j: int) -> Latents:
+        """The latents of the tile in row `i` and column `j`."""
         key = (i // self.side, j // self.side)
         self._load(key)
         return self._groups[key][i, j]
@@ -330,27 +345,39 @@ class FileLatents:
                     result[a - top : b - top, c - left : d - left] = part
         return result
 
-    def region(self, top: int, bottom: int, left: int, right: int, halo: int) -> tuple[Tensor, int, int]:
-        """The latents under a rectangle of pixels, and up to `halo` more on each side.
+    def region(self, top: int, bottom: int, left: int, right: int, halo: int) -> tuple[Latents, int, int]:
+        """The latents under a rectangle of pixels, and of up to `halo` pixels more on each side.
 
         Returns
         -------
-        region : float32 (M, rows, columns)
+        region : tensors (channels, rows, columns)
         y, x : the pixel at which it begins
         """
-        header, stride = self.file.header, LATENT_STRIDE
-        rows, columns = latent_shape(header.height, header.width)
-        a, b = max(0, top // stride - halo), min(rows, -(-bottom // stride) + halo)
-        c, d = max(0, left // stride - halo), min(columns, -(-right // stride) + halo)
-        side = header.tile // stride
-        parts = []
+        header = self.file.header
+        rows, columns = unit_shape(header.height, header.width)
+        a, b = max(0, top // UNIT * UNIT - halo), min(rows * UNIT, -(-bottom // UNIT) * UNIT + halo)
+        c, d = max(0, left // UNIT * UNIT - halo), min(columns * UNIT, -(-right // UNIT) * UNIT + halo)
+        side = header.tile
+        lines = []
         for i in range(a // side, -(-b // side)):
             line = []
             for j in range(c // side, -(-d // side)):
-                vertical = slice(max(0, a - i * side), b - i * side)
-                line.append(self.tile(i, j)[:, vertical, max(0, c - j * side) : d - j * side])
-            parts.append(torch.cat(line, dim=2))
-        return torch.cat(parts, dim=1), a * stride, c * stride
+                vertical, across = (max(0, a - i * side), b - i * side), (max(0, c - j * side), d - j * side)
+                line.append(cut(self.tile(i, j), self.engine.strides, vertical, across))
+            lines.append(_joined(line, dim=2))
+        return _joined(lines, dim=1), a, c
+
+
+def cut(latents: Latents, strides: Sequence[int], rows: tuple[int, int], columns: tuple[int, int]) -> Latents:
+    """The latents of a rectangle of pixels [first, last) along both axes; it begins at multiples of the strides."""
+    return tuple(
+        y[:, rows[0] // s : -(-rows[1] // s), columns[0] // s : -(-columns[1] // s)]
+        for y, s in zip(latents, strides, strict=True)
+    )
+
+
+def _joined(parts: Sequence[Latents], dim: int) -> Latents:
+    return tuple(torch.cat(tensors, dim=dim) for tensors in zip(*parts, strict=True))
 
 
 #: Patches that go through a transform together: on a CPU more take memory and save no time.
@@ -358,33 +385,33 @@ BATCH = {"cpu": 1, "cuda": 16}
 
 
 def _analyse_patches(
-    transforms: Transforms, source: Source, layout: Grid, tiles: list[tuple[int, int]], bar: tqdm[Any]
-) -> Iterator[Tensor]:
-    """Latents float32 (M, rows, columns) of the patches `tiles`, in their order."""
-    batch = BATCH.get(transforms.device.type, 1)
+    engine: Engine, source: Source, layout: Grid, tiles: list[tuple[int, int]], bar: tqdm[Any]
+) -> Iterator[Latents]:
+    """Latents of the patches `tiles`, in their order."""
+    batch = BATCH.get(engine.device.type, 1)
     waiting: list[Tensor] = []
     for index, at in enumerate(tiles):
-        waiting.append(pad_to_stride(read(source, *layout[at])))
+        waiting.append(padded(read(source, *layout[at])))
         # Patches of one shape share a batch.
         last = index + 1 == len(tiles) or _size(layout, *tiles[index + 1]) != _size(layout, *at)
         if last or len(waiting) == batch:
-            yield from transforms.analysis(torch.stack(waiting))
+            yield from engine.analysis(torch.stack(waiting))
             bar.update(len(waiting))
             waiting.clear()
 
 
 def _decoded_patches(
-    transforms: Transforms, latents: FileLatents, layout: Grid, rows: list[int], columns: list[int], bar: tqdm[Any]
+    engine: Engine, latents: FileLatents, layout: Grid, rows: list[int], columns: list[int], bar: tqdm[Any]
 ) -> Iterator[NDArray[np.float32]]:
     """Decoded patches, float32 (height, width, 3) in [0, 255], row by row."""
-    together = BATCH.get(transforms.device.type, 1)
+    together = BATCH.get(engine.device.type, 1)
     for i in rows:
-        latents.forget(layout.rows[i][0] // LATENT_STRIDE)
+        latents.forget(layout.rows[i][0])
         start = 0
         while start < len(columns):
             shape = _size(layout, i, columns[start])
             batch = [j for j in columns[start : start + together] if _size(layout, i, j) == shape]
-            pixels = transforms.synthesis(torch.stack([latents.tile(i, j) for j in batch])).cpu()
+            pixels = engine.synthesis([latents.tile(i, j) for j in batch], latents.file.header.rate).cpu()
             for part in pixels:
                 yield part[: shape[0], : shape[1]].numpy()
             start += len(batch)
@@ -396,36 +423,27 @@ def _size(layout: Grid, i: int, j: int) -> tuple[int, int]:
     return patch.height, patch.width
 
 
-#: Side of the pieces in which the transforms run, in pixels, halo not counted.
-TRANSFORM_TILE = 512
-
-
-def _analyse_tile(transforms: Transforms, source: Source, tile: Rect) -> Tensor:
-    """The latents of one tile as an analysis of the whole image has them: float32 (M, rows, columns)."""
-    halo = transforms.margin * LATENT_STRIDE
-    rows = []
-    for a, b in spans(tile.height, TRANSFORM_TILE, 0):
+def _analyse_tile(engine: Engine, source: Source, tile: Rect) -> Latents:
+    """The latents of one tile as an analysis of the whole image has them."""
+    halo = engine.analysis_halo
+    lines = []
+    for a, b in spans(tile.height, engine.piece, 0):
         top, bottom = max(0, tile.top + a - halo), min(source.height, tile.top + b + halo)
         line = []
-        for c, d in spans(tile.width, TRANSFORM_TILE, 0):
+        for c, d in spans(tile.width, engine.piece, 0):
             left, right = max(0, tile.left + c - halo), min(source.width, tile.left + d + halo)
-            pixels = read(source, top, bottom, left, right)
-            y = transforms.analysis(pad_to_stride(pixels)[None])[0]
-            line.append(y[:, _latents(tile.top + a - top, b - a), _latents(tile.left + c - left, d - c)])
-        rows.append(torch.cat(line, dim=2))
-    return torch.cat(rows, dim=1)
-
-
-def _latents(before: int, length: int) -> slice:
-    """The latents of `length` pixels that begin `before` pixels into a window."""
-    start = before // LATENT_STRIDE
-    return slice(start, start + math.ceil(length / LATENT_STRIDE))
+            whole = engine.analysis(padded(read(source, top, bottom, left, right))[None])[0]
+            y, x = tile.top + a - top, tile.left + c - left
+            height, width = (side * UNIT for side in unit_shape(b - a, d - c))
+            line.append(cut(whole, engine.strides, (y, y + height), (x, x + width)))
+        lines.append(_joined(line, dim=2))
+    return _joined(lines, dim=1)
 
 
 def _seamless_bands(
-    transforms: Transforms, latents: FileLatents, window: Window, bar: tqdm[Any]
+    engine: Engine, latents: FileLatents, window: Window, bar: tqdm[Any]
 ) -> Iterator[tuple[int, Pixels]]:
-    """Bands of the window, rounded; synthesis sees `HALO` latents beyond each piece.
+    """Bands of the window, rounded; synthesis sees a halo around each piece.
 
     Yields
     ------
@@ -433,19 +451,19 @@ def _seamless_bands(
     band : uint8 (rows, width of the window, 3)
     """
     header = latents.file.header
-    pieces = grid(header.height, header.width, TRANSFORM_TILE, 0)
+    pieces = grid(header.height, header.width, engine.piece, 0)
     rows, columns = touched(pieces.rows, window.y, window.height), touched(pieces.columns, window.x, window.width)
     bar.reset(len(rows) * len(columns))
     for i in rows:
         top, bottom = pieces.rows[i]
         first, last = max(top, window.y), min(bottom, window.y + window.height)
-        latents.forget(top // LATENT_STRIDE - HALO)
+        latents.forget(top // UNIT * UNIT - engine.synthesis_halo)
         band = np.empty((last - first, window.width, 3), np.uint8)
         for j in columns:
             left, right = pieces.columns[j]
             start, end = max(left, window.x), min(right, window.x + window.width)
-            region, y, x = latents.region(top, bottom, left, right, HALO)
-            pixels = transforms.synthesis(region[None])[0]
+            region, y, x = latents.region(top, bottom, left, right, engine.synthesis_halo)
+            pixels = engine.synthesis([region], header.rate)[0]
             inner = pixels[first - y : last - y, start - x : end - x]
             band[:, start - window.x : end - window.x] = inner.round().to(torch.uint8).cpu().numpy()
             bar.update()

@@ -5,7 +5,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from satstudy.codecs.learned import checkpoint as zoo
-from satstudy.codecs.learned.probability import hyper_tables
+from satstudy.codecs.mbt2018.prior import hyper_tables
 from satstudy.core import paths
 from satstudy.core.errors import InputError
 from satstudy.core.tensor_files import metadata

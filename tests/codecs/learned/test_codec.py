@@ -8,15 +8,16 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from oracle import compressai
 
-from satstudy.codecs.learned import bitstream
+from satstudy.codecs.coding import bitstream
+from satstudy.codecs.coding.bitstream import MAX_SIDE
+from satstudy.codecs.coding.engine import padded, unit_shape
 from satstudy.codecs.learned import checkpoint as zoo
 from satstudy.codecs.learned import codec as learned
-from satstudy.codecs.learned.bitstream import MAX_SIDE
 from satstudy.codecs.learned.codec import LearnedCodec, Window
-from satstudy.codecs.learned.model import latent_shape
-from satstudy.codecs.learned.probability import hyper_tables
-from satstudy.codecs.learned.transforms import pad_to_stride
+from satstudy.codecs.mbt2018.engine import Mbt2018Engine
+from satstudy.codecs.mbt2018.prior import hyper_tables
 from satstudy.core.errors import DamagedFile, InputError, WrongWeights
 from satstudy.data.sources import ArraySource
 
@@ -34,7 +35,7 @@ def tiny_checkpoint(tiny_model, tmp_path_factory):
 @pytest.fixture
 def small_pieces(monkeypatch):
     """Pieces and groups so small that little images have several."""
-    monkeypatch.setattr(learned, "TRANSFORM_TILE", 96)
+    monkeypatch.setattr(Mbt2018Engine, "piece", 96)
     monkeypatch.setattr(learned, "GROUP_PIXELS", 128)
 
 
@@ -45,26 +46,26 @@ def psnr(a, b):
 def whole_latents(model, image):
     """`g_a` of the whole image, padded to the stride."""
     with torch.inference_mode():
-        return model.g_a(pad_to_stride(torch.from_numpy(image)).permute(2, 0, 1)[None].float() / 255)[0]
+        return model.g_a(padded(torch.from_numpy(image)).permute(2, 0, 1)[None].float() / 255)[0]
 
 
 def spied(codec, monkeypatch):
     """What the entropy coder is given and gives back, a list for each group."""
     seen = []
-    encode = codec.entropy.encode
+    encode = codec.engine.entropy.encode
 
     def spy(latents):
         data, y_hat = encode(latents)
         seen.append((latents, y_hat))
         return data, y_hat
 
-    monkeypatch.setattr(codec.entropy, "encode", spy)
+    monkeypatch.setattr(codec.engine.entropy, "encode", spy)
     return seen
 
 
 def plane(header, groups, which):
     """One plane of latents from the tiles of all groups."""
-    rows, columns = latent_shape(header.height, header.width)
+    rows, columns = unit_shape(header.height, header.width)
     result = torch.full((12, rows, columns), float("nan"))
     side = header.tile // 16
     for tiles, group in zip(header.groups(), groups, strict=True):
@@ -129,13 +130,13 @@ def test_a_window_is_a_crop_of_the_whole(tiny_checkpoint, picture, tiling, patch
             patched.setattr(learned, "GROUP_PIXELS", 128)
             codec = LearnedCodec(tiny_checkpoint, tiling, patch=patch, weighting=weighting)
             coded = codec.encode(picture(height, width))
-            patched.setattr(learned, "TRANSFORM_TILE", 96)
+            patched.setattr(Mbt2018Engine, "piece", 96)
             WHOLE[key] = codec, coded, codec.decode(coded)
     codec, coded, whole = WHOLE[key]
     x, y = data.draw(st.integers(0, width - 1)), data.draw(st.integers(0, height - 1))
     w, h = data.draw(st.integers(1, width - x)), data.draw(st.integers(1, height - y))
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(learned, "TRANSFORM_TILE", 96)
+        patched.setattr(Mbt2018Engine, "piece", 96)
         part = codec.decode(coded, Window(x, y, w, h)).astype(int)
     crop = whole[y : y + h, x : x + w]
     if tiling == "seamless":  # the same pieces are computed, one at a time
@@ -309,7 +310,7 @@ def test_one_patch_is_what_compressai_reconstructs(tiny_checkpoint, picture, mon
     codec = LearnedCodec(tiny_checkpoint, "independent")
     groups = spied(codec, monkeypatch)
     decoded = codec.decode(codec.encode(image))
-    model = copy.deepcopy(tiny_checkpoint.model)
+    model = compressai(tiny_checkpoint.model)
     x = torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255
     with torch.inference_mode():
         direct = model.g_s(groups[0][1][0][None])[0].clamp(0, 1).permute(1, 2, 0).numpy() * 255
@@ -396,9 +397,9 @@ def test_damaged_masks_are_refused_or_of_the_right_size(tiny_checkpoint, picture
     assert refused > 5
 
 
-def test_carriers_write_the_same_file(tiny_checkpoint, picture):
+def test_dtypes_write_the_same_file(tiny_checkpoint, picture):
     image = picture(100, 80)
-    double, single = (LearnedCodec(tiny_checkpoint, carrier=carrier) for carrier in (torch.float64, torch.float32))
+    double, single = (LearnedCodec(tiny_checkpoint, dtype=dtype) for dtype in (torch.float64, torch.float32))
     data = double.encode(image)
     assert single.encode(image) == data
     assert np.array_equal(single.decode(data), double.decode(data))

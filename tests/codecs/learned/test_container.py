@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from some_headers import PRINT, SMALL, headers
 
-from satstudy.codecs.learned import bitstream
-from satstudy.codecs.learned.bitstream import Header, _Cursor, _varint, read, write
+from satstudy.codecs.coding import bitstream
+from satstudy.codecs.coding.bitstream import Header, _Cursor, _varint, read, write
 from satstudy.core.errors import DamagedFile, InputError
 
 ONE = Header(120, 200, "independent", 64, 0, 4, PRINT, {"a": 1})
@@ -107,7 +107,7 @@ def test_a_change_in_a_stream_is_refused_when_that_stream_is_read():
 
 def test_a_newer_version_asks_for_an_update():
     data = bytearray(write(SMALL, streams_for(SMALL)))
-    data[3] = bitstream.VERSION + 1
+    data[3] = bitstream.WITH_RATE + 1
     with pytest.raises(InputError, match="update satstudy") as caught:
         read(bytes(data))
     assert not isinstance(caught.value, DamagedFile)

@@ -5,7 +5,7 @@ from dataclasses import replace
 from hypothesis import given, settings
 from some_headers import SMALL, headers
 
-from satstudy.codecs.learned.bitstream import MAX_SIDE
+from satstudy.codecs.coding.bitstream import MAX_SIDE
 
 
 @given(header=headers())

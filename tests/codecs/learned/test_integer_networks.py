@@ -7,24 +7,24 @@ import pytest
 import torch
 from reference_integers import reference_h_s
 
-from satstudy.codecs.learned.entropy import STRIP, ContextModel, HyperSynthesis
-from satstudy.codecs.learned.integers import ACTIVATION_BITS, LIMIT
-from satstudy.codecs.learned.probability import scale_thresholds
+from satstudy.codecs.coding.integers import ACTIVATION_BITS, LIMIT
+from satstudy.codecs.coding.probability import scale_thresholds
+from satstudy.codecs.mbt2018.entropy import STRIP, ContextModel, HyperSynthesis
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 CPU = torch.device("cpu")
 
 
-@pytest.mark.parametrize("carrier", [torch.float64, torch.float32])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 @pytest.mark.parametrize("size", [20, LIMIT])
-def test_the_integer_h_s_equals_int64(tiny_model, carrier, size):
+def test_the_integer_h_s_equals_int64(tiny_model, dtype, size):
     z = np.random.default_rng(size).integers(-size, size + 1, (8, 3, 2))
     h_s = copy.deepcopy(tiny_model.h_s)
     with torch.no_grad():
         h_s[4].weight.mul_(3)
     expected = reference_h_s(h_s, z)
-    layer = HyperSynthesis(h_s, carrier, CPU)
-    result = layer(torch.from_numpy(z).permute(1, 2, 0)[None].to(carrier))[0]
+    layer = HyperSynthesis(h_s, dtype, CPU)
+    result = layer(torch.from_numpy(z).permute(1, 2, 0)[None].to(dtype))[0]
     assert np.array_equal(result.permute(2, 0, 1).numpy().astype(np.int64), expected)
     assert size == 20 or np.abs(expected).max() == LIMIT  # the limit is reached
 

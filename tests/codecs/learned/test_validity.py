@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from satstudy.codecs.learned import bitstream
+from satstudy.codecs.coding import bitstream
 from satstudy.core.errors import DamagedFile
 from satstudy.data.sources import fill_invalid
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from satstudy.codecs.learned.bitstream import Header
+from satstudy.codecs.coding.bitstream import Header
 from satstudy.codecs.learned.codec import Window, check_window, touched
 from satstudy.core.errors import InputError
 from satstudy.core.geometry import spans

@@ -1,0 +1,436 @@
+"""The `.sat` file: one header, one index, one stream for each group of tiles.
+
+::
+
+    offset  field
+    0       magic "SaT", then the version: 2, or 3 where the weights serve every rate
+    4       tiling: 0 independent, 1 blend by mean, 2 blend by ramp, 3 seamless; 128 more with validity masks
+    5       fingerprint of the weights, 8 bytes
+    13      with validity masks alone: the value of pixels without data (1)
+    …       varints: height, width, tile side / 16, overlap, tiles per side of a group, length of the notes;
+            in version 3 also what names λ, zigzag: 0, −1, 1, −2, … as 0, 1, 2, 3, …
+    …       notes: UTF-8 JSON object, deflated; absent when its length is 0
+    …       index, for each group of tiles, row by row: length of its stream (varint), CRC-32 of it; none for one group
+    …       CRC-32 of everything before, and for one group of its stream as well
+    …       the streams, each with its validity mask before it where there are such (`pack_mask`)
+
+Integers of fixed size are little-endian. A varint has seven bits a byte, least significant first, the
+eighth saying that another follows; it has no superfluous zero bytes and at most five bytes.
+
+No field is believed before it has been checked against the bytes that are there.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import struct
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from satstudy.core.errors import DamagedFile, InputError
+from satstudy.core.geometry import Grid, Rect, grid
+from satstudy.core.types import Mask, Pixels
+
+MAGIC = b"SaT"
+
+
+#: Without and with what names λ.
+PLAIN, WITH_RATE = 2, 3
+
+#: Bit of the tiling's byte: every stream begins with the validity mask of its group.
+MASKED = 0x80
+
+#: Larger than any image of fMoW (16288×16291); a caller may allow more.
+MAX_PIXELS = 20_000 * 20_000
+
+
+MAX_NOTES = 1 << 16
+#: What names λ lies within ± this.
+MAX_RATE = 1 << 10
+
+
+_REMEDY = "fetch or compress it again"
+
+
+@dataclass(frozen=True)
+class Container:
+    """A file that has passed every check but those of its streams, which are made as they are read."""
+
+    header: Header
+    data: memoryview
+    spans: tuple[tuple[int, int], ...]  #: start and end of each stream in `data`
+    checksums: tuple[int, ...]  #: of the streams; none for a single one, which the header's covers
+
+    def stream(self, index: int) -> bytes:
+        """One group's bytes.
+
+        Raises
+        ------
+        DamagedFile
+            They are not those that were written.
+        """
+        start, end = self.spans[index]
+        piece = bytes(self.data[start:end])
+        if self.checksums and zlib.crc32(piece) != self.checksums[index]:
+            raise DamagedFile(f"Part {index + 1} of {len(self.spans)} of this file is damaged: {_REMEDY}.")
+        return piece
+
+
+def _varint(value: int) -> bytes:
+    out = bytearray()
+    while True:
+        value, low = value >> 7, value & 0x7F
+        out.append(low | (0x80 if value else 0))
+        if not value:
+            return bytes(out)
+
+
+class _Cursor:
+    def __init__(self, data: memoryview):
+        self.data, self.at = data, 0
+
+    def take(self, count: int) -> bytes:
+        if self.at + count > len(self.data):
+            raise DamagedFile(f"This file is cut short at byte {len(self.data)}: {_REMEDY}.")
+        piece = bytes(self.data[self.at : self.at + count])
+        self.at += count
+        return piece
+
+    def varint(self) -> int:
+        value = 0
+        for shift in range(0, 35, 7):
+            byte = self.take(1)[0]
+            value |= (byte & 0x7F) << shift
+            if not byte & 0x80:
+                if shift and not byte:
+                    break
+                return value
+        raise DamagedFile(f"A number in the header of this file is malformed: {_REMEDY}.")
+
+
+def packed_notes(notes: dict[str, Any]) -> bytes:
+    """Notes as they stand in a file.
+
+    Raises
+    ------
+    InputError
+        Above 64 KiB, no table, or not plain JSON.
+    """
+    if not isinstance(notes, dict) or not all(isinstance(key, str) for key in notes):
+        raise InputError(f"Notes are a table of names and values, not {notes!r:.60}: give a dict with text as keys.")
+    if not notes:
+        return b""
+    try:
+        plain = json.dumps(notes, separators=(",", ":"), sort_keys=True, allow_nan=False).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InputError(f"The notes of this image are not plain JSON ({error}): give text and numbers.") from None
+    if len(plain) > MAX_NOTES:
+        raise InputError(f"The notes of this image take {len(plain)} bytes, more than {MAX_NOTES}: shorten them.")
+    return zlib.compress(plain, 9)
+
+
+def write(header: Header, streams: Sequence[bytes]) -> bytes:
+    """The bytes of a file.
+
+    Raises
+    ------
+    InputError
+        Notes above 64 KiB or not plain JSON, or numbers that no reader would accept.
+    """
+    if not header.in_range():
+        raise InputError(
+            f"An image of {header.height}×{header.width} pixels in tiles of {header.tile} with an overlap of "
+            f"{header.overlap} does not fit this format: sides go up to {MAX_SIDE}, overlaps to half a tile."
+        )
+    notes = packed_notes(header.notes)
+    if len(streams) != math.prod(header.shape()):
+        raise ValueError(f"{len(streams)} streams for {header.shape()} groups")
+    tiling = TILINGS.index(header.tiling) | (0 if header.fill is None else MASKED)
+    out = bytearray(MAGIC + bytes([WITH_RATE if header.rate else PLAIN, tiling]) + header.fingerprint)
+    if header.fill is not None:
+        out.append(header.fill)
+    for value in (header.height, header.width, header.tile // TILE_UNIT, header.overlap, header.group, len(notes)):
+        out += _varint(value)
+    if header.rate:
+        out += _varint(2 * header.rate if header.rate > 0 else -2 * header.rate - 1)
+    out += notes
+    if len(streams) > 1:
+        for stream in streams:
+            out += _varint(len(stream)) + struct.pack("<I", zlib.crc32(stream))
+    # An image of 256² pixels at 0.02 bpp has 160 bytes: a single stream gets no checksum of its own.
+    covered = bytes(out) + (streams[0] if len(streams) == 1 else b"")
+    return bytes(out) + struct.pack("<I", zlib.crc32(covered)) + b"".join(streams)
+
+
+def read(data: bytes | memoryview, max_pixels: int = MAX_PIXELS) -> Container:
+    """Check a file and find its streams.
+
+    Parameters
+    ----------
+    max_pixels : refuse larger images, before any memory is taken for them
+
+    Raises
+    ------
+    DamagedFile
+        No such file, truncated, altered, too long, or with a field out of range.
+    InputError
+        Written by a newer version, or larger than `max_pixels`.
+    """
+    cursor = _Cursor(memoryview(data))
+    start = cursor.take(4) if len(data) >= 4 else bytes(data)
+    if start[:3] != MAGIC:
+        raise DamagedFile("This is no .sat file: it does not begin with “SaT”.")
+    if len(start) < 4:
+        raise DamagedFile(f"This file is cut short at byte {len(data)}: {_REMEDY}.")
+    if start[3] > WITH_RATE:
+        raise InputError(f"This file has version {start[3]} and this program reads up to {WITH_RATE}: update satstudy.")
+    if start[3] < PLAIN:
+        raise InputError(f"This file has version {start[3]}, which was never released: compress the image again.")
+    tiling = cursor.take(1)[0]
+    fingerprint = cursor.take(8)
+    fill = cursor.take(1)[0] if tiling & MASKED else None
+    height, width, tile, overlap, group, length = (cursor.varint() for _ in range(6))
+    coded_rate = cursor.varint() if start[3] == WITH_RATE else 0
+    rate = -(coded_rate + 1) // 2 if coded_rate % 2 else coded_rate // 2
+    tile *= TILE_UNIT
+    kind = tiling & ~MASKED
+    known = TILINGS[kind] if kind < len(TILINGS) else ""
+    header = Header(height, width, known, tile, overlap, group, fingerprint, fill=fill, rate=rate)
+    if not (known and abs(rate) <= MAX_RATE and header.in_range() and length <= MAX_NOTES):
+        raise DamagedFile(f"A number in the header of this file is out of range: {_REMEDY}.")
+    if height * width > max_pixels:
+        raise InputError(
+            f"This file holds {height}×{width} pixels, more than the limit of {max_pixels}: raise the limit "
+            "if you trust it, or decode a window."
+        )
+    packed = cursor.take(length)
+    count = math.prod(header.shape())
+    entries = count if count > 1 else 0
+    # An index entry takes five bytes at least: a file too short for its index asks for nothing.
+    if entries * 5 + 4 > len(data) - cursor.at:
+        raise DamagedFile(f"This file is cut short at byte {len(data)}: {_REMEDY}.")
+    lengths, checksums = [], []
+    for _ in range(entries):
+        lengths.append(cursor.varint())
+        checksums.append(struct.unpack("<I", cursor.take(4))[0])
+    checksum = zlib.crc32(cursor.data[: cursor.at])
+    stored = struct.unpack("<I", cursor.take(4))[0]
+    if not entries:
+        lengths, checksum = [len(data) - cursor.at], zlib.crc32(cursor.data[cursor.at :], checksum)
+    if stored != checksum:
+        raise DamagedFile(f"{'The header of this' if entries else 'This'} file is damaged: {_REMEDY}.")
+    if cursor.at + sum(lengths) != len(data):
+        raise DamagedFile(f"This file has {len(data)} bytes and should have {cursor.at + sum(lengths)}: {_REMEDY}.")
+    header = replace(header, notes=_notes(packed))
+    spans, at = [], cursor.at
+    for size in lengths:
+        spans.append((at, at + size))
+        at += size
+    return Container(header, cursor.data, tuple(spans), tuple(checksums))
+
+
+def _notes(packed: bytes) -> dict[str, Any]:
+    if not packed:
+        return {}
+    try:
+        inflate = zlib.decompressobj()
+        plain = inflate.decompress(packed, MAX_NOTES + 1)  # one more, so that the end is reached
+        whole = inflate.eof and not inflate.unused_data and len(plain) <= MAX_NOTES
+        notes = json.loads(plain.decode()) if whole else None
+    except (zlib.error, ValueError, RecursionError):
+        notes = None
+    if not isinstance(notes, dict):
+        raise DamagedFile(f"The notes in this file are damaged: {_REMEDY}.")
+    return notes
+
+
+TILINGS = ("independent", "blend", "blend-ramp", "seamless")
+
+
+MAX_SIDE = 1 << 17
+
+#: Sides of tiles are multiples of the latents' stride.
+TILE_UNIT = 16
+
+#: Pixels along one side of an entropy tile of `seamless`, and of a group of tiles.
+MAX_TILE = 4096
+
+#: Pixels along one side of a patch, which goes through the synthesis in one piece.
+MAX_PATCH = 1024
+
+#: Pixels a group has at least on average, where there are more than a few.
+MIN_GROUP, FEW_GROUPS = 1 << 15, 64
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a file says about its image and how it was cut.
+
+    Attributes
+    ----------
+    tiling : one of `TILINGS`
+    tile : side of a patch (independent, blend) or of an entropy tile (seamless) in pixels
+    overlap : pixels that neighbouring patches share; 0 but for blends
+    group : tiles along one side of a group; a group has one stream
+    notes : small JSON object kept with the image, such as a georeference
+    fill : value, in all bands, of pixels without data, whose masks then stand before the streams; None
+        where the image has no such pixels to tell apart
+    rate : what names λ where the weights serve every rate, and is not 0 there; 0 elsewhere
+    """
+
+    height: int
+    width: int
+    tiling: str
+    tile: int
+    overlap: int
+    group: int
+    fingerprint: bytes
+    notes: dict[str, Any] = field(default_factory=dict)
+    fill: int | None = None
+    rate: int = 0
+
+    def in_range(self) -> bool:
+        """Whether a reader accepts these numbers.
+
+        An overlap of more than half a tile, or many small groups, would let a small file ask for any amount of
+        work, and a larger group or patch for any amount of memory.
+        """
+        blends = self.tiling.startswith("blend")
+        return (
+            1 <= self.height <= MAX_SIDE
+            and 1 <= self.width <= MAX_SIDE
+            and 16 <= self.tile <= (MAX_TILE if self.tiling == "seamless" else MAX_PATCH)
+            and self.tile % TILE_UNIT == 0
+            and 0 <= self.overlap <= (self.tile // 2 if blends else 0)
+            and (self.tile >= 64 or self.tiling != "seamless")
+            and 1 <= self.group <= 64
+            and self.group * self.tile <= MAX_TILE
+            and math.prod(self.shape()) <= max(FEW_GROUPS, max(self.height, 256) * max(self.width, 256) // MIN_GROUP)
+            and (self.fill is None or 0 <= self.fill <= 255)
+        )
+
+    def layout(self) -> Grid:
+        """The tiles."""
+        return grid(self.height, self.width, self.tile, self.overlap)
+
+    def tiles(self) -> tuple[int, int]:
+        """Tiles along both axes."""
+        rows, columns = (_tiles(length, self.tile, self.overlap) for length in (self.height, self.width))
+        return rows, columns
+
+    def shape(self) -> tuple[int, int]:
+        """Groups along both axes, without listing their tiles."""
+        rows, columns = self.tiles()
+        return -(-rows // self.group), -(-columns // self.group)
+
+    def group_index(self, row: int, column: int) -> int:
+        """Which stream the group at (row, column) has."""
+        return row * self.shape()[1] + column
+
+    def group_tiles(self, row: int, column: int) -> list[tuple[int, int]]:
+        """The (row, column) of the tiles of one group, in the order they are coded."""
+        rows, columns = self.tiles()
+        return [
+            (i, j)
+            for i in range(row * self.group, min((row + 1) * self.group, rows))
+            for j in range(column * self.group, min((column + 1) * self.group, columns))
+        ]
+
+    def group_area(self, row: int, column: int) -> Rect:
+        """The rectangle of pixels that the tiles of one group cover."""
+        step = self.tile - self.overlap
+        end = (self.group - 1) * step + self.tile
+        top, left = row * self.group * step, column * self.group * step
+        return Rect(top, min(top + end, self.height), left, min(left + end, self.width))
+
+    def groups(self) -> Iterator[list[tuple[int, int]]]:
+        """`group_tiles` of all groups, in the order of the streams."""
+        down, across = self.shape()
+        return (self.group_tiles(i, j) for i in range(down) for j in range(across))
+
+
+def _tiles(length: int, tile: int, overlap: int) -> int:
+    return 1 if length <= tile else 1 + -(-(length - tile) // (tile - overlap))
+
+
+_RAW = -zlib.MAX_WBITS  # deflate without a header and checksum of its own: the stream has one
+
+
+def pack_mask(valid: Mask | None) -> bytes:
+    """The mask of a rectangle, as a stream of bits begins with it.
+
+    Parameters
+    ----------
+    valid : bool (rows, columns); None where every pixel is
+
+    Returns
+    -------
+    bytes
+        0 where every pixel is valid. Otherwise 1 and, deflated, one bit a pixel, most significant first,
+        each row filled up with zeros to whole bytes and combined by exclusive or with the row above: the
+        edge of a scene differs little from row to row.
+    """
+    if valid is None or valid.all():
+        return b"\0"
+    import numpy as np  # a third of a second, which `satstudy info` does without
+
+    rows = np.packbits(valid, axis=1)
+    rows[1:] ^= rows[:-1].copy()
+    deflate = zlib.compressobj(9, zlib.DEFLATED, _RAW)
+    return b"\1" + deflate.compress(rows.tobytes()) + deflate.flush()
+
+
+def split_mask(stream: bytes, height: int, width: int) -> tuple[Pixels | None, bytes]:
+    """Undo `pack` at the beginning of a stream, and give what follows.
+
+    Returns
+    -------
+    rows : uint8 (height, ⌈width / 8⌉), the mask in bits for `unpack`; None where every pixel is valid
+    rest : the stream behind it
+
+    Raises
+    ------
+    DamagedFile
+        Not exactly one mask of this size; no more memory than it takes is asked for.
+    """
+    if stream[:1] == b"\0":
+        return None, stream[1:]
+    columns = -(-width // 8)
+    try:
+        if stream[:1] != b"\1":
+            raise ValueError
+        inflate = zlib.decompressobj(_RAW)
+        plain = inflate.decompress(stream[1:], height * columns + 1)  # one more, so that the end is reached
+        if not inflate.eof or len(plain) != height * columns:
+            raise ValueError
+    except (zlib.error, ValueError):
+        raise DamagedFile("The validity mask in this file is damaged: fetch or compress it again.") from None
+    import numpy as np
+
+    rows = np.frombuffer(plain, np.uint8).reshape(height, columns)
+    return np.bitwise_xor.accumulate(rows, axis=0), inflate.unused_data
+
+
+def unpack_mask(rows: Pixels, top: int, bottom: int, left: int, right: int) -> Mask:
+    """A part of the mask that `split` found: bool (bottom − top, right − left)."""
+    import numpy as np
+
+    first = left // 8
+    bits = np.unpackbits(rows[top:bottom, first : -(-right // 8)], axis=1)
+    return bits[:, left - 8 * first : right - 8 * first].astype(bool)
+
+
+def impose_mask(pixels: Pixels, valid: Mask | None, value: int) -> None:
+    """Give masked pixels `value` in all bands, in place, and take it from any other pixel.
+
+    A valid pixel that was decoded to exactly `value` in all bands moves by one level, so that a reader who
+    goes by the value finds the same mask.
+    """
+    same = (pixels == value).all(axis=2)
+    if same.any():
+        pixels[same] = value - 1 if value == 255 else value + 1
+    if valid is not None:
+        pixels[~valid] = value

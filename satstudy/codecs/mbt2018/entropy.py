@@ -1,0 +1,330 @@
+"""Exact entropy coding of latents: probabilities in integers, tiles in lock-step, one coder for many.
+
+The decoder must find bit for bit the probabilities that the encoder used, or everything after the first
+difference is garbage. So every number that decides a probability is an integer (`satstudy.codecs.coding.integers`).
+"""
+
+from __future__ import annotations
+
+import binascii
+import copy
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from satstudy.codecs.coding.integers import (
+    ACTIVATION_BITS,
+    LIMIT,
+    Linear,
+    float32_is_exact,
+    full_precision,
+    to_activation,
+)
+from satstudy.codecs.coding.probability import MAX_SYMBOL, scale_thresholds
+from satstudy.codecs.coding.range_coder import HyperSymbols, Ints, Reader, Writer, read_residuals, write_residuals
+from satstudy.codecs.mbt2018.model import HYPER_STRIDE, Model
+from satstudy.codecs.mbt2018.prior import check_tables, hyper_tables
+from satstudy.codecs.mbt2018.wavefront import CONTEXT, Steps, plan
+from satstudy.core.errors import DamagedFile, InputError
+
+#: Tiles that go through `h_a` together.
+HYPER_BATCH = 4
+#: Bytes of the latents' checksum.
+CHECKSUM = 2
+
+
+class EntropyCoder:
+    """Codes the latents of groups of tiles into one stream a group.
+
+    Parameters
+    ----------
+    model : the trained network
+    tables : from `hyper_tables`, as stored with the weights; made from the model if not given
+    dtype : torch.float32 (faster, with float64 for the few rows that need it) or torch.float64; the streams
+        are the same
+    device : where the integer networks run; the range coder runs on the CPU
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        tables: dict[str, Tensor] | None = None,
+        dtype: torch.dtype = torch.float32,
+        device: torch.device | str = "cpu",
+    ):
+        self.model, self.dtype, self.device = model, dtype, torch.device(device)
+        self.M, self.N = model.M, model.N
+        self.h_a = copy.deepcopy(model.h_a).requires_grad_(False)
+        self.h_a.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.tables = tables or hyper_tables(model)
+        check_tables(self.tables, model.N)
+        with full_precision():
+            if dtype == torch.float32 and not float32_is_exact(self.device):
+                dtype = self.dtype = torch.float64
+            self.h_s = HyperSynthesis(model.h_s, dtype, self.device)
+            self.context = ContextModel(model, dtype, self.device)
+        self.hyper_symbols = HyperSymbols(self.tables)
+
+    def _parameters(self, z: Ints, shapes: Sequence[tuple[int, int]], steps: Steps) -> Tensor:
+        """The first layer's sums over `h_s`'s output, int32 (tiles·rows·columns, channels).
+
+        Tiles of one shape go through the network together.
+        """
+        _, rows, columns = steps.grid
+        medians = self.tables["z_median"].numpy().astype(np.int64)
+        values = np.clip(z.astype(np.int64) * (1 << ACTIVATION_BITS) + medians, -LIMIT, LIMIT)
+        hyper = [_hyper_shape(shape) for shape in shapes]
+        starts = np.cumsum([0] + [r * c for r, c in hyper])
+        width = self.context.from_hyper.outputs
+        result = torch.zeros(len(shapes), rows, columns, width, dtype=torch.int32, device=self.device)
+        for shape in sorted(set(shapes)):
+            tiles = [i for i, other in enumerate(shapes) if other == shape]
+            r, c = _hyper_shape(shape)
+            part = np.stack([values[starts[i] : starts[i + 1]].reshape(r, c, self.N) for i in tiles])
+            parameters = self.h_s(torch.from_numpy(part).to(self.device, self.dtype))
+            parameters = parameters[:, : shape[0], : shape[1]]
+            sums = self.context.from_hyper.sums(parameters.reshape(-1, 2 * self.M))
+            result[tiles, : shape[0], : shape[1]] = sums.reshape(len(tiles), *shape, width)
+        return result.reshape(-1, width)
+
+    def _buffer(self, steps: Steps) -> Tensor:
+        return torch.zeros(math.prod(steps.padded), self.M, dtype=self.dtype, device=self.device)
+
+    def encode(self, latents: Sequence[Tensor]) -> tuple[bytes, list[Tensor]]:
+        """Code a group of tiles.
+
+        Parameters
+        ----------
+        latents : float32 (M, rows, columns) each, the output of `g_a`
+
+        Returns
+        -------
+        data : one stream
+        y_hat : float32 (M, rows, columns) each, what `decode` gives back
+        """
+        with full_precision():
+            shapes = [(y.shape[1], y.shape[2]) for y in latents]
+            steps = plan(shapes)
+            tiles, rows, columns = steps.grid
+            writer = Writer()
+            medians = self.tables["z_median"].to(self.device).float() / (1 << ACTIVATION_BITS)
+            symbols = []
+            for batch in _batches(latents):
+                z = self.h_a(batch.to(self.device, memory_format=torch.channels_last)) - medians[:, None, None]
+                if not (torch.isfinite(batch).all() and torch.isfinite(z).all()):
+                    raise InputError("These weights give latents that are not finite: train or fetch them again.")
+                z = torch.round(z).clamp_(-MAX_SYMBOL, MAX_SYMBOL)
+                symbols.append(z.permute(0, 2, 3, 1).reshape(-1, self.N).cpu().numpy().astype(np.int32))
+            z_symbols = np.concatenate(symbols)
+            self.hyper_symbols.write(writer, z_symbols)
+            hyper = self._parameters(z_symbols, shapes, steps)
+            target = torch.zeros(tiles, rows, columns, self.M, device=self.device)
+            for tile, y in zip(target, latents, strict=True):
+                tile[: y.shape[1], : y.shape[2]] = y.permute(1, 2, 0)
+            target = target.reshape(-1, self.M) * (1 << ACTIVATION_BITS)
+            result = torch.zeros(target.shape, dtype=torch.int32, device=self.device)
+            buffer, offsets = self._buffer(steps), steps.context().to(self.device)
+            for at, place in zip(steps.positions, steps.places, strict=True):
+                at, place = at.to(self.device), place.to(self.device)
+                level, mean = self.context(buffer, at, hyper.index_select(0, place), offsets)
+                k = target.index_select(0, place).sub_(mean).mul_(2.0**-ACTIVATION_BITS).round_()
+                k = k.clamp_(-MAX_SYMBOL, MAX_SYMBOL).to(torch.int32)
+                value = (k << ACTIVATION_BITS).add_(mean)
+                result.index_copy_(0, place, value)
+                buffer.index_copy_(0, at, value.clamp_(-LIMIT, LIMIT).to(self.dtype))
+                write_residuals(writer, k.flatten().cpu().numpy(), level.flatten().to(torch.uint8).cpu().numpy())
+            return writer.finish() + _checksum(result), self._tiles(result, shapes, steps)
+
+    def decode(self, data: bytes, shapes: Sequence[tuple[int, int]]) -> list[Tensor]:
+        """The quantized latents of a group of tiles of `shapes` (rows, columns).
+
+        Raises
+        ------
+        DamagedFile
+            The stream cannot have been written for these shapes, or does not give the latents that were coded.
+        """
+        data, checksum = data[:-CHECKSUM], data[-CHECKSUM:]
+        with full_precision():
+            steps = plan(shapes)
+            reader = Reader(data)
+            try:
+                positions = sum(r * c for r, c in map(_hyper_shape, shapes))
+                hyper = self._parameters(self.hyper_symbols.read(reader, positions), shapes, steps)
+                result = torch.zeros(math.prod(steps.grid), self.M, dtype=torch.int32, device=self.device)
+                buffer, offsets = self._buffer(steps), steps.context().to(self.device)
+                for at, place in zip(steps.positions, steps.places, strict=True):
+                    at, place = at.to(self.device), place.to(self.device)
+                    level, mean = self.context(buffer, at, hyper.index_select(0, place), offsets)
+                    k = read_residuals(reader, level.flatten().to(torch.uint8).cpu().numpy())
+                    symbols = torch.from_numpy(k).to(self.device).reshape(mean.shape)
+                    value = (symbols << ACTIVATION_BITS).add_(mean)
+                    result.index_copy_(0, place, value)
+                    buffer.index_copy_(0, at, value.clamp_(-LIMIT, LIMIT).to(self.dtype))
+            except (AssertionError, ValueError) as error:
+                raise DamagedFile(f"The coded latents do not fit this model ({error}).") from None
+            if not reader.coder.maybe_exhausted():
+                raise DamagedFile("The coded latents hold more than the image they claim.")
+            if _checksum(result) != checksum:
+                raise DamagedFile("The decoded latents are not those that were coded: take an undamaged copy.")
+            return self._tiles(result, shapes, steps)
+
+    def _tiles(self, values: Tensor, shapes: Sequence[tuple[int, int]], steps: Steps) -> list[Tensor]:
+        grid = values.float().mul_(2.0**-ACTIVATION_BITS).reshape(*steps.grid, self.M)
+        return [grid[i, :r, :c].permute(2, 0, 1) for i, (r, c) in enumerate(shapes)]
+
+
+def _batches(latents: Sequence[Tensor]) -> Iterator[Tensor]:
+    """Neighbours of one shape together, some at a time: (b, M, rows, columns)."""
+    for _, same in itertools.groupby(latents, key=lambda y: y.shape):
+        tiles = list(same)
+        for start in range(0, len(tiles), HYPER_BATCH):
+            yield torch.stack(tiles[start : start + HYPER_BATCH])
+
+
+def _checksum(values: Tensor) -> bytes:
+    """CRC-16 of quantized latents, int32: arithmetic that differs between here and there is noticed.
+
+    Damage is what the file's own checksums are for.
+    """
+    return binascii.crc_hqx(values.cpu().numpy().astype("<i4", copy=False).data, 0).to_bytes(CHECKSUM, "little")
+
+
+def _hyper_shape(shape: tuple[int, int]) -> tuple[int, int]:
+    return math.ceil(shape[0] / HYPER_STRIDE), math.ceil(shape[1] / HYPER_STRIDE)
+
+
+#: Positions whose neighbourhoods are gathered at a time.
+STRIP = 4096
+#: The positions of one row, in `CONTEXT`.
+CONTEXT_LINES = [slice(0, 5), slice(5, 10), slice(10, 12)]
+
+
+class HyperSynthesis:
+    """`h_s` in integers: hyper-latents to the parameters that do not depend on the context.
+
+    Convolutions are taken as matrix products over gathered neighbourhoods, since a library may compute a
+    3×3 convolution by Winograd's method, whose fractions are not exact.
+    """
+
+    def __init__(self, h_s: torch.nn.Sequential, dtype: torch.dtype, device: torch.device):
+        self.dtype = dtype
+        layers: list[Any] = list(h_s)
+        self.up = [self._deconvolution(layers[i], dtype, device) for i in (0, 2)]
+        conv = layers[4]
+        taps = conv.weight.detach().permute(2, 3, 1, 0)  # (3, 3, in, out)
+        rows = [taps[i].reshape(-1, conv.out_channels) for i in range(3)]
+        self.last = Linear(rows, conv.bias.detach(), dtype, device)
+
+    @staticmethod
+    def _deconvolution(layer: Any, dtype: torch.dtype, device: torch.device) -> list[Linear]:
+        """A 5×5 stride-2 transposed convolution as four 3×3 convolutions, one per output phase."""
+        weight, bias = layer.weight.detach(), layer.bias.detach()  # (in, out, 5, 5)
+        phases = []
+        for row in (0, 1):
+            for column in (0, 1):
+                # Output 2i + p takes input i + d through tap 2 + p − 2d, where that is within 0…4: an odd phase
+                # has no d = −1.
+                taps = [
+                    torch.cat([weight[:, :, 4 + row - 2 * i, 4 + column - 2 * j] for j in range(column, 3)])
+                    for i in range(row, 3)
+                ]
+                phases.append(Linear(taps, bias, dtype, device))
+        return phases
+
+    @staticmethod
+    def _neighbourhoods(x: Tensor) -> Iterator[tuple[slice, slice, list[Tensor]]]:
+        """(b, h, w, c) to three (b·h·w, 3c): rows of each position's 3×3 surroundings, zero outside.
+
+        Given out in strips, as it takes nine times the memory of `x`: tiles, rows, and what surrounds them.
+        """
+        b, h, w, c = x.shape
+        padded = F.pad(x, (0, 0, 1, 1, 1, 1))
+        deep = max(1, min(h, STRIP // w))
+        many = max(1, STRIP // (deep * w))
+        for tile in range(0, b, many):
+            for row in range(0, h, deep):
+                tiles, rows = slice(tile, min(b, tile + many)), slice(row, min(h, row + deep))
+                lines = (padded[tiles, rows.start + i : rows.stop + i] for i in range(3))
+                around = [torch.cat([line[:, :, j : j + w] for j in range(3)], -1).reshape(-1, 3 * c) for line in lines]
+                yield tiles, rows, around
+
+    def __call__(self, z: Tensor) -> Tensor:
+        """Integer hyper-latents (b, h, w, N) to integer parameters (b, 4h, 4w, 2M)."""
+        x = z
+        for phases in self.up:
+            b, h, w, c = x.shape
+            grid = x.new_empty(b, h, 2, w, 2, phases[0].outputs)
+            for tiles, rows, around in self._neighbourhoods(x):
+                part = grid[tiles, rows]
+                for phase, layer in enumerate(phases):
+                    seen = [line[:, phase % 2 * c :] for line in around[phase // 2 :]]
+                    values = to_activation(layer.sums(*seen), leaky=True)
+                    part[:, :, phase // 2, :, phase % 2] = values.reshape(*part.shape[:2], w, -1)
+            x = grid.reshape(b, 2 * h, 2 * w, -1)
+        b, h, w, _ = x.shape
+        result = x.new_empty(b, h, w, self.last.outputs)
+        for tiles, rows, around in self._neighbourhoods(x):
+            part = result[tiles, rows]
+            part.copy_(to_activation(self.last.sums(*around), leaky=False).reshape(part.shape))
+        return result
+
+
+class ContextModel:
+    """`context_prediction` and `entropy_parameters` in integers: the level and the mean of every latent.
+
+    Attributes
+    ----------
+    from_hyper : the part of the first layer that sees the output of `h_s`, all positions at once
+    """
+
+    def __init__(self, model: Model, dtype: torch.dtype, device: torch.device):
+        self.M, self.dtype = model.M, dtype
+        # (12, in, out): only the taps that the mask lets through.
+        taps = [model.context_prediction.weight.detach()[:, :, r + 2, c + 2].T for r, c in CONTEXT]
+        bias = model.context_prediction.bias.detach()
+        lines = [torch.cat(taps[part]) for part in CONTEXT_LINES]
+        self.context = Linear(lines, bias, dtype, device)
+        layers: list[Any] = [layer for layer in model.entropy_parameters if isinstance(layer, torch.nn.Conv2d)]
+        weights = [(layer.weight.detach()[:, :, 0, 0].T, layer.bias.detach()) for layer in layers]
+        # The first layer is a sum over the parameters of h_s, known beforehand, and over the context.
+        first, bias = weights[0]
+        self.from_hyper = Linear([first[: 2 * self.M]], bias, dtype, device)
+        self.from_context = Linear([first[2 * self.M :]], torch.zeros_like(bias), dtype, device)
+        self.rest = [Linear([w], b, dtype, device) for w, b in weights[1:]]
+        self.thresholds = torch.tensor(scale_thresholds(), dtype=torch.int32, device=device)
+
+    def __call__(self, buffer: Tensor, at: Tensor, hyper: Tensor, offsets: Tensor) -> tuple[Tensor, Tensor]:
+        """The distributions of some positions.
+
+        Parameters
+        ----------
+        buffer : integer latents (padded positions, M), zero where none is coded yet
+        at : int64 (rows,), the padded positions
+        hyper : int32 (rows, width), what `from_hyper` gives for them
+        offsets : int64 (12,), from a padded position to those of its context
+
+        Returns
+        -------
+        level : int32 (rows, M)
+        mean : int32 (rows, M), in units of 2^-ACTIVATION_BITS
+        """
+        # Looked up one by one: indexing with a matrix is three times slower.
+        around = (
+            buffer.index_select(0, (at[:, None] + offsets[line]).flatten()).reshape(len(at), -1)
+            for line in CONTEXT_LINES
+        )
+        context = to_activation(self.context.sums(*around), leaky=False).to(self.dtype)
+        x = to_activation(self.from_context.sums(context).add_(hyper), leaky=True)
+        for layer in self.rest[:-1]:
+            x = to_activation(layer.sums(x.to(self.dtype)), leaky=True)
+        sums = self.rest[-1].sums(x.to(self.dtype))
+        # Scales are compared before rounding: the grid of activations is coarse for small ones.
+        level = torch.bucketize(sums[:, : self.M].contiguous(), self.thresholds, out_int32=True)
+        mean = to_activation(sums[:, self.M :], leaky=False)
+        return level, mean

@@ -1,0 +1,1 @@
+"""The study's own codec: wavelet sub-bands, coded from coarse to fine by small convolutional networks."""

@@ -1,0 +1,321 @@
+"""Exact entropy coding of wavelet sub-bands: the networks predict, a range coder spends the bits.
+
+A stream holds the tiles of one group, those of one shape in batches. Of each batch come first the coarsest low-pass
+values, plainly; then turn by turn, from coarse to fine, the residuals of the coefficients (`model`), and at the end of
+the stream two bytes that check what was decoded.
+"""
+
+from __future__ import annotations
+
+import binascii
+import math
+from collections.abc import Callable, Iterator, Sequence
+
+import constriction
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from satstudy.codecs.coding.probability import LEVELS as SCALES
+from satstudy.codecs.coding.probability import MAX_SYMBOL, gaussian_frequencies
+from satstudy.codecs.coding.range_coder import Reader, Writer, read_residuals, write_residuals
+from satstudy.codecs.wavelet.exact import (
+    LAM_RATIO,
+    UNIT,
+    convolutions_are_exact,
+    exact_arithmetic,
+    exact_networks,
+    exact_shifts,
+    level_thresholds,
+)
+from satstudy.codecs.wavelet.model import (
+    ERROR_BITS,
+    LAM_CENTRE,
+    LAM_MAX,
+    LAM_MIN,
+    LOW_BITS,
+    TURNS,
+    Prediction,
+    WaveletModel,
+    assembled,
+    band_shapes,
+    inside,
+    take,
+)
+from satstudy.codecs.wavelet.subbands import (
+    BANDS,
+    LEVELS,
+    SMOOTH_LEVELS,
+    STRIDE,
+    Bands,
+    even_sides,
+    join_coarse,
+    split_coarse,
+)
+from satstudy.core.errors import DamagedFile, InputError
+
+#: Pixels that go through the networks together; the order of the symbols in a stream depends on it.
+BATCH_PIXELS = 1 << 20
+#: Bytes of the checksum of what was decoded.
+CHECKSUM = 2
+#: λ as files name it.
+LAM_INDEX_MIN, LAM_INDEX_MAX = -448, 320
+
+Shape = tuple[int, int]
+#: Decides or reads the residuals of one turn: (prediction, table of each residual, means) to whole residuals.
+Residuals = Callable[[Prediction, Tensor, Tensor], Tensor]
+
+
+def lam_index(lam: float) -> int:
+    """The λ that a file can name which is nearest to `lam`, as an index.
+
+    Raises
+    ------
+    InputError
+        Outside of what files can name.
+    """
+    index = round(math.log(lam / LAM_CENTRE) / math.log(LAM_RATIO)) if lam > 0 else LAM_INDEX_MIN - 1
+    if not LAM_INDEX_MIN <= index <= LAM_INDEX_MAX:
+        raise InputError(f"lam = {lam:g} is outside of what this codec is made for: take {LAM_MIN:g} to {LAM_MAX:g}.")
+    return index
+
+
+def lam_of(index: int) -> float:
+    """The λ of an index."""
+    return LAM_CENTRE * LAM_RATIO**index
+
+
+class WaveletCoder:
+    """Codes the sub-bands of groups of tiles into one stream a group.
+
+    Parameters
+    ----------
+    model : the trained networks
+    device : where they run; the range coder runs on the CPU
+
+    Raises
+    ------
+    InputError
+        Convolutions on this device do not come out exact.
+    """
+
+    def __init__(self, model: WaveletModel, device: torch.device | str = "cpu"):
+        self.device = torch.device(device)
+        if not convolutions_are_exact(self.device):
+            raise InputError(
+                f"Convolutions on {self.device} are not exact, so files could not be decoded elsewhere: take the CPU."
+            )
+        self.networks = exact_networks(model, self.device)
+        self.gain = model.gain.detach().double().cpu()
+        self.gain_slope = model.gain_slope.detach().double().cpu()
+        self.thresholds = level_thresholds(self.device)
+        self.costs = _costs().to(self.device)
+
+    def steps(self, index: int) -> tuple[float, Tensor]:
+        """Quantization steps, relative to pixels in [0, 1]: of the low-pass band, and float32 (8, 9) of the others."""
+        t = index * math.log(2) / 192
+        base = math.sqrt(3 * ERROR_BITS / lam_of(index)) / 255
+        return base, (base / torch.exp(self.gain + self.gain_slope * t)).float()
+
+    def encode(self, tiles: Sequence[Bands], index: int) -> tuple[bytes, list[Bands]]:
+        """Code a group of tiles.
+
+        Parameters
+        ----------
+        tiles : 9/7 bands and the low-pass band that they leave, float32, batch dimension 1, relative to pixels in
+            [0, 1], from `WaveletModel.decompose`
+        index : of λ
+
+        Returns
+        -------
+        data : one stream
+        decoded : what `decode` gives back
+        """
+        writer = Writer()
+        with exact_arithmetic():
+            decoded: list[Bands | None] = [None] * len(tiles)
+            checksum = 0
+            for batch in batches([_shape(tile) for tile in tiles]):
+                bands = Bands(
+                    torch.cat([tiles[i].low for i in batch]),
+                    [torch.cat([tiles[i].details[level] for i in batch]) for level in range(SMOOTH_LEVELS)],
+                )
+                result, checksum = self._encode_batch(writer, bands, index, checksum)
+                for position, i in enumerate(batch):
+                    decoded[i] = _at(result, position)
+        return writer.finish() + checksum.to_bytes(CHECKSUM, "little"), decoded  # type: ignore[return-value]
+
+    def _encode_batch(self, writer: Writer, bands: Bands, index: int, checksum: int) -> tuple[Bands, int]:
+        base, steps = self.steps(index)
+        coarse = split_coarse(bands.low.to(self.device))
+        reach = (1 << _low_bits(index) - 1) - 1
+        low = torch.round(coarse.low / base).clamp_(-reach, reach)
+        details = [band.to(self.device) for band in (*bands.details, *coarse.details)]
+        if not (torch.isfinite(low).all() and all(torch.isfinite(band).all() for band in details)):
+            raise InputError("These weights give coefficients that are not finite: train or fetch them again.")
+        plain = (low.flatten().cpu().numpy() + reach).astype(np.int32)
+        writer.coder.encode(plain, constriction.stream.model.Uniform(2 * reach + 1))
+        cells = [
+            F.pixel_unshuffle(even_sides(band / steps[level, :, None, None].to(self.device)), 2).unflatten(
+                1, (BANDS, 4)
+            )
+            for level, band in enumerate(details)
+        ]
+
+        def decide(asked: Prediction, table: Tensor, means: Tensor) -> Tensor:
+            turn = TURNS[asked.turn]
+            residual = take(cells[asked.level], turn) - means / UNIT
+            ratio = (steps[asked.level, turn.bands] / base).to(self.device).repeat_interleave(len(turn.positions))
+            k = self._decided(residual, table, ERROR_BITS * ratio[:, None, None] ** 2)
+            k *= self._coded(asked, bands_shape, table)
+            return k
+
+        bands_shape = _shape(bands)
+        return self._walked(low, index, bands_shape, decide, checksum, writer=writer)
+
+    def _decided(self, residual: Tensor, table: Tensor, error_bits: Tensor) -> Tensor:
+        """The cheapest of the nearest whole residual, the next one towards zero, and zero."""
+        nearest = torch.round(residual).clamp_(-MAX_SYMBOL, MAX_SYMBOL)
+        best = nearest
+        cost = self._cost(nearest, table).addcmul_(error_bits, (residual - nearest).square_())
+        for k in (nearest - torch.sign(nearest), torch.zeros_like(nearest)):
+            value = self._cost(k, table).addcmul_(error_bits, (residual - k).square_())
+            better = value < cost
+            best, cost = torch.where(better, k, best), torch.where(better, value, cost)
+        return best
+
+    def _cost(self, k: Tensor, table: Tensor) -> Tensor:
+        """Bits of residuals; beyond the widest column it grows as an escape's do."""
+        far = k.abs()
+        return self.costs[table, far.clamp_max(self.costs.shape[1] - 1).long()]
+
+    def decode(self, data: bytes, shapes: Sequence[Shape], index: int) -> list[Bands]:
+        """The bands of a group of tiles.
+
+        Parameters
+        ----------
+        shapes : (rows, columns) of each tile's low-pass band, a sixteenth of its pixels
+
+        Raises
+        ------
+        DamagedFile
+            The stream cannot have been written for these shapes, or does not give the coefficients that were coded.
+        """
+        data, wanted = data[:-CHECKSUM], data[-CHECKSUM:]
+        reader = Reader(data)
+        decoded: list[Bands | None] = [None] * len(shapes)
+        checksum = 0
+        with exact_arithmetic():
+            try:
+                for batch in batches(shapes):
+                    shape = shapes[batch[0]]
+                    reach = (1 << _low_bits(index) - 1) - 1
+                    rows, columns = band_shapes(shape[0] * STRIDE, shape[1] * STRIDE)[-1]
+                    count = len(batch) * 3 * rows * columns
+                    plain = reader.coder.decode(constriction.stream.model.Uniform(2 * reach + 1), count)
+                    low = torch.from_numpy(plain.astype(np.float32) - reach).reshape(len(batch), 3, rows, columns)
+                    result, checksum = self._walked(low.to(self.device), index, shape, None, checksum, reader=reader)
+                    for position, i in enumerate(batch):
+                        decoded[i] = _at(result, position)
+            except (AssertionError, ValueError) as error:
+                raise DamagedFile(f"The coded coefficients do not fit this model ({error}).") from None
+        if not reader.coder.maybe_exhausted():
+            raise DamagedFile("The coded coefficients hold more than the image they claim.")
+        if checksum.to_bytes(CHECKSUM, "little") != wanted:
+            raise DamagedFile("The decoded coefficients are not those that were coded: take an undamaged copy.")
+        return decoded  # type: ignore[return-value]
+
+    def _coded(self, asked: Prediction, shape: Shape, table: Tensor) -> Tensor:
+        """Which residuals of a turn are in the stream: bool (b, values, rows, columns).
+
+        Not those of positions beyond an odd side, nor those of the narrowest distribution: they are zero.
+        """
+        turn = TURNS[asked.turn]
+        rows, columns = band_shapes(shape[0] * STRIDE, shape[1] * STRIDE)[asked.level]
+        here = inside(rows, columns, self.device)[list(turn.positions)]
+        return here.repeat(turn.bands.stop - turn.bands.start, 1, 1) & (table > 0)
+
+    def _walked(
+        self,
+        low: Tensor,
+        index: int,
+        shape: Shape,
+        decide: Residuals | None,
+        checksum: int,
+        writer: Writer | None = None,
+        reader: Reader | None = None,
+    ) -> tuple[Bands, int]:
+        """Go through the turns of a batch, writing what `decide` says or reading what was written."""
+        base, steps = self.steps(index)
+        shapes = band_shapes(shape[0] * STRIDE, shape[1] * STRIDE)
+        walk = self.networks.walk(low * UNIT, exact_shifts(self.networks, index), shapes)
+        asked = next(walk)
+        decoded: list[Tensor] = []
+        for level in reversed(range(LEVELS)):
+            parts: list[Tensor] = []
+            for _ in TURNS:
+                means = torch.floor(asked.means + 0.5).clamp_(-512 * UNIT, 512 * UNIT)
+                table = torch.bucketize(asked.scales.contiguous(), self.thresholds, right=True)
+                coded = self._coded(asked, shape, table)
+                if writer is not None and decide is not None:
+                    k = decide(asked, table, means)
+                    chosen = coded.flatten().cpu().numpy()
+                    symbols = k.flatten().cpu().numpy()[chosen].astype(np.int32)
+                    write_residuals(writer, symbols, table.flatten().cpu().numpy()[chosen].astype(np.uint8))
+                else:
+                    assert reader is not None
+                    chosen = coded.flatten().cpu().numpy()
+                    symbols = read_residuals(reader, table.flatten().cpu().numpy()[chosen].astype(np.uint8))
+                    full = np.zeros(len(chosen), np.float32)
+                    full[chosen] = symbols
+                    k = torch.from_numpy(full).reshape(coded.shape).to(self.device)
+                checksum = binascii.crc_hqx(symbols.astype("<i4", copy=False).tobytes(), checksum)
+                turn = TURNS[asked.turn]
+                rows, columns = shapes[level]
+                here = inside(rows, columns, self.device)[list(turn.positions)]
+                parts.append((k * UNIT + means) * here.repeat(turn.bands.stop - turn.bands.start, 1, 1))
+                if level or len(parts) < len(TURNS):
+                    asked = walk.send(parts[-1])
+            rows, columns = shapes[level]
+            y_hat = F.pixel_shuffle(assembled(parts), 2)[:, :, :rows, :columns] / UNIT
+            decoded.insert(0, y_hat * steps[level, :, None, None].to(self.device))
+        low_hat = join_coarse(Bands(low * base, decoded[SMOOTH_LEVELS:]), *shape)
+        return Bands(low_hat, decoded[:SMOOTH_LEVELS]), checksum
+
+
+def batches(shapes: Sequence[Shape]) -> Iterator[list[int]]:
+    """Which tiles go through the networks together: those of one shape, up to `BATCH_PIXELS`."""
+    for shape in dict.fromkeys(shapes):
+        same = [i for i, other in enumerate(shapes) if other == shape]
+        many = max(1, BATCH_PIXELS // (shape[0] * shape[1] * STRIDE * STRIDE))
+        for start in range(0, len(same), many):
+            yield same[start : start + many]
+
+
+def _shape(bands: Bands) -> Shape:
+    return bands.low.shape[2], bands.low.shape[3]
+
+
+def _at(bands: Bands, i: int) -> Bands:
+    return Bands(bands.low[i : i + 1], [band[i : i + 1] for band in bands.details])
+
+
+def _low_bits(index: int) -> int:
+    """Bits of a value of the coarsest low-pass band: one fewer for each quarter of λ."""
+    return LOW_BITS - (277 - index) // 128
+
+
+def _costs() -> Tensor:
+    """Bits of a residual by table and magnitude: float32 (64, widest table); the last columns are escapes."""
+    tables = gaussian_frequencies()
+    widest = max(len(table) for table in tables) // 2 + 64
+    costs = np.zeros((SCALES, widest), np.float32)
+    for i, table in enumerate(tables):
+        total, n = sum(table), (len(table) - 2) // 2
+        bits = -np.log2(np.asarray(table, np.float64) / total)
+        costs[i, : n + 1] = bits[n : 2 * n + 1]
+        excess = np.arange(1, widest - n)
+        costs[i, n + 1 :] = bits[-1] + 6 + 2 * np.floor(np.log2(excess))
+    costs[0, 1:] = np.inf  # the narrowest distribution is not coded
+    return torch.from_numpy(costs)

@@ -1,0 +1,66 @@
+"""The wavelet codec as an engine of `LearnedCodec`: one set of weights for every λ, sub-bands at strides of 2 to 16."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from satstudy.codecs.coding.engine import Latents
+from satstudy.codecs.coding.integers import full_precision
+from satstudy.codecs.wavelet.coder import WaveletCoder, lam_index, lam_of
+from satstudy.codecs.wavelet.model import WaveletModel, condition
+from satstudy.codecs.wavelet.subbands import SMOOTH_LEVELS, STRIDE, Bands
+
+
+class WaveletEngine:
+    """Transforms and entropy coder of one wavelet model at one λ.
+
+    Parameters
+    ----------
+    lam : of the files that are written; files of any λ are read
+
+    Raises
+    ------
+    InputError
+        λ outside of what files can name.
+    """
+
+    strides = (STRIDE, *(2 << level for level in range(SMOOTH_LEVELS)))
+    # The filters of four levels see 60 pixels of the corrected image, the correction 16 pixels around these.
+    analysis_halo = synthesis_halo = 96
+    piece = 1024
+
+    def __init__(self, model: WaveletModel, lam: float, device: torch.device | str = "cpu"):
+        self.device = torch.device(device)
+        self.rate = lam_index(lam)
+        self.model = copy.deepcopy(model).requires_grad_(False).eval()
+        self.model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.coder = WaveletCoder(model, self.device)
+
+    def _condition(self, rate: int) -> Tensor:
+        return condition(torch.tensor([lam_of(rate)], dtype=torch.float32, device=self.device))
+
+    def analysis(self, pixels: Tensor) -> list[Latents]:
+        with full_precision():
+            # A permuted (b, h, w, 3) tensor is channels-last without a copy.
+            x = pixels.to(self.device).permute(0, 3, 1, 2).float().mul_(1 / 255)
+            bands = self.model.decompose(x, self._condition(self.rate))
+            return [(bands.low[i], *(detail[i] for detail in bands.details)) for i in range(len(pixels))]
+
+    def synthesis(self, latents: Sequence[Latents], rate: int) -> Tensor:
+        with full_precision():
+            low, *details = (torch.stack(tensors).to(self.device) for tensors in zip(*latents, strict=True))
+            x = self.model.recompose(Bands(low, details), self._condition(rate))
+            return x.clamp_(0, 1).mul_(255).permute(0, 2, 3, 1)
+
+    def encode(self, tiles: Sequence[Latents]) -> bytes:
+        bands = [Bands(low[None], [detail[None] for detail in details]) for low, *details in tiles]
+        return self.coder.encode(bands, self.rate)[0]
+
+    def decode(self, data: bytes, shapes: Sequence[tuple[int, int]], rate: int) -> list[Latents]:
+        return [
+            (bands.low[0], *(detail[0] for detail in bands.details)) for bands in self.coder.decode(data, shapes, rate)
+        ]

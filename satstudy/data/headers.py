@@ -1,0 +1,286 @@
+"""What the header of an image file says that neither Pillow nor GDAL hands on: bits, colours, turns, pages.
+
+Files are told apart by their first bytes, never by their names. Nothing is read but fields of known size, and no more
+than `MAX_PARTS` boxes, chunks or directories are followed, so that a damaged file costs neither memory nor time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import struct
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Literal
+
+from satstudy.core.errors import InputError
+
+MAX_PARTS = 4096
+#: An ICC profile beyond this size is not read from a JPEG 2000 box.
+MAX_ICC = 1 << 20
+
+#: The containers that need a look of their own; `other` is left to Pillow.
+Container = Literal["tiff", "jpeg2000", "avif", "heif", "png", "other"]
+
+
+@dataclass
+class Header:
+    """What the first bytes of a file say.
+
+    Attributes
+    ----------
+    bits : most bits of any channel, as far as the header tells
+    colours : name of a colour model that cannot be converted to RGB; empty otherwise
+    pages : full-size images in the file: TIFF directories, JPEG 2000 codestreams
+    orientation : TIFF tag 274; for other formats Pillow knows it
+    placed : names of what places the image on the ground inside the file
+    plain : Pillow reads the same values as GDAL
+    ycc : JPEG 2000 whose components are Y, Cb and Cr of one size, which GDAL does not convert
+    icc : ICC profile of a JPEG 2000 file
+    exif : a PNG holds EXIF or text, or a TIFF a GPS position
+    cicp : colour primaries, transfer and matrix (ITU-T H.273) that are not those of sRGB
+    """
+
+    container: Container
+    bits: int = 8
+    colours: str = ""
+    pages: int = 1
+    orientation: int = 1
+    placed: tuple[str, ...] = ()
+    plain: bool = True
+    ycc: bool = False
+    icc: bytes = b""
+    exif: bool = False
+    cicp: tuple[int, ...] = ()
+
+
+def look(path: Path | str) -> Header:
+    """Read the header of a file.
+
+    Raises
+    ------
+    InputError
+        No regular file, or none that may be read.
+    """
+    path = Path(path)
+    if str(path) == "-":
+        raise InputError("- stands for no file here: satstudy moves back and forth in its files, so name one.")
+    try:
+        if not path.is_file():
+            if path.is_symlink() and not path.exists():
+                raise InputError(f"{path} is a link to {path.readlink()}, which is not there: mend or remove it.")
+            kind = "a folder" if path.is_dir() else "no regular file"
+            raise InputError(f"{path} is {kind}: name an image file." if path.exists() else _missing(path))
+        with path.open("rb") as file:
+            start = file.read(32)
+            file.seek(0)
+            return _parse(file, start)
+    except InputError:
+        raise
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{path} cannot be read ({reason}): name a file that you may read.") from None
+
+
+def _missing(path: Path) -> str:
+    return f"There is no file {path}: check the name."
+
+
+def _parse(file: BinaryIO, start: bytes) -> Header:
+    readers = {"tiff": _tiff, "jpeg2000": _jpeg2000, "avif": _isobmff, "heif": _isobmff, "png": _png}
+    header = Header(_container(start))
+    if header.container in readers:
+        # Truncated or altered: whoever decodes the file says so.
+        with contextlib.suppress(struct.error, IndexError, ValueError, OSError):
+            readers[header.container](file, header)
+    return header
+
+
+def _container(start: bytes) -> Container:
+    if start[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+        return "tiff"
+    if start[:12] == b"\0\0\0\x0cjP  \r\n\x87\n" or start[:4] == b"\xff\x4f\xff\x51":
+        return "jpeg2000"
+    if start[4:8] == b"ftyp":
+        return "avif" if start[8:12] in (b"avif", b"avis", b"mif1", b"msf1") else "heif"
+    return "png" if start[:8] == b"\x89PNG\r\n\x1a\n" else "other"
+
+
+# --- TIFF ------------------------------------------------------------------------------------------------------
+
+SUBFILE, OLD_SUBFILE, COMPRESSION, PHOTOMETRIC = 254, 255, 259, 262
+ORIENTATION, INK_SET, EXTRA, GPS = 274, 332, 338, 34853
+_PLACING = {33550: "transform", 33922: "transform", 34264: "transform", 34735: "CRS", 50844: "RPCs", 42113: "nodata"}
+_UNKNOWN_COLOURS = {
+    4: "a transparency mask", 8: "CIELAB colours", 9: "CIELAB colours", 10: "CIELAB colours",
+    32803: "a colour filter array", 32844: "LogLuv colours", 32845: "LogLuv colours", 34892: "a colour filter array",
+}  # fmt: skip
+_INKS, _YCC, _JPEG = 5, 6, 7
+
+
+def _tiff(file: BinaryIO, header: Header) -> None:
+    """Adobe, *TIFF Revision 6.0* (1992); directories of BigTIFF have counts and offsets of 8 bytes."""
+    start = file.read(16)
+    order = "<" if start[:2] == b"II" else ">"
+    big = 43 in start[2:4]
+    offset, count_format, entry = (8, "Q", 20) if big else (4, "H", 12)
+    number = order + ("Q" if big else "I")
+    (at,) = struct.unpack_from(number, start, offset)
+    first: dict[int, int] = {}
+    seen: set[int] = set()
+    pages = 0
+    while at and at not in seen and len(seen) < MAX_PARTS:
+        seen.add(at)
+        file.seek(at)
+        (count,) = struct.unpack(order + count_format, file.read(struct.calcsize(order + count_format)))
+        entries = file.read(min(count, MAX_PARTS) * entry)
+        tags: dict[int, int] = {}
+        for place in range(0, len(entries) - entry + 1, entry):
+            tag, kind = struct.unpack_from(order + "HH", entries, place)
+            # The first value alone, of a number stored in the entry itself.
+            value = struct.unpack_from(order + {1: "B", 3: "H"}.get(kind, "I"), entries, place + (12 if big else 8))[0]
+            tags[tag] = value
+        pages += not (tags.get(SUBFILE, 0) & 5 or tags.get(OLD_SUBFILE, 0) == 2)  # neither an overview nor a mask
+        first = first or tags
+        (at,) = struct.unpack(number, file.read(struct.calcsize(number)))
+    header.pages = max(1, pages)
+    header.orientation = first.get(ORIENTATION, 1) if 1 <= first.get(ORIENTATION, 1) <= 8 else 1
+    header.placed = tuple(dict.fromkeys(name for tag, name in _PLACING.items() if tag in first))
+    header.exif = GPS in first
+    model = first.get(PHOTOMETRIC, 1)
+    header.colours = _UNKNOWN_COLOURS.get(model, "")
+    if model == _INKS and first.get(INK_SET, 1) != 1:
+        header.colours = "inks other than cyan, magenta, yellow and black"
+    converted = model == _INKS or (model == _YCC and first.get(COMPRESSION) != _JPEG)
+    if converted and header.orientation != 1:
+        header.colours = "a turned image in inks or YCbCr"  # libtiff turns it in part when it converts it
+    # Pillow multiplies colours by an associated alpha, and refuses or cuts what has not 1 or 8 bits.
+    header.plain = model in (0, 1, 2, 3, _INKS) and first.get(EXTRA) != 1
+
+
+# --- Boxes of JPEG 2000 (ISO/IEC 15444-1, annex I) and of HEIF (ISO/IEC 14496-12) ------------------------------
+
+
+def _boxes(file: BinaryIO, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+    """(type, start, end) of the content of each box between two places."""
+    for _ in range(MAX_PARTS):
+        if start + 8 > end:
+            return
+        file.seek(start)
+        length, kind = struct.unpack(">I4s", file.read(8))
+        head = 8
+        if length == 1:
+            (length,), head = struct.unpack(">Q", file.read(8)), 16
+        stop = end if length == 0 else start + length
+        if stop < start + head:
+            return
+        yield kind, start + head, min(stop, end)
+        start = stop
+
+
+def _length(file: BinaryIO) -> int:
+    return file.seek(0, 2)
+
+
+_GEOJP2 = bytes.fromhex("b14bf8bd083d4b43a5ae8cd7d5a6ce03")
+_SRGB, _GREY, _SYCC = 16, 17, 18
+_ICC_METHODS = (2, 3)
+
+
+def _jpeg2000(file: BinaryIO, header: Header) -> None:
+    end = _length(file)
+    file.seek(0)
+    if file.read(4) == b"\xff\x4f\xff\x51":
+        _codestream(file, 0, header)
+        return
+    placed: list[str] = []
+    model, streams = 0, 0
+    for kind, start, stop in _boxes(file, 0, end):
+        if kind == b"jp2h":
+            for inner, a, b in _boxes(file, start, stop):
+                file.seek(a)
+                if inner == b"colr" and not model:
+                    method, _, _, model = struct.unpack(">BbBI", file.read(7))
+                    if method in _ICC_METHODS:
+                        file.seek(a + 3)
+                        header.icc, model = file.read(min(b - a - 3, MAX_ICC)), _SRGB
+                elif inner == b"pclr":
+                    _, columns = struct.unpack(">HB", file.read(3))
+                    header.bits = max(header.bits, *((depth & 0x7F) + 1 for depth in file.read(columns)))
+                    header.plain = False
+        elif kind == b"jp2c":
+            streams += 1
+            if streams == 1:
+                _codestream(file, start, header)
+        elif kind == b"uuid":
+            file.seek(start)
+            placed += ["GeoJP2"] if file.read(16) == _GEOJP2 else []
+        elif kind == b"asoc":
+            file.seek(start)
+            placed += ["GMLJP2"] if b"gml.data" in file.read(64) else []
+    header.placed, header.pages = tuple(dict.fromkeys(placed)), max(1, streams)
+    if model == _SYCC:
+        header.ycc = header.plain
+    elif model not in (0, _SRGB, _GREY):
+        header.colours = f"colours of kind {model}"
+
+
+def _codestream(file: BinaryIO, start: int, header: Header) -> None:
+    """Bits of every component from SIZ (annex A.5.1), which decoders go by."""
+    file.seek(start + 40)
+    (count,) = struct.unpack(">H", file.read(2))
+    depths = file.read(3 * min(count, MAX_PARTS))
+    bits = [(depth & 0x7F) + 1 for depth in depths[::3]]
+    header.bits = max(header.bits, *bits)
+    if any(depth & 0x80 for depth in depths[::3]):
+        header.colours = "signed values"
+    # Pillow shifts fewer bits up in place of scaling them, and repeats subsampled components.
+    header.plain = header.plain and set(bits) == {8} and set(depths[1::3]) == set(depths[2::3]) == {1}
+
+
+#: Boxes that hold boxes, with the bytes before the first of them.
+_NESTED = {b"meta": 4, b"iprp": 0, b"ipco": 0, b"moov": 0, b"trak": 0, b"mdia": 0, b"minf": 0, b"stbl": 0, b"stsd": 8,
+           b"av01": 78}  # fmt: skip
+
+
+def _foreign(codes: Sequence[int]) -> tuple[int, ...]:
+    """The codes, unless they are those of sRGB and BT.709 or say nothing."""
+    return () if codes[0] in (1, 2) and codes[1] in (1, 2, 6, 13) else tuple(codes)
+
+
+def _isobmff(file: BinaryIO, header: Header) -> None:
+    """Bits of every coded picture, an alpha or a thumbnail among them (av1C: AV1-ISOBMFF, §2.3.3)."""
+    waiting, seen = [(0, _length(file))], 0
+    while waiting and seen < MAX_PARTS:
+        for kind, start, stop in _boxes(file, *waiting.pop()):
+            seen += 1
+            if kind in _NESTED:
+                waiting.append((start + _NESTED[kind], stop))
+            elif kind == b"av1C":
+                file.seek(start)
+                flags = file.read(3)[2]
+                header.bits = max(header.bits, (12 if flags & 0x20 else 10) if flags & 0x40 else 8)
+            elif kind == b"colr":
+                file.seek(start)
+                name, *codes = struct.unpack(">4s3H", file.read(10))
+                header.cicp = header.cicp or (_foreign(codes) if name == b"nclx" else ())
+
+
+# --- PNG -------------------------------------------------------------------------------------------------------
+
+
+def _png(file: BinaryIO, header: Header) -> None:
+    """Bits, and whether an EXIF or text chunk stands anywhere (W3C, *PNG Specification*, 3rd edition, §11)."""
+    at = 8
+    for _ in range(MAX_PARTS):
+        file.seek(at)
+        length, kind = struct.unpack(">I4s", file.read(8))
+        if kind == b"IHDR":
+            header.bits = max(header.bits, file.read(9)[8])
+        elif kind == b"cICP":
+            header.cicp = _foreign(file.read(3))
+        elif kind in (b"eXIf", b"iTXt", b"tEXt", b"zTXt"):
+            header.exif = True
+        elif kind == b"IEND":
+            return
+        at += 12 + length

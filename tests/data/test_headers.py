@@ -1,0 +1,148 @@
+"""Headers are read from a few bytes, whatever stands in them."""
+
+import struct
+import warnings
+
+import numpy as np
+import pytest
+from field_files import AVIF_OF_10_BITS, RGB, geo, in_jp2h, profile, write_jp2, write_tiff
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image, TiffImagePlugin
+
+from satstudy.core.errors import InputError
+from satstudy.data import headers
+from satstudy.data.headers import look
+
+STARTS = [b"II*\0", b"MM\0*", b"II+\0\x08\0\0\0", b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51",
+          b"\x89PNG\r\n\x1a\n", b"\0\0\0\x20ftypavif"]  # fmt: skip
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(start=st.sampled_from(STARTS), rest=st.binary(max_size=200))
+def test_any_bytes_give_a_header(tmp_path, start, rest):
+    (tmp_path / "a").write_bytes(start + rest)
+    header = look(tmp_path / "a")
+    assert header.container != "other"
+    assert header.orientation in range(1, 9)
+    assert header.pages >= 1
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(place=st.integers(0, len(AVIF_OF_10_BITS) - 1), value=st.integers(0, 255))
+def test_a_changed_byte_of_an_avif_gives_a_header(tmp_path, place, value):
+    data = bytearray(AVIF_OF_10_BITS)
+    data[place] = value
+    (tmp_path / "a").write_bytes(data)
+    look(tmp_path / "a")
+
+
+def test_a_chain_of_directories_that_never_ends_ends(tmp_path):
+    entry = struct.pack("<HHII", 256, 4, 1, 5)
+    (tmp_path / "a.tif").write_bytes(
+        b"II*\0" + struct.pack("<I", 8) + struct.pack("<H", 1) + entry + struct.pack("<I", 8)
+    )
+    assert look(tmp_path / "a.tif").pages == 1
+    # A box without a length that ends.
+    (tmp_path / "a.jp2").write_bytes(b"\0\0\0\x0cjP  \r\n\x87\n" + struct.pack(">I4s", 4, b"jp2h") * 5)
+    assert look(tmp_path / "a.jp2").bits == 8
+
+
+@geo
+def test_overviews_and_masks_of_a_tiff_are_no_pages(tmp_path):
+    path = write_tiff(tmp_path / "a.tif", np.tile(RGB, (4, 4, 1)), np.eye(160, 224, dtype=bool), tiled=True,
+                      blockxsize=16, blockysize=16)  # fmt: skip
+    import rasterio
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with rasterio.open(path, "r+") as dataset:
+            dataset.build_overviews([2, 4])
+    assert look(path).pages == 1
+    Image.fromarray(RGB).save(tmp_path / "b.tif", save_all=True, append_images=[Image.fromarray(RGB)] * 2)
+    assert look(tmp_path / "b.tif").pages == 3
+
+
+@geo
+@pytest.mark.parametrize("big", ["YES", "NO"])
+@pytest.mark.parametrize("order", ["LITTLE", "BIG"])
+def test_tags_are_found_in_either_byte_order_and_in_bigtiff(tmp_path, big, order):
+    placed = {"crs": "EPSG:32633", "transform": (2, 0, 5e5, 0, -2, 4e6), "nodata": 0}
+    import rasterio
+
+    placed["transform"] = rasterio.Affine(*placed["transform"])
+    path = write_tiff(tmp_path / "a.tif", RGB, BIGTIFF=big, ENDIANNESS=order, **placed)
+    assert (path.read_bytes()[2:4].strip(b"\0") == b"+") == (big == "YES")
+    assert set(look(path).placed) == {"transform", "CRS", "nodata"}
+    assert look(path).container == "tiff"
+
+
+@pytest.mark.parametrize(
+    ("tag", "value", "words"),
+    [(262, 8, "CIELAB"), (262, 4, "transparency mask"), (262, 32803, "colour filter"), (262, 5, "inks other")],
+)
+def test_colours_that_cannot_be_converted_are_refused_by_name(tmp_path, tag, value, words):
+    tags = TiffImagePlugin.ImageFileDirectory_v2()
+    tags[332] = 2  # not cyan, magenta, yellow and black
+    mode = "CMYK" if value == 5 else "RGB"
+    Image.fromarray(RGB).convert(mode).save(tmp_path / "a.tif", tiffinfo=tags)
+    data = (tmp_path / "a.tif").read_bytes()
+    before = struct.pack("<HHIH", tag, 3, 1, 5 if value == 5 else 2)
+    assert data.count(before) == 1
+    (tmp_path / "a.tif").write_bytes(data.replace(before, struct.pack("<HHIH", tag, 3, 1, value)))
+    assert words in look(tmp_path / "a.tif").colours
+    from satstudy.data.images import image_size
+
+    with pytest.raises(InputError, match=f"{words}.*: convert it to RGB"):
+        image_size(tmp_path / "a.tif")
+
+
+@geo
+def test_every_component_of_a_jpeg_2000_is_looked_at(tmp_path):
+    path = write_jp2(tmp_path / "a.jp2", RGB)
+    assert look(path).bits == 8
+    start = path.read_bytes().index(b"\xff\x4f\xff\x51")
+    for component, byte, bits in ((0, 8, 9), (2, 11, 12), (1, 0x87, 8)):
+        data = bytearray(path.read_bytes())
+        data[start + 42 + 3 * component] = byte
+        (tmp_path / "b.jp2").write_bytes(data)
+        assert look(tmp_path / "b.jp2").bits == bits
+        assert look(tmp_path / "b.jp2").colours == ("signed values" if byte & 0x80 else "")
+    (tmp_path / "c.j2k").write_bytes(path.read_bytes()[start:])
+    assert (look(tmp_path / "c.j2k").bits, look(tmp_path / "c.j2k").container) == (8, "jpeg2000")
+
+
+@geo
+def test_a_codestream_is_found_behind_any_box(tmp_path):
+    path = write_jp2(tmp_path / "a.jp2", RGB.astype(np.uint16) * 200)
+    data = path.read_bytes()
+    at = data.index(b"jp2c") - 4
+    for box in (
+        struct.pack(">I4s", 70_024, b"uuid") + bytes(70_016),
+        struct.pack(">I4sQ", 1, b"free", 70_032) + bytes(70_016),  # a length of 64 bits
+    ):
+        path.write_bytes(data[:at] + box + data[at:])
+        assert look(path).bits == 16
+
+
+@geo
+def test_colour_boxes_of_a_jpeg_2000_are_read(tmp_path):
+    path = write_jp2(tmp_path / "a.jp2", RGB)
+    box = struct.pack(">I4sBbBI", 15, b"colr", 1, 0, 0, 16)
+    assert not look(path).ycc
+    in_jp2h(path, box, box[:-1] + b"\x12")
+    assert look(path).ycc
+    in_jp2h(path, box[:-1] + b"\x12", box[:-1] + b"\x0e")
+    assert look(path).colours == "colours of kind 14"
+    # A profile in place of a number: the boxes around it grow with it.
+    grown = struct.pack(">I4sBbB", 11 + len(profile()), b"colr", 2, 0, 0) + profile()
+    data = path.read_bytes()
+    at = data.index(b"jp2h") - 4
+    length = struct.unpack(">I", data[at : at + 4])[0] + len(grown) - len(box)
+    data = data[:at] + struct.pack(">I", length) + data[at + 4 :]
+    path.write_bytes(data.replace(box[:-1] + b"\x0e", grown))
+    assert look(path).icc == profile()
+
+
+def test_no_more_parts_are_followed_than_a_file_of_use_has():
+    assert headers.MAX_PARTS <= 1 << 14
