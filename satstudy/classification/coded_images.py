@@ -79,7 +79,6 @@ class CodedSet:
     names, labels, objects : text (n,)
     bpp : float (n,), whole file over all pixels of the image; 24 where nothing is coded
     psnr : float (n,), dB over the whole image; infinite where nothing is lost
-    ms_ssim : float (n,), over the whole image; nan for images below 161 pixels
     features : float32 (n, d), of a frozen network, or None
     """
 
@@ -90,7 +89,6 @@ class CodedSet:
     objects: NDArray[np.str_]
     bpp: NDArray[np.float64]
     psnr: NDArray[np.float64]
-    ms_ssim: NDArray[np.float64]
     codec: str = "original"
     setting: str = ""
     features: NDArray[np.float32] | None = field(default=None, repr=False)
@@ -109,17 +107,17 @@ class CodedSet:
         return replace(self, **arrays)
 
     def describe(self) -> dict[str, Any]:
-        """condition, codec and setting, and the means of bpp, PSNR and MS-SSIM."""
-        means = {name: float(getattr(self, name).mean()) for name in ("bpp", "psnr", "ms_ssim")}
+        """condition, codec and setting, and the means of bpp and PSNR."""
+        means = {name: float(getattr(self, name).mean()) for name in ("bpp", "psnr")}
         return {"condition": self.condition, "codec": self.codec, "setting": self.setting, **means}
 
 
-_ARRAYS = ("images", "names", "labels", "objects", "bpp", "psnr", "ms_ssim", "features")
+_ARRAYS = ("images", "names", "labels", "objects", "bpp", "psnr", "features")
 
 
 def conditions_frame(sets: Sequence[CodedSet]) -> pd.DataFrame:
-    """condition, codec, setting, bpp, psnr, ms_ssim: a row for each set."""
-    columns = ["condition", "codec", "setting", "bpp", "psnr", "ms_ssim"]
+    """condition, codec, setting, bpp, psnr: a row for each set."""
+    columns = ["condition", "codec", "setting", "bpp", "psnr"]
     return pd.DataFrame([coded.describe() for coded in sets], columns=columns)
 
 
@@ -137,7 +135,6 @@ class _Coded(NamedTuple):
     crop: Pixels
     bpp: float
     psnr: float
-    ms_ssim: float
     data: bytes
 
 
@@ -156,7 +153,7 @@ def _code_one(record: ImageRecord, condition: Condition, crop_fn: CropFunction, 
             f"uint8 {(size, size, 3)}."
         )
     bpp = quality.bpp(len(data), *image.shape[:2]) if data else 24.0
-    return _Coded(crop, bpp, quality.psnr(image, decoded), quality.ms_ssim(image, decoded), data)
+    return _Coded(crop, bpp, quality.psnr(image, decoded), data)
 
 
 def _key(records: Sequence[ImageRecord], condition: Condition, crop_fn: CropFunction, size: int) -> str:
@@ -175,7 +172,7 @@ def _key(records: Sequence[ImageRecord], condition: Condition, crop_fn: CropFunc
     return digest(VERSION, size, condition.codec, condition.setting, probe.data, probe.crop, images, length=16)
 
 
-_MEASURES = ("bpp", "psnr", "ms_ssim")
+_MEASURES = ("bpp", "psnr")
 
 
 def _shard(path: Path, names: list[str], size: int) -> dict[str, NDArray[Any]] | None:
@@ -243,7 +240,6 @@ def code_condition(
         np.array([record.object for record in records]),
         measures["bpp"],
         measures["psnr"],
-        measures["ms_ssim"],
         codec=condition.codec,
         setting=condition.setting,
     )
@@ -308,7 +304,7 @@ def distort(
 ) -> CodedSet:
     """The crops of a set after further distortions, cached in `folder`; its files and rates stay.
 
-    PSNR and MS-SSIM are nan: they are of whole images, and these are crops.
+    PSNR is nan: it is of whole images, and these are crops.
     """
     path = Path(folder) / f"distorted-{digest(coded.digest, [str(d) for d in distortions], length=16)}.npy"
     try:
@@ -325,30 +321,4 @@ def distort(
         images = np.load(path, mmap_mode="r", allow_pickle=False)
     unknown = np.full(len(coded), np.nan)
     setting = " → ".join([part for part in (coded.setting, *map(str, distortions)) if part])
-    return replace(coded, condition=name, images=images, psnr=unknown, ms_ssim=unknown, setting=setting)
-
-
-def reach_rate(codecs: Callable[[int], Codec], count: int, images: Sequence[Pixels], bpp: float) -> tuple[int, float]:
-    """Which of `count` codecs, rising in rate, comes closest to `bpp` on average over `images`, and its rate.
-
-    Closest is by the ratio of rates. By bisection, so that few of the codecs are tried.
-
-    Parameters
-    ----------
-    codecs : index → codec
-    images : uint8 (height, width, 3); the mean is over images, each with its whole file
-    """
-    known: dict[int, float] = {}
-
-    def rate(index: int) -> float:
-        if index not in known:
-            codec = codecs(index)
-            known[index] = float(np.mean([quality.bpp(len(codec.encode(image)), *image.shape[:2]) for image in images]))
-        return known[index]
-
-    low, high = 0, count - 1
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if rate(middle) < bpp else (low, middle)
-    best = min(range(low, high + 1), key=lambda index: abs(np.log(rate(index) / bpp)))
-    return best, rate(best)
+    return replace(coded, condition=name, images=images, psnr=unknown, setting=setting)

@@ -8,12 +8,15 @@ decodes the files of `learned` with a second synthesis, for a classifier.
 
 from __future__ import annotations
 
+import functools
 import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 from torch import Tensor
 
 from satstudy.classification.coded_images import (
@@ -21,7 +24,6 @@ from satstudy.classification.coded_images import (
     Condition,
     code_condition,
     distort,
-    reach_rate,
     whole_image,
 )
 from satstudy.classification.distortions import DISTORTIONS, Distortion
@@ -30,9 +32,11 @@ from satstudy.classification.network import build as build_network
 from satstudy.classification.synthesis_head import HeadConfig, TaskCodec, load_head, train_head
 from satstudy.classification.train import add_features
 from satstudy.codecs import Codec
+from satstudy.codecs.base import closest_rate
 from satstudy.codecs.learned import checkpoint
 from satstudy.codecs.learned.checkpoint import NATURAL, OVERHEAD, Checkpoint
 from satstudy.codecs.learned.codec import LearnedCodec
+from satstudy.codecs.registry import ORIGINAL
 from satstudy.core.digests import digest
 from satstudy.core.errors import InputError
 from satstudy.core.paths import atomic
@@ -44,11 +48,11 @@ from satstudy.data.overlaps import find_overlaps, merge_objects
 from satstudy.data.records import ImageRecord
 from satstudy.data.synthetic.scene import CATEGORIES
 from satstudy.data.synthetic.tree import write_tree
+from satstudy.metrics import quality
 from satstudy.study.study import Study
 
-ORIGINAL = "original"
 #: Images on which the search for a rate measures it.
-SEARCHED = 42
+SEARCHED = 21
 #: Settings of the codecs whose rate is searched for, from few bits to many.
 QUALITIES = {"jpeg": range(1, 101), "webp": range(101), "avif": range(101)}
 
@@ -80,7 +84,7 @@ class Conditions:
             categories = CATEGORIES[: data.categories] if data.categories else None
             write_tree(root, categories=categories, train_objects=wanted.objects, val_objects=0, views=1,
                        size=wanted.size, seed=study.profile.seed, progress=study.progress)  # fmt: skip
-            return fmow.scan(root, split="train", progress=study.progress).records
+            return fmow.scan(root, split="train", min_size=None, progress=study.progress).records
         records = study.records("val-compress")
         return self._by_ground(records) if data.kind == "folders" else records
 
@@ -224,9 +228,18 @@ class Conditions:
         path = self.folder / "rates" / f"{digest(facts, before.setting, bpp, [r.path.name for r in records])}.json"
         if not path.exists():
             images = [before.apply(read_image(record.path))[0] for record in records]
-            index, reached = reach_rate(make, len(settings), images, bpp)
+
+            @functools.cache
+            def off(index: int) -> float:
+                """How far the mean rate is from that wanted, as the logarithm of their ratio."""
+                codec = make(index)
+                rates = [quality.bpp(len(codec.encode(image)), *image.shape[:2]) for image in images]
+                return math.log(float(np.mean(rates)) / bpp)
+
+            index = closest_rate(off, len(settings), 0.0)
             with atomic(path) as temporary:
-                temporary.write_text(json.dumps({"codec": kind, "wanted": bpp, "index": index, "reached": reached}))
+                found = {"codec": kind, "wanted": bpp, "index": index, "reached": bpp * math.exp(off(index))}
+                temporary.write_text(json.dumps(found))
         setting = settings[json.loads(path.read_text())["index"]]
         return self._codec(f"{kind} {setting:g}", before)
 
