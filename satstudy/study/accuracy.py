@@ -38,9 +38,6 @@ from satstudy.study.notebook import save_facts, save_table
 from satstudy.study.profiles import Accuracy
 from satstudy.study.study import open_study
 
-#: A condition stands for one of the paper if its rate is within this ratio of the paper's.
-NEAR = 1.25
-
 
 @dataclass(frozen=True)
 class Hypothesis:
@@ -287,9 +284,8 @@ class Classification(Conditions):
         return pd.concat(parts, ignore_index=True)
 
     def conditions(self, names: Sequence[str]) -> pd.DataFrame:
-        """condition, codec, setting, bpp, psnr of the sets, and the paper's condition each stands for."""
-        frame = conditions_frame([self.coded(name) for name in names])
-        return frame.assign(paper=[counterpart(c, b) for c, b in zip(frame["codec"], frame["bpp"], strict=True)])
+        """condition, codec, setting, bpp, psnr of the sets."""
+        return conditions_frame([self.coded(name) for name in names])
 
     # --- Experiments ------------------------------------------------------------------------------------
 
@@ -449,17 +445,6 @@ def _cosine_distance(coded: CodedSet, original: CodedSet) -> Floats:
     assert original.features is not None
     a, b = coded.features.astype(np.float64), original.features.astype(np.float64)
     return 1 - (a * b).sum(1) / (np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1))
-
-
-def counterpart(codec: str, bpp: float) -> str:
-    """The condition of the paper's Table 2 of the same codec whose rate is within `NEAR`; empty if there is none.
-
-    >>> counterpart("jpeg", 0.8), counterpart("jpeg", 0.5)
-    ('JPEG 0.77 bpp', '')
-    """
-    ratios = {r.name: max(r.bpp / bpp, bpp / r.bpp) for r in paper.TABLE_2_VALIDATED if r.codec == codec}
-    best = min(ratios, key=lambda name: ratios[name], default="")
-    return best if best and ratios[best] <= NEAR else ""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
