@@ -311,7 +311,8 @@ def rank_correlations(
         other = np.array([found.index("", f"{name}\n{c}") for c in conditions])
 
         def correlation(values: Floats, other: NDArray[np.intp] = other) -> float:
-            return float(spearmanr(values[at], values[other]).statistic)
+            a, b = values[at], values[other]
+            return float(spearmanr(a, b).statistic) if np.ptp(a) and np.ptp(b) else math.nan
 
         table.append((name, *found.interval(correlation)))
     return pd.DataFrame(table, columns=["measure", "correlation", "low", "high"])

@@ -13,6 +13,7 @@ all the rest.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import functools
 import itertools
 import sys
@@ -25,12 +26,14 @@ import pandas as pd
 
 from satstudy.classification.coded_images import CodedSet, conditions_frame
 from satstudy.classification.cross_validation import Column, CrossValidation
+from satstudy.classification.train import add_features
 from satstudy.codecs.registry import ORIGINAL
 from satstudy.core.digests import digest
 from satstudy.core.errors import InputError, SatstudyError
 from satstudy.core.paths import atomic
 from satstudy.core.settings import build
-from satstudy.core.types import Floats
+from satstudy.core.types import Floats, Pixels
+from satstudy.data.records import ImageRecord
 from satstudy.metrics import accuracy, quality, transfer
 from satstudy.report import paper
 from satstudy.study.conditions import Conditions
@@ -137,6 +140,26 @@ class Classification(Conditions):
             self.answered[run.key] = self.cross_validation(run).predictions(run.rows)
         return self.answered[run.key]
 
+    def example(self) -> tuple[ImageRecord, list[str], Callable[[Pixels], Floats]]:
+        """The first classifier of the matrix, trained on uncompressed images of all folds but one, and an image of it.
+
+        Returns
+        -------
+        record, classes, and a function from a crop, uint8 (size, size, 3), to the probability of each class
+        """
+        name = self._wanted.matrix_of[0]
+        config, known = self.config(name), self.cross_validation(Run("matrix", name, _plain([ORIGINAL]), [ORIGINAL]))
+        classifier = known.classifier(ORIGINAL, 0, 0)
+        row = known.folds(0)[0].validation[:1]
+
+        def probabilities(crop: Pixels) -> Floats:
+            shown = dataclasses.replace(self.coded(ORIGINAL).take(row), images=crop[None])
+            if config.frozen:
+                shown = add_features(shown, config, self.folder / "features")
+            return classifier.probabilities(shown)[0]
+
+        return self.records[row[0]], classifier.classes, probabilities
+
     def _frames(self, table: str) -> dict[tuple[str, str], pd.DataFrame]:
         """(label, classifier) → predictions, of the runs of a table that are answered."""
         return {(label, name): frame for (of, label, name), frame in self.answered.items() if of == table}
@@ -225,7 +248,7 @@ class Classification(Conditions):
         labels = [record.category for record in self.records]
         facts = {
             **accuracy.chance(labels, labels)._asdict(),
-            **self.study.provenance(),
+            **self.study.provenance(self.checkpoints),
             "classifiers": self._wanted.classifiers,
             "images": len(labels),
             "objects": len({record.object for record in self.records}),

@@ -22,6 +22,7 @@ from torch import Tensor
 from satstudy.classification.coded_images import (
     CodedSet,
     Condition,
+    CropFunction,
     code_condition,
     distort,
     whole_image,
@@ -97,6 +98,19 @@ class Conditions:
                 temporary.write_text(json.dumps([r.object for r in merge_objects(records, overlaps)]))
         return [r._replace(object=name) for r, name in zip(records, json.loads(path.read_text()), strict=True)]
 
+    @property
+    def crop(self) -> CropFunction:
+        """What cuts from an image what the classifier sees: the object's box, or the whole of a small image."""
+        data, small = self.study.profile.data, self.study.profile.synthetic and self.study.profile.accuracy.objects
+        return whole_image if small or data.kind == "folders" else crop_object
+
+    @property
+    def checkpoints(self) -> list[Checkpoint]:
+        """The weights of the conditions that have been asked for."""
+        steps = [step for condition in self._conditions.values() for step in condition.steps]
+        found = {step.fingerprint: step.checkpoint for step in steps if isinstance(step, LearnedCodec)}
+        return sorted(found.values(), key=lambda checkpoint: (checkpoint.metadata.get("domain", ""), checkpoint.lam))
+
     def coded(self, condition: str) -> CodedSet:
         """The images under a condition; distortions after the last codec act on what the classifier sees."""
         if condition not in self._sets:
@@ -106,10 +120,8 @@ class Conditions:
             while steps and isinstance(step := steps[-1], Distortion):
                 last.insert(0, step)
                 steps.pop()
-            small = study.profile.synthetic and wanted.objects
-            crop = whole_image if small or study.profile.data.kind == "folders" else crop_object
             name = " | ".join(condition.split(" | ")[: len(steps)] or [ORIGINAL]) if last else condition
-            found = code_condition(self.records, Condition(name, tuple(steps)), self.folder / "coded", crop,
+            found = code_condition(self.records, Condition(name, tuple(steps)), self.folder / "coded", self.crop,
                                    size=wanted.size, progress=study.progress)  # fmt: skip
             if last:
                 found = distort(found, condition, last, self.folder / "coded", study.progress)

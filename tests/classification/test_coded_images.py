@@ -2,10 +2,8 @@ import zlib
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from satstudy.classification.coded_images import CodedSet, Condition, code_condition, conditions_frame, reach_rate
+from satstudy.classification.coded_images import CodedSet, Condition, code_condition, conditions_frame
 from satstudy.classification.distortions import Distortion
 from satstudy.core.errors import InputError
 from satstudy.data.images import read_image, write_image
@@ -204,29 +202,3 @@ def test_errors_name_the_remedy(records, tmp_path):
 
     with pytest.raises(InputError, match="the size it was given"):
         code(records, Cut(), tmp_path)
-
-
-class Sized:
-    """A codec whose file has so many bytes."""
-
-    def __init__(self, size):
-        self.size = size
-
-    def encode(self, image):
-        return bytes(self.size)
-
-
-@given(st.lists(st.integers(1, 5000), min_size=1, max_size=40, unique=True), st.floats(0.001, 60))
-def test_the_rate_that_comes_closest_is_found(sizes, bpp):
-    sizes.sort()
-    images, tried = [np.zeros((20, 40, 3), np.uint8)] * 2, []
-
-    def make(index):
-        tried.append(index)
-        return Sized(sizes[index])
-
-    index, rate = reach_rate(make, len(sizes), images, bpp)
-    rates = np.array(sizes) * 8 / 800
-    assert rate == pytest.approx(rates[index])
-    assert abs(np.log(rate / bpp)) == pytest.approx(np.abs(np.log(rates / bpp)).min())
-    assert len(tried) <= np.log2(len(sizes)) + 3
