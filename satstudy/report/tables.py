@@ -251,7 +251,7 @@ def table_2(matrix: pd.DataFrame, conditions: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def estimates(frame: pd.DataFrame, words: Sequence[str], digits: int = 1, **values: str) -> pd.DataFrame:
+def estimates(frame: pd.DataFrame, words: Sequence[str], values: Mapping[str, str], digits: int = 1) -> pd.DataFrame:
     """Columns as they are, and estimates with their intervals.
 
     Parameters
@@ -263,7 +263,7 @@ def estimates(frame: pd.DataFrame, words: Sequence[str], digits: int = 1, **valu
     Examples
     --------
     >>> frame = pd.DataFrame({"codec": ["jpeg"], "accuracy": [0.8], "low": [0.7], "high": [0.9]})
-    >>> estimates(frame, ["codec"], accuracy="accuracy in %").to_dict("records")
+    >>> estimates(frame, ["codec"], {"accuracy": "accuracy in %"}).to_dict("records")
     [{'codec': 'jpeg', 'accuracy in %': '80.0 [70.0, 90.0]'}]
     """
     require(frame, (*words, *values), "The table", "measure first")

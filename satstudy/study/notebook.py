@@ -140,7 +140,7 @@ def show_matrix(study: Study) -> None:
             f"time{'s' if few['seeds'] > 1 else ''}. In parentheses the paper's number."
         )
         _show_all(figures_accuracy.accuracy_heatmap(part, conditions))
-    _show_all(conditions.assign(name=condition_labels(conditions).values()).round(3))
+    _show_all(conditions.assign(name=list(condition_labels(conditions).values())).round(3))
     classes = load_table(study, "accuracy_classes")
     first, trained = classes[["classifier", "trained_on"]].iloc[0]
     show(f"Classes, of **{first}** trained on {trained}; those that lose most stand first.")
@@ -159,7 +159,7 @@ def show_hypotheses(study: Study) -> None:
         _show_all(
             figures_accuracy.ranking(part, part["hypothesis"].tolist(), "distance", axis, 2),
             tables.estimates(
-                part, ["hypothesis"], 2, distance="distance", difference="less that of the first hypothesis"
+                part, ["hypothesis"], {"distance": "distance", "difference": "less that of the first hypothesis"}, 2
             ).assign(**{"accuracy on the own condition in %": (100 * part["own"]).round(1).tolist()}),
         )
 
@@ -172,11 +172,11 @@ def show_remedies(study: Study) -> None:
             part = part.sort_values("accuracy", ascending=False, ignore_index=True)
             show(f"**{name}**")
             columns = {"accuracy": "lowest accuracy in %", "gain": "above uncompressed-trained, in %"}
-            _show_all(tables.estimates(part, ["trained_on", "worst"], **columns))
+            _show_all(tables.estimates(part, ["trained_on", "worst"], columns))
     if (table := _kept(study, "heads")) is not None:
         show("A second synthesis of the same files, for a classifier trained on uncompressed images:")
         columns = {"gain": "gain in accuracy in %"}
-        _show_all(tables.estimates(table, ["classifier", "condition"], **columns).join(table[_HEAD].round(3)))
+        _show_all(tables.estimates(table, ["classifier", "condition"], columns).join(table[_HEAD].round(3)))
 
 
 _HEAD = ["bpp", "psnr", "psnr_task", "accuracy", "accuracy_task"]
@@ -190,8 +190,8 @@ def show_rates(study: Study) -> None:
     show(findings.sufficient(rates))
     _show_all(
         figures_accuracy.accuracy_curves(table),
-        tables.estimates(rates, ["codec", "trained"], 2, bpp="bpp within one point of uncompressed"),
-        tables.estimates(measures, ["measure"], 2, correlation="rank correlation with accuracy, over conditions"),
+        tables.estimates(rates, ["codec", "trained"], {"bpp": "bpp within one point of uncompressed"}, 2),
+        tables.estimates(measures, ["measure"], {"correlation": "rank correlation with accuracy, over conditions"}, 2),
     )
 
 

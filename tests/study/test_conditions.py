@@ -99,11 +99,11 @@ def test_tiles_that_share_ground_are_one_object(tmp_path, tiny_model):
     with place(tmp_path, tiny_model):
         root = paths.ROOT / "tiles" / "field"
         root.mkdir(parents=True)
-        tiles = [ground[:96, :96], ground[:96, 64:160], rng.integers(0, 256, (96, 96, 3), dtype=np.uint8)]
-        for i, tile in enumerate(tiles):
+        other, trained = rng.integers(0, 256, (2, 96, 96, 3), dtype=np.uint8)
+        for i, tile in enumerate([trained, ground[:96, :96], ground[:96, 64:160], other]):
             Image.fromarray(tile).save(root / f"field{i:02d}.png")
         study = opened(data={"kind": "folders", "root": "tiles", "label": "tiles"},
-                       splits={"method": "number", "number": 0}, train={"lams": [0.01]})  # fmt: skip
+                       splits={"method": "number", "number": 1}, train={"lams": [0.01]})  # fmt: skip
         objects = [record.object for record in Conditions(study).records]
     assert objects[0] == objects[1]
     assert objects[2] != objects[0]
