@@ -136,9 +136,8 @@ def manifest(data: bytes) -> None:
 
     for compressed in (data, bz2.compress(data)):
         with _file(compressed) as path, contextlib.suppress(InputError):
-            names = download.read_manifest_list(path, 1 << 16)
-            assert not any(name.startswith("/") or ".." in name.split("/") for name in names)
-            download.select(names, "train", objects_per_category=2)
+            listing = download.read_manifest_list(path, 1 << 16)
+            assert all(map(download.is_plain, download.choose(listing, "train", 1, large=lambda images: images)))
     with _file(data, ".csv") as path, contextlib.suppress(InputError):
         frame = splits.read_manifest(path)
         assert not any(name.startswith("/") or ".." in name.split("/") for name in frame["path"])
@@ -275,7 +274,9 @@ def keep(results: Path) -> None:
                     shutil.copy(source, short / source.name)
             merged = Path(folder, "merged")
             merged.mkdir()
-            _fuzz(name, "-merge=1", str(merged), str(short))
+            done = _fuzz(name, "-merge=1", str(merged), str(short))
+            if done.returncode:
+                raise SystemExit(f"{name} could not be reduced:\n{done.stderr[-2000:]}")
             for old in (CORPUS / name).iterdir():
                 if old.name != "seed":
                     old.unlink()
