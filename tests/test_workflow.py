@@ -153,7 +153,7 @@ def test_a_kernel_that_dies_is_a_failure_that_keeps_what_ran(run):
 # --- The DAG ----------------------------------------------------------------------------------------------
 
 
-def dry_run(tmp_path, *config):
+def dry_run(tmp_path, *config, profile=None):
     command = [
         sys.executable,
         "-m",
@@ -165,7 +165,14 @@ def dry_run(tmp_path, *config):
     ]
     environment = {**os.environ, "SATSTUDY_BUILD": str(tmp_path / "a build")}
     done = subprocess.run(
-        [*command, "--cores", "2", "--dry-run", "--printshellcmds", "--config", *config],
+        [
+            *command,
+            *(("--profile", profile) if profile else ("--cores", "2")),
+            "--dry-run",
+            "--printshellcmds",
+            "--config",
+            *config,
+        ],
         capture_output=True,
         text=True,
         env=environment,
@@ -176,6 +183,8 @@ def dry_run(tmp_path, *config):
 def test_a_ladder_is_trained_one_after_the_other(tmp_path):
     status, text = dry_run(tmp_path, "profile=paper")
     assert status == 0, text
+    classifiers = re.findall(r"wildcards: level=(\w+), i=(\d), seed=(\d)", text)
+    assert len(classifiers) == len(set(classifiers)) == 2 * 5 * 5, "one job a classifier, with and without leakage"
     blocks = re.findall(r"rule train:\n\s+input: (.*)\n\s+output: (.*)\n", text)
     pages = {output.rpartition("/")[2]: inputs.rpartition("/")[2] for inputs, output in blocks}
     assert len(pages) == 12
@@ -184,6 +193,17 @@ def test_a_ladder_is_trained_one_after_the_other(tmp_path):
         assert "train" not in pages[page(domain, 0.0067)], "the middle one comes first"
         for lam, before in ((0.0025, 0.0067), (0.0008, 0.0025), (0.0001, 0.0008), (0.013, 0.0067), (0.03, 0.013)):
             assert pages[page(domain, lam)] == page(domain, before)
+
+
+@pytest.mark.parametrize("executor", ["slurm", "kubernetes"])
+def test_the_workflow_is_planned_for_a_cluster(tmp_path, executor):
+    """What a scheduler is asked for; no job is sent. A checkout without the extra `cluster` skips this."""
+    pytest.importorskip(f"snakemake_executor_plugin_{executor}")
+    cluster = ROOT / "workflow" / "profiles" / executor
+    status, text = dry_run(tmp_path, "profile=paper", "gpu=1", "threads=8", profile=cluster)
+    assert status == 0, text
+    assert re.search(r"wildcards: domain=overhead, lam=0.0067\n.*\n?.*resources: .*gpu=1, .*mem_mb=32000", text)
+    assert text.count("rule classifier:") == 50
 
 
 def test_a_profile_is_found_from_any_folder_by_a_path_with_spaces(tmp_path):
