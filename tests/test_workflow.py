@@ -195,6 +195,30 @@ def test_a_ladder_is_trained_one_after_the_other(tmp_path):
             assert pages[page(domain, lam)] == page(domain, before)
 
 
+def test_the_graph_of_rules_is_the_one_that_is_drawn(tmp_path):
+    """`REPRODUCING.md` draws it by hand, for pages that show Mermaid."""
+    command = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        "--snakefile",
+        ROOT / "workflow" / "Snakefile",
+        "--directory",
+        tmp_path,
+    ]
+    command += ["--rulegraph", "dot", "--config", "profile=paper"]
+    environment = {**os.environ, "SATSTUDY_BUILD": str(tmp_path / "build")}
+    dot = subprocess.run(command, capture_output=True, text=True, env=environment, check=True).stdout
+    names = dict(re.findall(r'(\d+)\[label = "(\w+)"', dot))
+    edges = {(names[a], names[b]) for a, b in re.findall(r"(\d+) -> (\d+)", dot)} - {("train", "train")}
+    drawn = set()
+    (block,) = re.findall(r"```mermaid\n(.*?)```", (ROOT / "REPRODUCING.md").read_text(encoding="utf-8"), re.DOTALL)
+    for line in block.splitlines()[1:]:
+        rules = [re.sub(r"\[.*\]", "", part).strip() for part in line.split("-->")]
+        drawn |= set(zip(rules, rules[1:], strict=False))
+    assert drawn == edges
+
+
 @pytest.mark.parametrize("executor", ["slurm", "kubernetes"])
 def test_the_workflow_is_planned_for_a_cluster(tmp_path, executor):
     """What a scheduler is asked for; no job is sent. A checkout without the extra `cluster` skips this."""
