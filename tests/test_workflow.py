@@ -1,6 +1,7 @@
 """The scripts around the notebooks: what stands in the book, what a failure leaves, and which Python is taken."""
 
 import copy
+import itertools
 import os
 import re
 import shutil
@@ -215,7 +216,7 @@ def test_the_graph_of_rules_is_the_one_that_is_drawn(tmp_path):
     (block,) = re.findall(r"```mermaid\n(.*?)```", (ROOT / "REPRODUCING.md").read_text(encoding="utf-8"), re.DOTALL)
     for line in block.splitlines()[1:]:
         rules = [re.sub(r"\[.*\]", "", part).strip() for part in line.split("-->")]
-        drawn |= set(zip(rules, rules[1:], strict=False))
+        drawn |= set(itertools.pairwise(rules))
     assert drawn == edges
 
 
