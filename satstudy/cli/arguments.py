@@ -100,9 +100,10 @@ def _compress(to: argparse.ArgumentParser) -> None:
     to.add_argument("image", help="a file of any name, or a folder, whose images are found by their endings")
     to.add_argument("out", help="the .sat file, or a folder for them")
     which = to.add_mutually_exclusive_group()
-    which.add_argument("--lam", type=float, help="which of the shipped weights, by their λ (the nearest to 0.01)")
-    which.add_argument("--weights", help="a weights file (.safetensors)")
-    which.add_argument("--bpp", type=float, help="take the shipped weights that come closest to this rate")
+    which.add_argument("--lam", type=float, help="λ of the loss: larger ones take more bits (0.013)")
+    which.add_argument("--bpp", type=float, help="take the λ that comes closest to this rate, in bits per pixel")
+    which.add_argument("--psnr", type=float, help="take the λ that comes closest to this quality, in dB")
+    to.add_argument("--weights", help="a weights file (.safetensors) in place of those that ship")
     _tiling(to)
     to.add_argument(
         "--patch",

@@ -66,11 +66,11 @@ def weights(arguments: argparse.Namespace) -> int:
     """The shipped weights, a line each."""
     from satstudy.codecs.learned import checkpoint
 
-    for domain in checkpoint.domains():
-        for lam, path in checkpoint.shipped(domain).items():
-            known = checkpoint.load(path)
-            size = f"N={known.model.N} M={known.model.M}"
-            print(f"{domain:9} lam={lam:<8g} {size}  {known.fingerprint.hex()}  {path}")
+    for path in checkpoint.everything_shipped():
+        known = checkpoint.load(path)
+        lam = "every rate  " if known.serves_every_rate else f"lam={known.lam:<8g}"
+        domain = known.metadata.get("domain", checkpoint.OVERHEAD)
+        print(f"{domain:9} {lam} {known.model.size}  {known.fingerprint.hex()}  {path}")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Further overhead imagery: a folder with one subfolder for each set, a sensor each, that codecs train and are measured on.
+"""Further overhead imagery to train codecs on and to measure them on: a folder with one subfolder for each sensor.
 
 A fifth of the scenes of each set is for measurement, the rest for training. A scene is what shares ground: images of
 one flight line or of one neighbourhood stay on one side. Which side is fixed by the name of the scene, so more images
