@@ -9,7 +9,8 @@ from PIL import Image
 
 from satstudy.core import paths
 from satstudy.data.fmow import FMOW_CATEGORIES
-from satstudy.study import experiments, profiles
+from satstudy.study import profiles
+from satstudy.study.accuracy import Classification
 from satstudy.study.study import open_study
 
 SIDE = 176
@@ -34,14 +35,12 @@ def study(tmp_path, monkeypatch, one_thread):
     content["splits"] = {"train_compress": 63, "train_class": 126, "val_class": 63}
     content["train"] |= {"steps": 1, "warm_steps": 1, "batch": 1, "crop": 64, "validation": 1, "validate_every": 1}
     content["rd"]["images"] = 1
-    content["accuracy"] |= {
-        "seeds": 1,
-        "leakage": False,
-        "train_on": ["original"],
-        "validate_on": ["original", "jpeg 70"],
-    }
     # Its weights from ImageNet are fetched by timm, and a CPU takes seconds for a crop of 224.
-    content["accuracy"]["classifier"] |= {"pretrained": False, "epochs": 1, "batch": 126, "crop": 64, "size": 64}
+    classifier = content["accuracy"]["classifiers"]["dpn92"]
+    classifier |= {"weights": "random", "epochs": 1, "batch": 126, "crop": 64, "folds": 2}
+    content["accuracy"] = {
+        "classifiers": {"dpn92": classifier}, "matrix_of": ["dpn92"], "train_on": ["original"], "validate_on": ["original"],
+    }  # fmt: skip
     path = tmp_path / "scaled.yaml"
     path.write_text(yaml.safe_dump(content))
     monkeypatch.setattr(paths, "BUILD", tmp_path / "build")
@@ -61,11 +60,11 @@ def test_its_codec_and_its_classifier_take_a_step(study):
     codec = study.learned(study.ladder()[0])
     image = np.asarray(Image.open(study.images("val-compress")[0]))
     assert codec.decode(codec.encode(image)).shape == image.shape
-    config, _ = experiments.classifier_config(study)
-    assert config.arch == "dpn92"
-    result = experiments.accuracy_predictions(study)
-    assert set(result.train_labels) == set(FMOW_CATEGORIES)
-    assert len(result.predictions) == 2 * 63
+    classification = Classification(study)
+    (run,) = [run for run in classification.runs() if run.table == "matrix"]
+    assert classification.config("dpn92").arch == "dpn92"
+    classifier = classification.cross_validation(run).classifier(next(iter(run.columns)), 0, 0)
+    assert set(classifier.classes) == set(FMOW_CATEGORIES)
 
 
 def test_the_profile_asks_for_the_paper_s_sizes():
