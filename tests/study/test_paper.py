@@ -39,8 +39,12 @@ def study(tmp_path, monkeypatch, one_thread):
     classifier = content["accuracy"]["classifiers"]["dpn92"]
     classifier |= {"weights": "random", "epochs": 1, "batch": 126, "crop": 64, "folds": 2}
     content["accuracy"] = {
-        "classifiers": {"dpn92": classifier}, "matrix_of": ["dpn92"], "train_on": ["original"], "validate_on": ["original"],
-    }  # fmt: skip
+        "size": 64,
+        "classifiers": {"dpn92": classifier},
+        "matrix_of": ["dpn92"],
+        "train_on": ["original"],
+        "validate_on": ["original"],
+    }
     path = tmp_path / "scaled.yaml"
     path.write_text(yaml.safe_dump(content))
     monkeypatch.setattr(paths, "BUILD", tmp_path / "build")
