@@ -15,7 +15,6 @@ import torch
 from benchmarks.common import best, save, scene, shipped
 from satstudy.codecs import LearnedCodec
 from satstudy.codecs.learned import checkpoint as zoo
-from satstudy.core.errors import InputError
 from satstudy.training.config import TrainingConfig
 from satstudy.training.loop import Trainer
 
@@ -25,9 +24,9 @@ def main(side: int = 1496, steps: int = 40) -> None:
     name = torch.cuda.get_device_name() if device == "cuda" else "no GPU: a rehearsal on the CPU"
     figures: dict[str, Any] = {"device": name}
     checkpoints = {"mbt2018": shipped()}
-    try:
-        checkpoints["wavelet"] = zoo.load(zoo.shipped_for_every_rate())
-    except InputError:
+    if path := zoo.shipped_for_every_rate():
+        checkpoints["wavelet"] = zoo.load(path)
+    else:
         figures["wavelet"] = "skipped: no weights ship"
     image = scene(side)
     for family, checkpoint in checkpoints.items():

@@ -208,7 +208,7 @@ def test_the_graph_of_rules_is_the_one_that_is_drawn(tmp_path):
         "--directory",
         tmp_path,
     ]
-    command += ["--rulegraph", "dot", "--config", "profile=paper"]
+    command += ["--cores", "2", "--rulegraph", "dot", "--config", "profile=paper"]
     environment = {**os.environ, "SATSTUDY_BUILD": str(tmp_path / "build")}
     dot = subprocess.run(command, capture_output=True, text=True, env=environment, check=True).stdout
     names = dict(re.findall(r'(\d+)\[label = "(\w+)"', dot))
