@@ -190,7 +190,7 @@ def gain(frame: pd.DataFrame, test: str, reference: str, tested_on: str) -> Inte
 
 
 def gains(frame: pd.DataFrame) -> pd.DataFrame:
-    """Each training against that on the kind of images that it is tested on: tested_on, test, reference, %, interval."""
+    """Each training against that on the images of the test: tested_on, test, reference, %, interval."""
     rows = []
     for tested_on in (OVERHEAD, NATURAL):
         for test in TRAININGS:
