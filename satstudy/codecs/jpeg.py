@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from satstudy.codecs.base import check_choice, check_pixels, check_range, describe, load_with_pillow, save_with_pillow
 from satstudy.codecs.registry import CodecEntry, PlotStyle, register
@@ -55,10 +55,14 @@ class JPEG:
         kinds = (True, False) if self.progressive is None else (self.progressive,)
         return min((self._encode(image, kind) for kind in kinds), key=len)
 
+    @property
+    def _tables(self) -> dict[str, Any]:
+        return {"quality": self.quality}
+
     def _encode(self, image: Pixels, progressive: bool) -> bytes:
         from PIL import ImageFile
 
-        options = {"quality": self.quality, "subsampling": self.subsampling, "optimize": True}
+        options: dict[str, Any] = {**self._tables, "subsampling": self.subsampling, "optimize": True}
         if self.subsampling == "4:2:0":
             return save_with_pillow(image, "JPEG", progressive=progressive, **options)
         # Pillow's buffer for the whole file has one byte a pixel, which noisy 4:4:4 exceeds ("broken data stream").
@@ -75,6 +79,30 @@ class JPEG:
         return load_with_pillow("Jpeg", data, "JPEG")
 
 
+@dataclass(frozen=True)
+class FlatJPEG(JPEG):
+    """JPEG with one quantization step for all coefficients, as the PSNR asks for; the standard's tables suit the eye.
+
+    Attributes
+    ----------
+    quality : 101 less the step, so that more is finer here too
+    """
+
+    quality: int = 85
+    name: str = "jpeg-flat"
+
+    @property
+    def _tables(self) -> dict[str, Any]:
+        # Pillow scales tables by the quality; 50 leaves them as they are.
+        return {"quality": 50, "qtables": [[101 - self.quality] * 64] * 2}
+
+
+def _version() -> str:
+    from PIL import features
+
+    return f"libjpeg-turbo {features.version('libjpeg_turbo')}"
+
+
 register(
     CodecEntry(
         "jpeg",
@@ -82,6 +110,18 @@ register(
         setting="quality",
         ladder=(4, 8, 15, 30, 50, 70, 85, 92),
         factory=JPEG,
+        version=_version,
         style=PlotStyle("vermilion", "s", "--"),
+    )
+)
+register(
+    CodecEntry(
+        "jpeg-flat",
+        "JPEG, flat tables",
+        setting="quality",
+        ladder=(1, 40, 65, 80, 88, 93, 96, 98),
+        factory=FlatJPEG,
+        version=_version,
+        style=PlotStyle("vermilion", "s", (0, (1, 1)), hollow=True),
     )
 )

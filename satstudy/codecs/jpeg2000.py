@@ -233,6 +233,10 @@ class JPEG2000:
         return pixels
 
 
+def _without_transform(bpp: float) -> JPEG2000:
+    return JPEG2000(bpp, mct=False, name="jpeg2000-rgb")
+
+
 register(
     CodecEntry(
         "jpeg2000",
@@ -241,6 +245,19 @@ register(
         ladder=(0.06, 0.12, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0),
         factory=JPEG2000,
         number=float,
+        version=lambda: f"OpenJPEG {openjpeg_version()}",
         style=PlotStyle("orange", "^", "-."),
+    )
+)
+register(
+    CodecEntry(
+        "jpeg2000-rgb",
+        "JPEG 2000 without colour transform",
+        setting="bpp",
+        ladder=(0.12, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0),
+        factory=_without_transform,
+        number=float,
+        version=lambda: f"OpenJPEG {openjpeg_version()}",
+        style=PlotStyle("orange", "^", (0, (1, 1)), hollow=True),
     )
 )

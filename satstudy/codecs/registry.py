@@ -94,11 +94,12 @@ class CodecEntry:
     name : in profiles, conditions, result tables and on the command line
     label : in figures and in tables of the book
     setting : the parameter that is varied along a rate-distortion curve
-    ladder : its default values, from few bits to many
+    ladder : its default values, rising
     factory : makes a codec of a setting; a learned one of a `Checkpoint`, with `tiling` and `refine` by keyword
     number : type of a setting, int or float
     style : None takes a free one
     learned : for learned codecs alone
+    version : says which library codes; another version may write other bytes
     package, extra : the optional package that it imports, and the extra of this project that installs it
     """
 
@@ -110,6 +111,7 @@ class CodecEntry:
     number: type[int] | type[float] = int
     style: PlotStyle | None = None
     learned: Learned | None = None
+    version: Callable[[], str] | None = None
     package: str = ""
     extra: str = ""
 

@@ -106,6 +106,12 @@ class AVIF:
         return load_with_pillow("Avif", data, "AVIF")
 
 
+def _version(library: str, feature: str) -> str:
+    from PIL import features
+
+    return f"{library} {features.version(feature)}"
+
+
 register(
     CodecEntry(
         "webp",
@@ -113,6 +119,7 @@ register(
         setting="quality",
         ladder=(0, 10, 30, 50, 70, 85, 92),
         factory=WebP,
+        version=lambda: _version("libwebp", "webp"),
         style=PlotStyle("green", "v", (0, (1, 1))),
     )
 )
@@ -123,6 +130,7 @@ register(
         setting="quality",
         ladder=(3, 10, 20, 35, 50, 62, 75),
         factory=AVIF,
+        version=lambda: _version("libavif", "avif"),
         style=PlotStyle("purple", "D", (0, (5, 1.5, 1, 1.5, 1, 1.5))),
     )
 )

@@ -50,7 +50,10 @@ class EveryRateWeights(StudyWeights):
         """
         train = self.profile.every_rate
         if not train.steps:
-            return checkpoint.load(checkpoint.shipped_for_every_rate(domain))
+            path = checkpoint.shipped_for_every_rate(domain)
+            if path is None:
+                raise InputError(f"No weights of the domain {domain} that serve every rate ship: set every_rate.steps.")
+            return checkpoint.load(path)
         folder = self.every_rate_folder(domain)
         finished = folder / "weights.safetensors"
         if finished.exists():

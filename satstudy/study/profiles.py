@@ -259,15 +259,38 @@ class Domain:
 
 @dataclass(frozen=True)
 class Accuracy:
-    """Classifiers that read coded images; see `satstudy.classification.network.ClassifierConfig`."""
+    """Classifiers that read coded images; see `satstudy.study.accuracy` for the names of conditions."""
 
-    #: Conditions: `original`, or a codec and its setting as in `jpeg 75`, `jpeg2000 0.4` and `learned 0.013`.
-    train_on: Several[str] = ("original", "jpeg 75", "learned 0.013")
-    validate_on: Several[str] = ("original", "jpeg 75", "learned 0.013")
-    seeds: Positive = 2
-    classifier: dict[str, Any] = field(default_factory=dict)
-    #: Also train with an image-level split, which lets one object stand on both sides.
+    #: Synthetic scenes for the classifiers alone: objects of each category; 0 takes val-compress.
+    objects: Count = 0
+    #: Side in pixels of the images that classifiers see.
+    size: Annotated[int, Field(ge=32)] = 256
+    #: The learned codec with the weights that ship, where they do, instead of those of this study.
+    shipped: bool = False
+    #: λ of weights that are trained on natural images for the classifiers alone; `train.lams` where there is none.
+    natural_lams: Several[Lam] = ()
+    #: Name → `satstudy.classification.network.ClassifierConfig`.
+    classifiers: dict[str, Any] = field(default_factory=dict)
+    #: The matrix: its classifiers, its columns (trained on) and its rows (validated on).
+    matrix_of: Several[str] = ()
+    train_on: Several[str] = ("original",)
+    validate_on: Several[str] = ("original",)
+    #: Also with images divided into folds instead of objects, so that one object stands on both sides.
     leakage: bool = False
+    #: What may explain the paper's Table 2: name → `satstudy.study.accuracy.Hypothesis`; the first is the base.
+    hypotheses: dict[str, Any] = field(default_factory=dict)
+    hypotheses_with: Several[str] = ()
+    #: Other training sets: name → `satstudy.classification.cross_validation.Column`; the rows of the matrix if no rows.
+    remedies: dict[str, Any] = field(default_factory=dict)
+    remedies_with: Several[str] = ()
+    remedy_rows: Several[str] = ()
+    #: A second synthesis for the task: `satstudy.classification.synthesis_head.HeadConfig`, and where it is tried.
+    head: dict[str, Any] = field(default_factory=dict)
+    head_rows: Several[str] = ()
+    heads_with: Several[str] = ()
+    #: Accuracy against rate: conditions, and the classifier.
+    curves: Several[str] = ()
+    curves_with: str = ""
 
 
 @dataclass(frozen=True)

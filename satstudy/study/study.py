@@ -99,8 +99,9 @@ class Study(EveryRateWeights):
 
     @property
     def results(self) -> Path:
-        """Where the tables of this study go: tracked for the reference study, under `build` otherwise."""
-        return paths.REFERENCE if self.profile.name == "reference" else self.folder / "results"
+        """Where the tables of this study go: tracked for the reference studies, under `build` otherwise."""
+        kept = self.profile.name in ("reference", "reference-accuracy")
+        return paths.REFERENCE if kept else self.folder / "results"
 
     def provenance(self, checkpoints: Sequence[Checkpoint] = ()) -> dict[str, str]:
         """What made a page: profile, commit, weights with their fingerprints, data."""

@@ -204,6 +204,7 @@ class Trainer:
         finished = self.folder / "weights.safetensors"
         if self.process.first:
             checkpoint.save(finished, self.state.averaged(), self.describe())
+        self.process.any(False)  # the others go on, to read them, when they are written
         return finished
 
     def describe(self) -> dict[str, str]:

@@ -1,6 +1,8 @@
 """`compress`, `decompress` and `info`, called in process: what they write and say."""
 
 import os
+import re
+import shutil
 
 import numpy as np
 import pytest
@@ -219,6 +221,7 @@ def test_info_shows_notes_in_one_line_each(run, work, checkpoint):
     assert status == 0
     assert "size      8×9 pixels (width×height)" in out
     assert 'crs: "EPSG:4326"' in out
+    assert "decodes   to the same latents everywhere" in out
     assert "\x1b" not in out
     assert max(map(len, out.splitlines())) < 220
     assert "no data   no mask" in out
@@ -385,3 +388,35 @@ def test_what_is_no_regular_file_is_not_replaced(tmp_path):
     os.mkfifo(tmp_path / "pipe.sat")
     with pytest.raises(InputError, match="no regular file"):
         files.check_target(tmp_path / "pipe.sat", tmp_path / "a.png")
+
+
+def test_weights_for_every_rate_meet_a_rate_or_a_quality(run, work, trained_wavelet):
+    checkpoint.save(work / "every.safetensors", trained_wavelet, {"lam": "0.013"})
+    for option, wanted, pattern, allowed in (
+        ("bpp", 2.5, r"([\d.]+) bpp \(asked for 2.5\), lam=", 0.02),
+        ("psnr", 21, r" ([\d.]+) dB \(asked for 21\), lam=", 0.025),
+    ):
+        status, out, _ = run(f"compress a.png a.sat --weights every.safetensors --{option} {wanted}")
+        assert status == 0
+        assert float(re.search(pattern, out)[1]) == pytest.approx(wanted, rel=allowed)
+    status, out, _ = run("compress a.png a.sat --weights every.safetensors --lam 0.05")
+    assert "lam=0.05, seamless" in out
+    assert run("decompress a.sat b.png --weights every.safetensors")[0] == 0
+    status, _, err = run("compress a.png a.sat --weights every.safetensors --refine 5")
+    assert status == 2
+    assert "mbt2018" in err
+
+
+def test_weights_for_every_rate_that_ship_are_the_default(run, work, shelf, small_wavelet, monkeypatch, tmp_path):
+    folder = tmp_path / "shipped"
+    shutil.copytree(shelf, folder)
+    checkpoint.save(folder / "every.safetensors", small_wavelet, {"lam": "0.013"})
+    monkeypatch.setattr(paths, "WEIGHTS", folder)
+    status, out, _ = run("compress a.png a.sat")
+    assert status == 0
+    assert "lam=0.013, seamless" in out
+    assert "lam=0.05," in run("compress a.png b.sat --lam 0.05")[1]
+    assert "lam=0.0" in run("compress a.png c.sat --bpp 2")[1]
+    for name in "abc":
+        assert run(f"decompress {name}.sat {name}.tif")[0] == 0
+    assert "overhead  every rate" in run("weights")[1]

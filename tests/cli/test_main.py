@@ -89,8 +89,8 @@ pytestmark = pytest.mark.usefixtures("one_thread")
         ("data check nope", "no folder nope"),
         ("data synth a.png", "is a file"),
         ("data synth s --size 5", "too small"),
-        ("data fmow f --split val --manifest nope", "no nope"),
-        ("data fmow f --split test", "invalid choice"),
+        ("data fmow f --manifest nope", "no nope"),
+        ("data fmow f --train many", "invalid int"),
         ("data pack nope p.zip", "no folder nope"),
         ("data pack images p.tar", "name it .zip"),
         ("data pack images nope/p.zip", "There is no folder"),
@@ -226,7 +226,7 @@ def test_any_encoding_of_the_output_will_do(work, checkpoint, environment):
     (work / os.fsdecode(b"n\xff.sat")).write_bytes(data)
     done = called_apart("compress", "--help", work=work, **environment)
     assert (done.returncode, done.stderr) == (0, b"")
-    assert b"by their lambda" in done.stdout
+    assert b"lambda of the loss" in done.stdout
     done = called_apart("info", os.fsdecode(b"n\xff.sat"), work=work, **environment)
     assert (done.returncode, done.stderr) == (0, b"")
     assert (

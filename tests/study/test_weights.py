@@ -57,7 +57,7 @@ def test_settings_that_do_not_touch_the_weights_leave_them(here, drawn):
         train={"lams": [0.01, 0.02], "validate_every": 2},
         rd={"images": 1},
         blending={"images": 2},
-        accuracy={"seeds": 2},
+        accuracy={"leakage": True},
     ).weights(0.01)
     assert len(drawn) == 1
 

@@ -7,7 +7,7 @@ strides of its latents and the receptive fields of its transforms.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -58,6 +58,15 @@ class Engine(Protocol):
         DamagedFile
             The stream does not fit these shapes.
         """
+        ...
+
+
+@runtime_checkable
+class EveryRateEngine(Engine, Protocol):
+    """An engine of weights that serve every λ."""
+
+    def at(self, lam: float) -> EveryRateEngine:
+        """The same engine at another λ; InputError where a file cannot name it."""
         ...
 
 

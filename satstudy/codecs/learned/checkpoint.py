@@ -130,6 +130,9 @@ class Checkpoint:
         if isinstance(self.model, WaveletModel):
             from satstudy.codecs.wavelet.engine import WaveletEngine
 
+            if refine:
+                raise InputError("Latent refinement is for weights of mbt2018: leave it out, or name such weights.")
+
             return WaveletEngine(self.model, self.lam if lam is None else lam, device)
         if lam is not None and lam != self.lam:
             raise InputError(f"These weights are for lam = {self.lam:g}, not {lam:g}: name other weights.")
@@ -237,26 +240,25 @@ def shipped(domain: str = OVERHEAD) -> dict[float, Path]:
     [0.0001, 0.0008, 0.0025, 0.0067, 0.013, 0.045]
     """
     found = {}
-    for path in paths.WEIGHTS.glob("*.safetensors"):
+    for path in everything_shipped():
         text = metadata(path)
         if text.get("domain", OVERHEAD) == domain and text.get("arch") != WAVELET:
             found[float(text["lam"])] = path
     return dict(sorted(found.items()))
 
 
-def shipped_for_every_rate(domain: str = OVERHEAD) -> Path:
-    """The path of the weights in the package that serve every λ.
-
-    Raises
-    ------
-    InputError
-        None of this domain ship.
-    """
-    for path in sorted(paths.WEIGHTS.glob("*.safetensors")):
+def shipped_for_every_rate(domain: str = OVERHEAD) -> Path | None:
+    """The path of the weights in the package that serve every λ, where there are some of this domain."""
+    for path in everything_shipped():
         text = metadata(path)
         if text.get("arch") == WAVELET and text.get("domain", OVERHEAD) == domain:
             return path
-    raise InputError(f"No weights of the domain {domain} that serve every rate ship: train some, or name a file.")
+    return None
+
+
+def everything_shipped() -> list[Path]:
+    """All weights in the package."""
+    return sorted(paths.WEIGHTS.glob("*.safetensors"))
 
 
 def nearest(lam: float, candidates: Sequence[float]) -> float:

@@ -13,7 +13,7 @@ from tqdm.auto import tqdm
 
 from satstudy.codecs.coding import bitstream
 from satstudy.codecs.coding.bitstream import MAX_PATCH, MAX_PIXELS, MAX_SIDE, MAX_TILE, Container, Header
-from satstudy.codecs.coding.engine import UNIT, Engine, Latents, padded, unit_shape
+from satstudy.codecs.coding.engine import UNIT, Engine, EveryRateEngine, Latents, padded, unit_shape
 from satstudy.codecs.coding.stitching import Weighting, assemble, blend
 from satstudy.codecs.learned.checkpoint import NATURAL, Checkpoint
 from satstudy.core.errors import InputError, WrongWeights
@@ -103,6 +103,22 @@ class LearnedCodec:
         with plain_defaults():
             self.fingerprint = checkpoint.fingerprint
             self.engine: Engine = checkpoint.engine(device, refine=refine, lam=lam, dtype=dtype)
+
+    def at(self, lam: float) -> LearnedCodec:
+        """The same codec at another λ, for weights that serve every rate; networks and tables are shared.
+
+        Raises
+        ------
+        InputError
+            Weights for one λ, or a λ outside of what files can name.
+        """
+        if not isinstance(self.engine, EveryRateEngine):
+            raise InputError(f"{self.checkpoint.path} is for lam = {self.checkpoint.lam:g} alone: name other weights.")
+        other = object.__new__(LearnedCodec)  # `copy` would prepare the networks again
+        vars(other).update(vars(self))
+        other.lam, other._options = lam, {**self._options, "lam": lam}
+        other.engine = self.engine.at(lam)
+        return other
 
     def __reduce__(self) -> Any:
         # Prepared networks and tables cannot be copied or pickled: a copy prepares them again.

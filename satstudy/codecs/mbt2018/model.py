@@ -186,6 +186,11 @@ class Model(nn.Module):
         bits = sum(-torch.log2(likelihood).flatten(1).sum(1) for likelihood in (likelihood_y, likelihood_z))
         return bits, torch.round(self.g_s(y_hat).clamp(0, 1) * 255) / 255  # type: ignore[return-value]
 
+    @property
+    def size(self) -> str:
+        """The numbers of channels, for listings."""
+        return f"N={self.N} M={self.M}"
+
     def main_parameters(self) -> list[nn.Parameter]:
         """All parameters but the quantiles, which `aux_loss` alone fits."""
         return [p for name, p in self.named_parameters() if not name.endswith("quantiles")]

@@ -75,6 +75,11 @@ def lam_of(index: int) -> float:
     return LAM_CENTRE * LAM_RATIO**index
 
 
+def named_lams() -> list[float]:
+    """All λ that a file can name in the range of the training, rising; each is 1 % above the one before."""
+    return [lam_of(index) for index in range(lam_index(LAM_MIN), lam_index(LAM_MAX) + 1)]
+
+
 class WaveletCoder:
     """Codes the sub-bands of groups of tiles into one stream a group.
 

@@ -350,6 +350,11 @@ class WaveletModel(nn.Module):
         self.gain_slope = nn.Parameter(torch.zeros(LEVELS, BANDS))
         self.before, self.after = Correction(config.correction), Correction(config.correction)
 
+    @property
+    def size(self) -> str:
+        """The widths of the level networks, for listings."""
+        return "widths=" + ",".join(map(str, self.config.widths))
+
     def weights(self) -> dict[str, Tensor]:
         """The trained tensors."""
         return {name: parameter.detach() for name, parameter in self.named_parameters()}
