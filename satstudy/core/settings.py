@@ -104,7 +104,7 @@ _SENTENCES = {
 
 
 def _sentence(kind: Any, where: str, errors: list[Any]) -> str:
-    """The errors of pydantic as one sentence: about an unknown key first, since it often causes others; a missing key last."""
+    """The most telling of pydantic's errors as one sentence: an unknown key first, a missing key last."""
     rank = {"unexpected_keyword_argument": 0, "missing": 2}
     first = min(errors, key=lambda error: rank.get(error["type"], 1))
     *parents, name = [part for part in first["loc"] if isinstance(part, str)] or [""]
