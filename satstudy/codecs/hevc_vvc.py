@@ -1,4 +1,5 @@
-"""HEVC and VVC still pictures through the ffmpeg of `imageio-ffmpeg`: raw streams, set for the fewest bits at equal PSNR.
+"""HEVC and VVC still pictures through the ffmpeg of `imageio-ffmpeg`: raw streams, set for the fewest bits at equal
+PSNR.
 
 A file is the height and the width as two 16-bit numbers, then the raw stream of one intra picture. HEVC intra is what
 BPG files hold. Samples are 10-bit Y'CbCr (BT.709 matrix, full range), which changes no 8-bit RGB value by itself. The

@@ -21,8 +21,8 @@ class JPEGXL:
     """JPEG XL by libjxl, a bare codestream.
 
     libjxl quantizes for perceived difference (Butteraugli) in its own colour space XYB and has no mode for PSNR. Effort
-    3 needs 19 %, 5 20 %, 6 and 7 15 %, and 8 13 % more bits than JPEG 2000; 8, the default here, takes four times as long
-    as 7.
+    3 needs 19 %, 5 20 %, 6 and 7 15 %, and 8 13 % more bits than JPEG 2000; 8, the default here, takes four times as
+    long as 7.
 
     Attributes
     ----------
@@ -61,9 +61,9 @@ class JPEGXL:
 class HTJ2K:
     """High-throughput JPEG 2000 (ISO 15444-15) by OpenJPH: the 9/7 wavelet with the multi-component colour transform.
 
-    OpenJPH quantizes with one step and cuts no coding passes, so its rate is not set but follows. It needs 17 to 21 % more
-    bits than JPEG 2000 and codes ten times as fast; 6 instead of 5 decompositions need 1 % more on tiles and no less on
-    images of 1024².
+    OpenJPH quantizes with one step and cuts no coding passes, so its rate is not set but follows. It needs 17 to 21 %
+    more bits than JPEG 2000 and codes ten times as fast; 6 instead of 5 decompositions need 1 % more on tiles and no
+    less on images of 1024².
 
     Attributes
     ----------

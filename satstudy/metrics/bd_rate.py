@@ -2,8 +2,8 @@
 
 A rate-distortion frame has a row for each image, codec and setting, with the columns `image`, `codec`, `setting`, `bpp`
 and `psnr` (`ms_ssim`, `height`, `width` and `category` where they are asked for). Codecs are compared over the same
-images or not at all, two of them over the PSNR range that both reach on an image, several over the range that all reach.
-`in_ms_ssim` and `without_wrapping` change a frame, so that every comparison here serves for them too.
+images or not at all, two of them over the PSNR range that both reach on an image, several over the range that all
+reach. `in_ms_ssim` and `without_wrapping` change a frame, so that every comparison here serves for them too.
 """
 
 from __future__ import annotations
@@ -310,13 +310,11 @@ def bd_rates(
     )
 
 
-def all_pairs(
-    frame: pd.DataFrame, *, objects: Mapping[str, Hashable] | None = None, **bootstrap: Any
-) -> pd.DataFrame:
+def all_pairs(frame: pd.DataFrame, *, objects: Mapping[str, Hashable] | None = None, **bootstrap: Any) -> pd.DataFrame:
     """Every codec directly against every other: a row for each ordered pair, as `bd_rates`.
 
-    Each pair is compared over all images on which both reach `MIN_SHARED` dB or more in common. A ranking of two codecs is
-    their row here, never the difference of two rows with a third.
+    Each pair is compared over all images on which both reach `MIN_SHARED` dB or more in common. A ranking of two codecs
+    is their row here, never the difference of two rows with a third.
     """
     images = image_set(frame)
     clusters = _clusters(images, objects)
@@ -345,7 +343,11 @@ def _compare(
         low, high = shared_psnr(ref.mean_psnr, curves.mean_psnr)
         of_means = _of_means(ref, curves, bd_rate, clusters=clusters, **bootstrap)
         row = row._replace(
-            of_means=of_means.value, of_means_low=of_means.low, of_means_high=of_means.high, psnr_low=low, psnr_high=high
+            of_means=of_means.value,
+            of_means_low=of_means.low,
+            of_means_high=of_means.high,
+            psnr_low=low,
+            psnr_high=high,
         )
     except InputError as error:
         row = row._replace(note=str(error))
@@ -494,14 +496,14 @@ def losses(
 ) -> pd.DataFrame:
     """The loss λ·255²·MSE + bpp of every codec over a set of images, and of the tenth that it codes worst.
 
-    MSE is that of samples in [0, 1]. A mean PSNR hides images that are coded badly; the loss does not. For every codec and
-    λ each image takes the setting with the least loss (`choose_by_lambda`).
+    MSE is that of samples in [0, 1]. A mean PSNR hides images that are coded badly; the loss does not. For every codec
+    and λ each image takes the setting with the least loss (`choose_by_lambda`).
 
     Returns
     -------
     DataFrame
-        codec, lam, loss, low, high, worst_loss (mean over the tenth of images with the largest loss), bpp, psnr (means),
-        psnr_of_mse (the PSNR of the mean MSE), worst_psnr (mean over the tenth with the least PSNR), images
+        codec, lam, loss, low, high, worst_loss (mean over the tenth of images with the largest loss), bpp, psnr
+        (means), psnr_of_mse (the PSNR of the mean MSE), worst_psnr (mean over the tenth with the least PSNR), images
     """
     images = image_set(frame)
     clusters = _clusters(images, objects)
