@@ -33,6 +33,8 @@ BD = pd.DataFrame(
         "low": [-22.0, -13.0, float("nan")],
         "high": [-18.0, -12.0, float("nan")],
         "compared": [1200, 1200, 0],
+        "shared_low": [21.5, 22.5, float("nan")],
+        "shared_high": [34.0, 33.5, float("nan")],
         "images": [1200] * 3,
         "of_means": [-19.0, 2.5, float("nan")],
         "of_means_low": [float("nan"), 1.0, float("nan")],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,27 +21,31 @@ from satstudy.codecs.base import closest_rate
 from satstudy.codecs.learned.checkpoint import OVERHEAD, Checkpoint
 from satstudy.codecs.learned.codec import LearnedCodec
 from satstudy.core.digests import digest
+from satstudy.core.errors import InputError
 from satstudy.core.geometry import TILINGS, Tiling, grid
-from satstudy.core.pixels import centre, luminance
+from satstudy.core.pixels import luminance
 from satstudy.core.settings import build
 from satstudy.core.types import Pixels
 from satstudy.data.fmow import crop_object
-from satstudy.data.images import find_images, halved, image_size, is_jpeg, read_image
+from satstudy.data.images import find_images, image_size, read_image
 from satstudy.data.splits import subset
-from satstudy.metrics import bd_rate, seams
+from satstudy.metrics import seams
 from satstudy.metrics.quality import bpp, psnr
 from satstudy.metrics.seams import seam_profile
-from satstudy.study import rate_distortion
+from satstudy.study import rate_distortion, sets
 from satstudy.study.study import Study
 
 
-def rate_distortion_frame(study: Study, lams: Sequence[float], images: str = "") -> pd.DataFrame:
+def rate_distortion_frame(
+    study: Study, lams: Sequence[float], images: str = "", codecs: Sequence[str] = ()
+) -> pd.DataFrame:
     """Every codec of the profile on the same images, from real files.
 
     Parameters
     ----------
     lams : settings of the learned codecs for which the profile says `default`
     images : a folder of the reader's own images, or one image; those of the study if empty
+    codecs : only these; all of the profile if empty
     """
     chosen: list[rate_distortion.Source]
     if images:
@@ -53,57 +58,59 @@ def rate_distortion_frame(study: Study, lams: Sequence[float], images: str = "")
         # A name in the table stands for a crop of an image.
         chosen = list(study.rd_images())
         folder = study.folder / f"rd-{digest(study.source_key, study.profile.rd.crop)}"
-    classical, learned = _split(study, lams)
-    parts = [_evaluate(study, chosen, classical, folder / "classical.csv")] if classical else []
-    parts += [_evaluate_learned(study, chosen, study.codec(name, lam), folder) for name, lam in learned]
-    return pd.concat(parts, ignore_index=True)
+    return _measured(study, chosen, folder, study.rd_settings(lams, codecs))
 
 
-def _split(study: Study, lams: Sequence[float]) -> tuple[list[Codec], list[tuple[str, float]]]:
-    """The classical codecs of the profile; and name and λ of the learned ones, whose weights may not be trained yet."""
-    pairs = [(name, setting) for name, settings in study.rd_settings(lams).items() for setting in settings]
-    classical = [study.codec(*pair) for pair in pairs if not registry.find(pair[0]).learned]
-    return classical, [pair for pair in pairs if registry.find(pair[0]).learned]
+def set_frame(study: Study, name: str, lams: Sequence[float], codecs: Sequence[str] = ()) -> pd.DataFrame:
+    """The same on another set of images (`rd.sets` of the profile); `category` is the place that an image shows.
 
-
-def scenes_frame(study: Study, lams: Sequence[float]) -> pd.DataFrame:
-    """The scenes of the profile coded by every codec, by the learned one with each tiling; `codec` names it.
-
-    `category` is the place that a scene shows.
+    Parameters
+    ----------
+    codecs : only these; all of the profile if empty
     """
-    settings = study.profile.rd
-    root = study.named_folder(settings.scenes, "or leave rd.scenes out")
-    chosen: list[rate_distortion.Source] = []
-    found = find_images([root])
-    for path in found:
-        image: Path | Pixels = path  # read when its turn comes, if it is coded as it is stored
-        if settings.scenes_crop:
-            image = centre(read_scene(path), settings.scenes_crop)
-        elif is_jpeg(path):
-            image = read_scene(path)
-        chosen.append((path.relative_to(root).as_posix(), image, path.stem.partition("_")[0]))
-    stats = [(path.name, path.stat().st_size) for path in found]
-    folder = study.folder / f"rd-scenes-{digest(settings.scenes, settings.scenes_crop, 'JPEG halved', stats)}"
-    parts = [_evaluate(study, chosen, _split(study, lams)[0], folder / "classical.csv")]
-    for tiling in TILINGS:
-        for lam in lams:
-            codec = study.learned(lam, tiling=tiling)
-            parts.append(_evaluate_learned(study, chosen, codec, folder).assign(codec=f"{codec.name}-{tiling}"))
+    rd = study.profile.rd
+    if name not in rd.sets:
+        raise InputError(f"The profile {study.profile.name} has no set {name!r}: take one of {', '.join(rd.sets)}.")
+    root = study.named_folder(rd.sets[name], f"or leave {name} out of rd.sets")
+    chosen = sets.images_of(name, root, first=study.profile.splits.number, crop=rd.scenes_crop)
+    folder = study.folder / f"rd-{name}-{digest(rd.sets[name], rd.scenes_crop, study.profile.splits.number)}"
+    return _measured(study, chosen, folder, study.rd_settings(lams, codecs))
+
+
+def _measured(
+    study: Study,
+    images: Sequence[rate_distortion.Source],
+    folder: Path,
+    settings: Mapping[str, Sequence[registry.Setting]],
+) -> pd.DataFrame:
+    """Images coded with each setting; what was measured before is read from `folder`, a file for each codec."""
+    parts = []
+    for name, values in settings.items():
+        if registry.find(name).learned:
+            parts += [_evaluate_learned(study, images, study.codec(name, lam), folder) for lam in values]
+        else:
+            codecs = [study.codec(name, value) for value in values]
+            parts.append(_evaluate(study, images, codecs, folder / f"{name}.csv"))
     return pd.concat(parts, ignore_index=True)
 
 
-def scenes_comparison(scenes: pd.DataFrame, **options: Any) -> pd.DataFrame:
-    """BD-rates by place: of every codec against JPEG 2000, and of the tilings against blending."""
-    learned = scenes[scenes["codec"].str.startswith("learned")]
-    tables = [bd_rate.by_category(scenes, "jpeg2000", **options)]
-    tables.append(bd_rate.by_category(learned, "learned-blend", **options))
-    return pd.concat(tables, ignore_index=True)
+def tilings_frame(study: Study, scenes: Sequence[tuple[str, Pixels]], lams: Sequence[float]) -> pd.DataFrame:
+    """Scenes coded by the learned codec with each tiling at each λ; `codec` names the tiling, `category` the place.
+
+    What stands before the first `_` of a scene's name is its place.
+    """
+    chosen: list[rate_distortion.Source] = [(name, image, Path(name).stem.partition("_")[0]) for name, image in scenes]
+    folder = study.folder / f"rd-tilings-{digest([(name, image.shape) for name, image in scenes], study.source_key)}"
+    parts = []
+    for tiling, lam in itertools.product(TILINGS, lams):
+        codec = study.learned(lam, tiling=tiling)
+        parts.append(_evaluate_learned(study, chosen, codec, folder).assign(codec=f"{codec.name}-{tiling}"))
+    return pd.concat(parts, ignore_index=True)
 
 
-def of_tiling(scenes: pd.DataFrame, tiling: str) -> pd.DataFrame:
-    """A frame of `scenes_frame` with one tiling alone, which is then *the* learned codec."""
-    others = {f"learned-{name}" for name in TILINGS if name != tiling}
-    return scenes[~scenes["codec"].isin(others)].replace({"codec": {f"learned-{tiling}": "learned"}})
+def places(frame: pd.DataFrame) -> dict[str, str]:
+    """Image → its place or class, which is what intervals resample."""
+    return dict(zip(frame["image"], frame["category"], strict=True))
 
 
 def _own_name(path: Path, source: str) -> str:
@@ -121,15 +128,6 @@ def _evaluate(
 def _evaluate_learned(study: Study, images: Sequence[rate_distortion.Source], codec: Any, folder: Path) -> pd.DataFrame:
     # A setting does not name its weights, so each set of weights has a file of its own.
     return _evaluate(study, images, [codec], folder / f"{codec.name}-{codec.fingerprint.hex()}-{codec.tiling}.csv")
-
-
-def read_scene(path: Path) -> Pixels:
-    """A large scene; halved if it is stored as JPEG.
-
-    The blocks of a JPEG would favour JPEG, and meet the seams of patches, which are as often multiples of 8.
-    """
-    image = read_image(path)
-    return halved(image) if is_jpeg(path) else image
 
 
 def detailed_crop(image: Pixels, side: int) -> tuple[int, int]:
@@ -255,7 +253,7 @@ def seam_images(study: Study) -> list[tuple[str, Pixels]]:
     """The largest images of the profile's folder for it, or of val-compress, as many as it asks for."""
     wanted = study.profile.blending
     if wanted.root:
-        read = read_scene
+        read = sets.read_scene
         root = study.named_folder(wanted.root, "or leave blending.root out")
         images = find_images([root])
         sizes = {path: math.prod(image_size(path)) for path in images}
