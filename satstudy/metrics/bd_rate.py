@@ -310,9 +310,7 @@ def bd_rates(
     )
 
 
-def all_pairs(
-    frame: pd.DataFrame, *, objects: Mapping[str, Hashable] | None = None, **bootstrap: Any
-) -> pd.DataFrame:
+def all_pairs(frame: pd.DataFrame, *, objects: Mapping[str, Hashable] | None = None, **bootstrap: Any) -> pd.DataFrame:
     """Every codec directly against every other: a row for each ordered pair, as `bd_rates`.
 
     Each pair is compared over all images on which both reach `MIN_SHARED` dB or more in common. A ranking of two codecs is
@@ -345,7 +343,11 @@ def _compare(
         low, high = shared_psnr(ref.mean_psnr, curves.mean_psnr)
         of_means = _of_means(ref, curves, bd_rate, clusters=clusters, **bootstrap)
         row = row._replace(
-            of_means=of_means.value, of_means_low=of_means.low, of_means_high=of_means.high, psnr_low=low, psnr_high=high
+            of_means=of_means.value,
+            of_means_low=of_means.low,
+            of_means_high=of_means.high,
+            psnr_low=low,
+            psnr_high=high,
         )
     except InputError as error:
         row = row._replace(note=str(error))

@@ -16,7 +16,6 @@ from satstudy.metrics import bd_rate
 from satstudy.metrics.bootstrap import bootstrap_interval
 from satstudy.metrics.seams import bits_change, with_derived
 from satstudy.report.labels import codec_name, condition_labels, db, interval, matrix_cells, rate
-from satstudy.report.style import codec_lines
 from satstudy.report.paper import (
     SPLIT_SIZES,
     TABLE_2_TRAINED,
@@ -25,6 +24,7 @@ from satstudy.report.paper import (
     paper_table_1,
     paper_table_2,
 )
+from satstudy.report.style import codec_lines
 
 # --- Rate and distortion --------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 from collections.abc import Mapping, Sequence
@@ -23,7 +24,8 @@ from satstudy.codecs.learned.codec import LearnedCodec
 from satstudy.core.digests import digest
 from satstudy.core.errors import InputError
 from satstudy.core.geometry import TILINGS, Tiling, grid
-from satstudy.core.pixels import luminance
+from satstudy.core.hardware import one_thread
+from satstudy.core.pixels import centre, luminance
 from satstudy.core.settings import build
 from satstudy.core.types import Pixels
 from satstudy.data.fmow import crop_object
@@ -108,9 +110,69 @@ def tilings_frame(study: Study, scenes: Sequence[tuple[str, Pixels]], lams: Sequ
     return pd.concat(parts, ignore_index=True)
 
 
-def places(frame: pd.DataFrame) -> dict[str, str]:
-    """Image → its place or class, which is what intervals resample."""
-    return dict(zip(frame["image"], frame["category"], strict=True))
+def places(frame: pd.DataFrame) -> dict[str, str] | None:
+    """Image → its place or class, which is what intervals resample; None where the table names none."""
+    return dict(zip(frame["image"], frame["category"], strict=True)) if frame["category"].any() else None
+
+
+def wrapping_frame(study: Study, lams: Sequence[float]) -> pd.DataFrame:
+    """What each codec of the profile needs for an empty image, its settings, and which library codes."""
+    rows = []
+    for name, settings in study.rd_settings(lams).items():
+        entry = registry.find(name)
+        # One λ stands for a learned codec, whose headers are alike.
+        least = min(rate_distortion.wrapping(study.codec(name, s)) for s in settings[: 1 if entry.learned else None])
+        text = f"{entry.setting} {', '.join(f'{s:g}' for s in settings)}"
+        rows.append((name, least, text, entry.version() if entry.version else "this package"))
+    return pd.DataFrame(rows, columns=["codec", "bytes", "settings", "version"])
+
+
+#: Efforts that the speed comparison takes of a codec: the attribute that sets them, and their values.
+EFFORTS = {"avif": ("speed", (0, 2, 4, 6, 8, 10)), "jpegxl": ("effort", (1, 3, 5, 7, 8, 9))}
+REFINEMENTS = (20, 100, 500)
+
+
+def speed_frame(study: Study, lams: Sequence[float]) -> pd.DataFrame:
+    """Every codec of the profile timed on the same crops in one run and one thread, some of them at several efforts.
+
+    `codec` is "avif-speed6" and the like.
+    """
+    rd = study.profile.rd
+    chosen: Sequence[rate_distortion.Source] = study.rd_images()
+    if rd.sets:
+        name, folder = next(iter(rd.sets.items()))
+        chosen = sets.images_of(name, study.named_folder(folder), first=study.profile.splits.number)
+    step = max(1, len(chosen) // rd.speed)
+    crops = [(name, centre(_pixels(image), 512), place) for name, image, place in chosen[::step][: rd.speed]]
+    codecs: list[Codec] = []
+    for name, settings in study.rd_settings(lams).items():
+        entry = registry.find(name)
+        plain = [study.codec(name, setting) for setting in settings]
+        if name in EFFORTS:
+            attribute, efforts = EFFORTS[name]
+            codecs += [
+                rate_distortion.Variant(
+                    f"{name}-{attribute}{effort}", dataclasses.replace(codec, **{attribute: effort})
+                )  # type: ignore[type-var]
+                for effort in efforts
+                for codec in plain
+            ]
+        elif name == "learned":
+            codecs += plain
+            codecs += [
+                rate_distortion.Variant(f"learned-refine{steps}", study.learned(lam, refine=steps))
+                for steps in REFINEMENTS
+                for lam in settings
+            ]
+        elif not entry.learned:
+            codecs += plain
+    path = study.folder / f"speed-{digest(study.source_key, [name for name, *_ in crops], sorted(lams))}.csv"
+    with one_thread():
+        return _evaluate(study, crops, codecs, path)
+
+
+def _pixels(image: Path | str | Pixels) -> Pixels:
+    return image if isinstance(image, np.ndarray) else read_image(image)
 
 
 def _own_name(path: Path, source: str) -> str:

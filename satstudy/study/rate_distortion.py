@@ -8,8 +8,10 @@ from __future__ import annotations
 import csv
 import io
 import time
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence, Sized
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -139,6 +141,34 @@ def _measure(codec: Codec, name: str, image: Pixels, category: str) -> dict[str,
         "width": width,
         "category": category,
     }
+
+
+def wrapping(codec: Codec) -> int:
+    """Bytes of the file that codes a grey image of 64×64 pixels: what the format needs besides the image.
+
+    Headers that grow with the image, such as JPEG's optimized tables, count as the image's.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # a rate that JPEG 2000 cannot reach
+        return len(codec.encode(np.full((64, 64, 3), 128, np.uint8)))
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A codec under a name of its own, for a table that compares several efforts of it."""
+
+    name: str
+    codec: Codec
+
+    @property
+    def setting(self) -> str:
+        return self.codec.setting
+
+    def encode(self, image: Pixels) -> bytes:
+        return self.codec.encode(image)
+
+    def decode(self, data: bytes) -> Pixels:
+        return self.codec.decode(data)
 
 
 def evaluate(
