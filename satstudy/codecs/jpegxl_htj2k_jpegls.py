@@ -21,8 +21,8 @@ class JPEGXL:
     """JPEG XL by libjxl, a bare codestream.
 
     libjxl quantizes for perceived difference (Butteraugli) in its own colour space XYB and has no mode for PSNR. Effort
-    3 needs 19 %, 5 20 %, 6 and 7 15 %, and 8 13 % more bits than JPEG 2000; 8, the default here, takes four times as
-    long as 7.
+    3 needs 19 %, 5 20 %, 6 and 7 15 %, and 8 13 % more bits than JPEG 2000; 8 takes four times as long as 7, the
+    default of libjxl and here.
 
     Attributes
     ----------
@@ -31,7 +31,7 @@ class JPEGXL:
     """
 
     distance: float = 2.0
-    effort: int = 8
+    effort: int = 7
     name: str = "jpegxl"
 
     def __post_init__(self) -> None:
@@ -62,8 +62,8 @@ class HTJ2K:
     """High-throughput JPEG 2000 (ISO 15444-15) by OpenJPH: the 9/7 wavelet with the multi-component colour transform.
 
     OpenJPH quantizes with one step and cuts no coding passes, so its rate is not set but follows. It needs 17 to 21 %
-    more bits than JPEG 2000 and codes ten times as fast; 6 instead of 5 decompositions need 1 % more on tiles and no less on
-    images of 1024².
+    more bits than JPEG 2000 and codes ten times as fast; 6 instead of 5 decompositions need 1 % more on tiles and no
+    less on images of 1024².
 
     Attributes
     ----------

@@ -220,8 +220,7 @@ def pair_matrix(pairs: pd.DataFrame) -> Figure:
         i, j = order.index(row["codec"]), order.index(row["reference"])
         certain = not row["low"] <= 0 <= row["high"]
         colour = ("white" if abs(shown[i, j]) > 0.5 else "black") if certain else GREY
-        text = f"{row['bd_rate']:+.0f}".replace("-", "−")
-        axes.text(j, i, text, ha="center", va="center", color=colour, fontsize=8)
+        axes.text(j, i, _signed(row["bd_rate"]), ha="center", va="center", color=colour, fontsize=8)
     names = [codec_name(codec) for codec in order]
     axes.set_xticks(range(len(order)), names, rotation=40, ha="right", rotation_mode="anchor")
     axes.set_yticks(range(len(order)), names)
@@ -230,7 +229,7 @@ def pair_matrix(pairs: pd.DataFrame) -> Figure:
     axes.set_ylabel("bits of")
     ticks = [-50, -33, -20, 0, 25, 50, 100]
     bar = figure.colorbar(image, ax=axes, extend="both", label="BD-rate in %", shrink=0.9)
-    bar.set_ticks([float(np.log1p(t / 100)) for t in ticks], labels=[f"{t:+d}".replace("-", "−") for t in ticks])
+    bar.set_ticks([float(np.log1p(t / 100)) for t in ticks], labels=[_signed(t) for t in ticks])
     return figure
 
 
@@ -253,7 +252,7 @@ def rate_by_psnr(slices: pd.DataFrame) -> Figure:
         axes.vlines(middle, part["low"], part["high"], color=line.colour, linewidth=1, alpha=0.6)
     axes.set_yscale("function", functions=(_log_change, _change))
     axes.set_yticks([-50, -33, -20, -10, 0, 11, 25, 50, 100, 200])
-    axes.yaxis.set_major_formatter(lambda value, _: f"{value:+.0f}".replace("-", "−"))
+    axes.yaxis.set_major_formatter(lambda value, _: _signed(value))
     axes.yaxis.set_minor_locator(NullLocator())
     axes.set_xlabel("PSNR in dB")
     axes.set_ylabel(f"bits against {codec_name(slices['reference'].iloc[0])} in %")
@@ -261,12 +260,17 @@ def rate_by_psnr(slices: pd.DataFrame) -> Figure:
     return figure
 
 
+def _signed(percent: float) -> str:
+    whole = round(percent)
+    return f"{whole:+d}".replace("-", "−") if whole else "0"
+
+
 def _log_change(percent: Floats) -> Floats:
-    return np.log1p(np.maximum(np.asarray(percent, dtype=np.float64), -99) / 100)
+    return np.asarray(np.log1p(np.maximum(percent, -99) / 100), np.float64)
 
 
 def _change(log: Floats) -> Floats:
-    return 100 * np.expm1(log)
+    return np.asarray(100 * np.expm1(log), np.float64)
 
 
 @styled

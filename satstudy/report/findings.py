@@ -88,9 +88,9 @@ def direct(bd: pd.DataFrame, codec: str = "learned", where: str = "") -> str:
         parts.append(f"{codec_name(row['reference'])} {number} % {bounds}".rstrip() + f" ({span})")
     count = int(rows["images"].iloc[0])
     return (
-        f"**{codec_name(codec).capitalize()} against**{where and f' (on {where})'}: {'; '.join(parts)}. Negative: fewer bits "
-        f"at equal PSNR over the range in parentheses; mean over {count:,} image{'s' if count > 1 else ''}, 95 % intervals "
-        "over places or classes."
+        f"**{codec_name(codec).capitalize()} against**{where and f' (on {where})'}: {'; '.join(parts)}. Negative: less "
+        f"bits at equal PSNR over the range in parentheses; mean over {count:,} image{'s' if count > 1 else ''}, 95 % "
+        "intervals over places or classes."
     )
 
 
@@ -129,7 +129,7 @@ def blending(seams: pd.DataFrame, overlap: int = 8) -> str:
     near = ""
     if not math.isnan(lost):
         better, amount = ("more" if lost > 0 else "less"), f"{abs(lost):.2f}"
-        near = f" In the overlaps and near seams blending has {amount} dB {better} error than `seamless` at the same pixels."
+        near = f" In overlaps and near seams blending has {amount} dB {better} error than `seamless` at these pixels."
     return (
         f"**Seams.** `seamless` takes {number} % {'fewer' if fewer else 'more'} bits{bounds and f' {bounds}'} than "
         f"blending with an overlap of {nearest} pixels, at {gained} dB ({count} image{'s' if count > 1 else ''}, "

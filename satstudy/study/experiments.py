@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -60,7 +60,7 @@ def rate_distortion_frame(
         # A name in the table stands for a crop of an image.
         chosen = list(study.rd_images())
         folder = study.folder / f"rd-{digest(study.source_key, study.profile.rd.crop)}"
-    return _measured(study, chosen, folder, study.rd_settings(lams, codecs))
+    return _measured(study, chosen, folder, study.rd_settings(lams, codecs), ms_ssim=True)
 
 
 def set_frame(study: Study, name: str, lams: Sequence[float], codecs: Sequence[str] = ()) -> pd.DataFrame:
@@ -76,7 +76,7 @@ def set_frame(study: Study, name: str, lams: Sequence[float], codecs: Sequence[s
     root = study.named_folder(rd.sets[name], f"or leave {name} out of rd.sets")
     chosen = sets.images_of(name, root, first=study.profile.splits.number, crop=rd.scenes_crop)
     folder = study.folder / f"rd-{name}-{digest(rd.sets[name], rd.scenes_crop, study.profile.splits.number)}"
-    return _measured(study, chosen, folder, study.rd_settings(lams, codecs))
+    return _measured(study, chosen, folder, study.rd_settings(lams, codecs), ms_ssim=False)
 
 
 def _measured(
@@ -84,15 +84,19 @@ def _measured(
     images: Sequence[rate_distortion.Source],
     folder: Path,
     settings: Mapping[str, Sequence[registry.Setting]],
+    ms_ssim: bool,
 ) -> pd.DataFrame:
-    """Images coded with each setting; what was measured before is read from `folder`, a file for each codec."""
+    """Images coded with each setting; what was measured before is read from `folder`, a file for each codec.
+
+    MS-SSIM takes longer than most codecs and is left out unless `ms_ssim`.
+    """
     parts = []
     for name, values in settings.items():
         if registry.find(name).learned:
-            parts += [_evaluate_learned(study, images, study.codec(name, lam), folder) for lam in values]
+            parts += [_evaluate_learned(study, images, study.codec(name, lam), folder, ms_ssim) for lam in values]
         else:
             codecs = [study.codec(name, value) for value in values]
-            parts.append(_evaluate(study, images, codecs, folder / f"{name}.csv"))
+            parts.append(_evaluate(study, images, codecs, folder / f"{name}.csv", ms_ssim))
     return pd.concat(parts, ignore_index=True)
 
 
@@ -138,7 +142,7 @@ def speed_frame(study: Study, lams: Sequence[float]) -> pd.DataFrame:
     `codec` is "avif-speed6" and the like.
     """
     rd = study.profile.rd
-    chosen: Sequence[rate_distortion.Source] = study.rd_images()
+    chosen = study.rd_images()
     if rd.sets:
         name, folder = next(iter(rd.sets.items()))
         chosen = sets.images_of(name, study.named_folder(folder), first=study.profile.splits.number)
@@ -150,13 +154,9 @@ def speed_frame(study: Study, lams: Sequence[float]) -> pd.DataFrame:
         plain = [study.codec(name, setting) for setting in settings]
         if name in EFFORTS:
             attribute, efforts = EFFORTS[name]
-            codecs += [
-                rate_distortion.Variant(
-                    f"{name}-{attribute}{effort}", dataclasses.replace(codec, **{attribute: effort})
-                )  # type: ignore[type-var]
-                for effort in efforts
-                for codec in plain
-            ]
+            for effort, codec in itertools.product(efforts, plain):
+                slower: Any = dataclasses.replace(cast(Any, codec), **{attribute: effort})
+                codecs.append(rate_distortion.Variant(f"{name}-{attribute}{effort}", slower))
         elif name == "learned":
             codecs += plain
             codecs += [
@@ -171,7 +171,7 @@ def speed_frame(study: Study, lams: Sequence[float]) -> pd.DataFrame:
         return _evaluate(study, crops, codecs, path)
 
 
-def _pixels(image: Path | str | Pixels) -> Pixels:
+def _pixels(image: Path | Pixels) -> Pixels:
     return image if isinstance(image, np.ndarray) else read_image(image)
 
 
@@ -181,15 +181,18 @@ def _own_name(path: Path, source: str) -> str:
 
 
 def _evaluate(
-    study: Study, images: Sequence[rate_distortion.Source], codecs: Sequence[Codec], path: Path
+    study: Study, images: Sequence[rate_distortion.Source], codecs: Sequence[Codec], path: Path, ms_ssim: bool = False
 ) -> pd.DataFrame:
     path.parent.mkdir(parents=True, exist_ok=True)
-    return rate_distortion.evaluate(images, codecs, path, progress=study.progress)
+    return rate_distortion.evaluate(images, codecs, path, progress=study.progress, ms_ssim=ms_ssim)
 
 
-def _evaluate_learned(study: Study, images: Sequence[rate_distortion.Source], codec: Any, folder: Path) -> pd.DataFrame:
+def _evaluate_learned(
+    study: Study, images: Sequence[rate_distortion.Source], codec: Any, folder: Path, ms_ssim: bool = False
+) -> pd.DataFrame:
     # A setting does not name its weights, so each set of weights has a file of its own.
-    return _evaluate(study, images, [codec], folder / f"{codec.name}-{codec.fingerprint.hex()}-{codec.tiling}.csv")
+    path = folder / f"{codec.name}-{codec.fingerprint.hex()}-{codec.tiling}.csv"
+    return _evaluate(study, images, [codec], path, ms_ssim)
 
 
 def detailed_crop(image: Pixels, side: int) -> tuple[int, int]:

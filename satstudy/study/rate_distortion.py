@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import time
 import warnings
 from collections import Counter
@@ -115,7 +116,7 @@ def _open_csv(path: Path, resume: bool) -> pd.DataFrame:
     return read_frame(path)
 
 
-def _measure(codec: Codec, name: str, image: Pixels, category: str) -> dict[str, Any]:
+def _measure(codec: Codec, name: str, image: Pixels, category: str, ms_ssim: bool) -> dict[str, Any]:
     start = time.perf_counter()
     try:
         data = codec.encode(image)
@@ -133,7 +134,7 @@ def _measure(codec: Codec, name: str, image: Pixels, category: str) -> dict[str,
         "setting": codec.setting,
         "bpp": quality.bpp(len(data), height, width),
         "psnr": quality.psnr(image, decoded),
-        "ms_ssim": quality.ms_ssim(image, decoded),
+        "ms_ssim": quality.ms_ssim(image, decoded) if ms_ssim else math.nan,
         "encode_s": round(middle - start, 6),
         "decode_s": round(end - middle, 6),
         "bytes": len(data),
@@ -178,6 +179,7 @@ def evaluate(
     *,
     progress: bool = True,
     resume: bool = True,
+    ms_ssim: bool = True,
     unusable: list[str] | None = None,
 ) -> pd.DataFrame:
     """Code each image with each codec and setting, and measure rate, distortion and time.
@@ -192,6 +194,7 @@ def evaluate(
         more of its folders where several would have one name, and has no category
     codecs : each with a name and setting of its own
     resume : False starts the file afresh
+    ms_ssim : measure MS-SSIM too, which takes about 1 s a megapixel; nan otherwise
     unusable : gets why an image cannot be read, and the run goes on without it; without such a list the run stops
 
     Returns
@@ -239,7 +242,9 @@ def evaluate(
             for codec in missing:
                 assert image is not None
                 line = io.StringIO()
-                csv.DictWriter(line, COLUMNS, lineterminator="\n").writerow(_measure(codec, name, image, category))
+                csv.DictWriter(line, COLUMNS, lineterminator="\n").writerow(
+                    _measure(codec, name, image, category, ms_ssim)
+                )
                 file.write(line.getvalue())
                 file.flush()
                 bar.update()

@@ -16,13 +16,15 @@ from satstudy.core.errors import InputError
 from satstudy.core.pixels import centre
 from satstudy.core.types import Pixels
 from satstudy.data.images import find_images, halved, is_jpeg, read_image
-from satstudy.study.rate_distortion import Source
+
+#: (name in the table, path or pixels, place).
+Placed = tuple[str, Path | Pixels, str]
 
 #: Tiles along one side of a mosaic, and their side in pixels.
 MOSAIC, TILE = 4, 256
 
 
-def mosaics(root: Path, first: int) -> list[Source]:
+def mosaics(root: Path, first: int) -> list[Placed]:
     """A mosaic of 4×4 tiles of each class: synthetic in its layout only.
 
     Parameters
@@ -30,7 +32,7 @@ def mosaics(root: Path, first: int) -> list[Source]:
     root : `<class>/<class><number>.<suffix>`, as UC Merced
     first : the 16 tiles of 256×256 pixels with the lowest numbers from this one on are taken
     """
-    found: list[Source] = []
+    found: list[Placed] = []
     for folder in sorted(path for path in root.iterdir() if path.is_dir()):
         numbered = [path for path in find_images([folder]) if int(re.findall(r"\d+", path.stem)[-1]) >= first]
         tiles: list[Pixels] = []
@@ -47,7 +49,7 @@ def mosaics(root: Path, first: int) -> list[Source]:
 
 
 def scene(kind: str, stem: str) -> str:
-    """The scene that an image of one of the `diverse` sets shows.
+    """The scene that an image of one of the `DIVERSE` sets shows.
 
     Massachusetts tiles of 20 successive numbers may adjoin and count as one scene; tiles of NEON's site SJER have two
     prefixes for the same ground; each image of Earth as Art is a scene of its own.
@@ -58,7 +60,7 @@ def scene(kind: str, stem: str) -> str:
 
 
 def is_validation(kind: str, stem: str) -> bool:
-    """Whether an image of the `diverse` sets is measured and never trained on: a fifth of the scenes, by their names."""
+    """Whether an image of the `DIVERSE` sets is measured and never trained on: a fifth of the scenes, by name."""
     return hashlib.sha256(f"{kind}/{scene(kind, stem)}".encode()).digest()[0] % 5 == 0
 
 
@@ -66,7 +68,7 @@ def is_validation(kind: str, stem: str) -> bool:
 DIVERSE = ("massachusetts", "earthart", "neon")
 
 
-def images_of(kind: str, root: Path, *, first: int = 40, crop: int = 0) -> list[Source]:
+def images_of(kind: str, root: Path, *, first: int = 40, crop: int = 0) -> list[Placed]:
     """(name, image, place) of a set.
 
     Parameters

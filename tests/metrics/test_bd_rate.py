@@ -280,7 +280,7 @@ def test_bd_rate_is_that_of_the_bjontegaard_package(seed):
 
 
 def independent(path, codec, reference):
-    """Mean BD-rate over images in % from the CSV alone: dense pchip by SciPy's function, integrated by Simpson's rule."""
+    """Mean BD-rate over images in % from the CSV alone: dense pchip, integrated by Simpson's rule."""
     curves = {}
     with path.open(newline="") as file:
         for row in csv.DictReader(file):
