@@ -7,10 +7,10 @@ import numpy as np
 import satstudy.classification.train
 from satstudy.classification.coded_images import CodedSet
 from satstudy.classification.network import ClassifierConfig
-from satstudy.classification.train import train_classifier
+from satstudy.classification.train import train_network
 
 #: The smallest network of timm: what is tested is what happens around it.
-TINY = ClassifierConfig(arch="test_resnet", epochs=6, batch=8, lr=5e-3, crop=32, tta="none", precision="fp32")
+TINY = ClassifierConfig(arch="test_resnet", epochs=6, batch=8, lr=5e-3, crop=32, precision="fp32", folds=2)
 
 
 def patterns(objects=6, first=0, condition="original", noise=20.0):
@@ -27,9 +27,8 @@ def patterns(objects=6, first=0, condition="original", noise=20.0):
             names.append(f"{label}/{first}_{i}")
     n = len(images)
     things = np.array([f"{name.rsplit('_', 1)[0]}_{i // 2}" for i, name in enumerate(names)])
-    return CodedSet(
-        condition, np.stack(images), np.array(names), np.array(labels), things, np.full(n, 24.0), np.full(n, np.inf)
-    )
+    measures = np.full(n, 24.0), np.full(n, np.inf), np.full(n, np.nan)
+    return CodedSet(condition, np.stack(images), np.array(names), np.array(labels), things, *measures)
 
 
 def with_(**changes):
@@ -45,5 +44,5 @@ def shown(monkeypatch, config, coded):
         "_crops",
         lambda images, *rest: steps.append(images[:, 0, 0, 0]) or original(images, *rest),
     )
-    train_classifier(config, coded, 0)
+    train_network(config, [coded], 0)
     return [s.tolist() for s in steps]

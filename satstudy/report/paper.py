@@ -6,6 +6,7 @@ Classification*, 26th Computer Vision Winter Workshop, 2023 (CEUR-WS Vol-3349, C
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import pandas as pd
@@ -49,8 +50,27 @@ TABLE_2 = (
     (15.34, 39.38, 14.32, 91.55),
     (15.00, 39.52, 12.97, 91.29),
 )
+#: Categories that its classifiers tell apart.
+CLASSES = 63
 #: §4.1: images in each split.
 SPLIT_SIZES = {"train-compress": 1289, "val-compress": 1929, "train-class": 1551, "val-class": 378}
+
+
+#: A condition here stands for one of the paper if the ratio of their rates is at most this.
+NEAR = 1.25
+
+
+def counterpart(codec: str, bpp: float, known: Sequence[PaperCondition] = TABLE_2_VALIDATED) -> PaperCondition | None:
+    """The condition of Table 2 of the same codec, at the nearest rate within a ratio of `NEAR`; None if there is none.
+
+    >>> counterpart("jpeg", 0.8).name, counterpart("jpeg", 0.5), counterpart("original", 24).name
+    ('JPEG 0.77 bpp', None, 'uncompressed')
+    """
+    ratios = {
+        condition: max(condition.bpp / bpp, bpp / condition.bpp) for condition in known if condition.codec == codec
+    }
+    best = min(ratios, key=lambda condition: ratios[condition], default=None)
+    return best if best and ratios[best] <= NEAR else None
 
 
 def paper_table_1() -> pd.DataFrame:

@@ -21,6 +21,7 @@ from satstudy.report.paper import (
     TABLE_2_TRAINED,
     TABLE_2_VALIDATED,
     PaperCondition,
+    counterpart,
     paper_table_1,
     paper_table_2,
 )
@@ -343,22 +344,20 @@ def splits_table(manifest: pd.DataFrame) -> pd.DataFrame:
 # --- Accuracy -------------------------------------------------------------------------------------------
 
 
-def _nearest(conditions: pd.DataFrame, known: Sequence[PaperCondition]) -> dict[str, PaperCondition]:
-    """Condition → the paper's of the same codec at the nearest rate, in log; none where the paper has no such codec."""
+def counterparts(conditions: pd.DataFrame, known: Sequence[PaperCondition]) -> dict[str, PaperCondition]:
+    """Condition → the paper's of the same codec at about the same rate (`paper.counterpart`), where there is one."""
     found = {}
     for row in conditions.to_dict("records"):
-        alike = [condition for condition in known if condition.codec == row["codec"]]
-        if alike:
-            bpp = row["bpp"] if row["codec"] != "original" else 24.0
-            found[row["condition"]] = min(alike, key=lambda c, b=bpp: abs(math.log(c.bpp / b)))  # type: ignore[misc]
+        if match := counterpart(row["codec"], 24.0 if row["codec"] == "original" else row["bpp"], known):
+            found[row["condition"]] = match
     return found
 
 
 def table_2(matrix: pd.DataFrame, conditions: pd.DataFrame) -> pd.DataFrame:
     """Accuracy in % with intervals, columns trained on, rows validated on, beside the paper's Table 2.
 
-    The paper's number stands in parentheses: "80.7 [78.1, 83.0] (80.67)". It is that of the same codec at the nearest
-    rate, which the heading names; the paper's data, classes and network are others.
+    The paper's number stands in parentheses: "80.7 [78.1, 83.0] (80.67)". It is that of the same codec at a rate
+    within a ratio of `paper.NEAR`, which the heading names; the paper's data, classes and network are others.
 
     Parameters
     ----------
@@ -367,10 +366,10 @@ def table_2(matrix: pd.DataFrame, conditions: pd.DataFrame) -> pd.DataFrame:
     cells, names = matrix_cells(matrix, conditions), condition_labels(conditions)
     accuracy, low, high = cells["accuracy"], cells["low"], cells["high"]
     published = paper_table_2()
-    rows, columns = _nearest(conditions, TABLE_2_VALIDATED), _nearest(conditions, TABLE_2_TRAINED)
+    rows, columns = counterparts(conditions, TABLE_2_VALIDATED), counterparts(conditions, TABLE_2_TRAINED)
 
-    def heading(condition: str, nearest: dict[str, PaperCondition]) -> str:
-        match = nearest.get(condition)
+    def heading(condition: str, matches: dict[str, PaperCondition]) -> str:
+        match = matches.get(condition)
         same = match is None or match.codec == "original"
         return names[condition] if match is None or same else f"{names[condition]} (paper: {match.name})"
 
@@ -386,3 +385,28 @@ def table_2(matrix: pd.DataFrame, conditions: pd.DataFrame) -> pd.DataFrame:
         index=pd.Index([heading(v, rows) for v in accuracy.index], name="validated on"),
         columns=pd.Index([heading(t, columns) for t in accuracy.columns], name="trained on"),
     )
+
+
+def estimates(frame: pd.DataFrame, words: Sequence[str], values: Mapping[str, str], digits: int = 1) -> pd.DataFrame:
+    """Columns as they are, and estimates with their intervals.
+
+    Parameters
+    ----------
+    words : columns of text
+    values : column → its heading; fractions whose heading ends with "in %" are written in percent. The interval of
+        a column stands in `low` and `high` if it is the first, and else in `<column>_low` and `<column>_high`
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame({"codec": ["jpeg"], "accuracy": [0.8], "low": [0.7], "high": [0.9]})
+    >>> estimates(frame, ["codec"], {"accuracy": "accuracy in %"}).to_dict("records")
+    [{'codec': 'jpeg', 'accuracy in %': '80.0 [70.0, 90.0]'}]
+    """
+    require(frame, (*words, *values), "The table", "measure first")
+    table = {word.replace("_", " "): frame[word].tolist() for word in words}
+    for i, (name, heading) in enumerate(values.items()):
+        factor = 100 if heading.endswith("in %") else 1
+        bounds = ("low", "high") if i == 0 else (f"{name}_low", f"{name}_high")
+        columns = [factor * frame.get(c, pd.Series(math.nan, frame.index)) for c in (name, *bounds)]
+        table[heading] = [interval(v, low, high, digits) for v, low, high in zip(*columns, strict=True)]
+    return pd.DataFrame(table)

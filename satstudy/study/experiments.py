@@ -14,9 +14,6 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from satstudy.classification.coded_images import CodedSet, Condition, code_condition, conditions_frame, whole_tile
-from satstudy.classification.network import Classifier, ClassifierConfig
-from satstudy.classification.train import cross_validate, images_per_epoch, train_classifier
 from satstudy.codecs import JPEG, Codec, registry
 from satstudy.codecs.base import closest_rate
 from satstudy.codecs.learned.checkpoint import OVERHEAD, Checkpoint
@@ -26,9 +23,7 @@ from satstudy.core.errors import InputError
 from satstudy.core.geometry import TILINGS, Tiling, grid
 from satstudy.core.hardware import one_thread
 from satstudy.core.pixels import centre, luminance
-from satstudy.core.settings import build
 from satstudy.core.types import Pixels
-from satstudy.data.fmow import crop_object
 from satstudy.data.images import find_images, image_size, read_image
 from satstudy.data.splits import subset
 from satstudy.metrics import seams
@@ -344,68 +339,6 @@ def seam_crops(
     whole: dict[str, Pixels] = {"original": image, **{way.tiling: way.decoded for way in (plain, blended, seamless)}}
     place: dict[str, Any] = {"image": name, "height": height, "width": width, "overlap": blended.overlap}
     return {label: pixels[cut] for label, pixels in whole.items()}, {**where._asdict(), **place, "lam": lam}
-
-
-@dataclass(frozen=True)
-class AccuracyResult:
-    """What the classification experiment measured."""
-
-    predictions: pd.DataFrame
-    conditions: pd.DataFrame
-    train_labels: list[str]
-    val_labels: list[str]
-
-
-def classifier_config(study: Study) -> tuple[ClassifierConfig, int]:
-    """The classifier of the profile, and the side of the crops it is given."""
-    settings = dict(study.profile.accuracy.classifier)
-    where = f"{study.profile.name}.accuracy.classifier"
-    size = build(int, settings.pop("size", 128), f"{where}.size")
-    return build(ClassifierConfig, settings, where), size
-
-
-def accuracy_predictions(study: Study, level: str = "object") -> AccuracyResult:
-    """Train on each condition, validate on all (paper, §5), with every seed.
-
-    Parameters
-    ----------
-    level : "object", or "image" for the split that lets one object stand on both sides
-    """
-    config, _ = classifier_config(study)
-    wanted = study.profile.accuracy
-    train = [_coded_set(study, name, "train-class", level) for name in wanted.train_on]
-    validation = [_coded_set(study, name, "val-class", level) for name in wanted.validate_on]
-    predictions = cross_validate(
-        config, train, validation, range(wanted.seeds), study.folder / "accuracy" / "networks", progress=study.progress
-    )
-    conditions = conditions_frame([*{coded.condition: coded for coded in (*train, *validation)}.values()])
-    return AccuracyResult(predictions, conditions, train[0].labels.tolist(), validation[0].labels.tolist())
-
-
-def _coded_set(study: Study, condition: str, split: str, level: str = "object") -> CodedSet:
-    """The crops of a split as a condition leaves them, cached below the folder of the study."""
-    crop = whole_tile if study.profile.data.kind == "folders" else crop_object
-    return code_condition(
-        study.records(split, level),
-        Condition(condition, study.condition_codec(condition)),
-        study.folder / "accuracy" / "coded",
-        crop,
-        size=classifier_config(study)[1],
-        progress=study.progress,
-    )
-
-
-def example_network(study: Study) -> Classifier:
-    """The network of the first training condition and the first seed."""
-    config, _ = classifier_config(study)
-    coded = _coded_set(study, study.profile.accuracy.train_on[0], "train-class")
-    total = config.epochs * images_per_epoch(coded, config)
-    with tqdm(total=total, unit="image", desc=f"train {config.arch}", disable=not study.progress) as bar:
-
-        def advance(loss: float, correct: float, images: int) -> None:
-            bar.update(images)
-
-        return train_classifier(config, coded, 0, on_step=advance)
 
 
 def checkpoints(study: Study, lams: Sequence[float], domains: Sequence[str] = (OVERHEAD,)) -> list[Checkpoint]:

@@ -19,7 +19,8 @@ from satstudy.core.errors import InputError
 from satstudy.core.types import Pixels
 from satstudy.data.images import find_images
 from satstudy.metrics import bd_rate
-from satstudy.report import figures_rd, pictures, tables
+from satstudy.report import figures_accuracy, figures_rd, findings, pictures, tables
+from satstudy.report.labels import condition_labels
 from satstudy.study.experiments import places
 from satstudy.study.study import Study, open_study
 
@@ -29,7 +30,6 @@ _CHECKED = "_parameters_checked"
 _WRITERS = {
     "rate_distortion": "rd", "bd_rate": "rd", "slices": "rd", "losses": "rd", "wrapping": "rd", "speed": "rd",
     "crops": "rd", "seams": "blending", "seam": "blending", "tilings": "blending", "bd_rate_tilings": "blending",
-    "conditions": "accuracy", "leakage": "accuracy",
 }  # fmt: skip
 #: Names that IPython itself puts into a notebook.
 _IPYTHON = {"In", "Out", "get_ipython", "exit", "quit", "open"}
@@ -137,7 +137,7 @@ def show_comparisons(study: Study, suffix: str, wrapping: pd.DataFrame) -> None:
     count, units = frame["image"].nunique(), frame["category"].nunique()
     sizes = f"{frame['height'].min()}×{frame['width'].min()} to {frame['height'].max()}×{frame['width'].max()}"
     show(f"{count} images of {units} {'places or classes' if units > 1 else 'place'}, {sizes} pixels.")
-    for thing in (
+    _show_all(
         figures_rd.rate_distortion(frame, log=True, objects=places(frame)),
         figures_rd.pair_matrix(pairs),
         tables.pair_table(pairs),
@@ -146,11 +146,88 @@ def show_comparisons(study: Study, suffix: str, wrapping: pd.DataFrame) -> None:
         tables.slice_table(slices),
         tables.loss_table(losses),
         tables.wrapping_table(wrapping, pairs, bare, anchor),
-    ):
-        display(thing)  # type: ignore[no-untyped-call]
+    )
     if (study.results / f"bd_rate_ms_ssim{suffix}.csv").exists():
         show("At equal MS-SSIM, on the images that are large enough for it:")
-        display(tables.bd_table(load_table(study, f"bd_rate_ms_ssim{suffix}"), anchor, "MS-SSIM"))  # type: ignore[no-untyped-call]
+        _show_all(tables.bd_table(load_table(study, f"bd_rate_ms_ssim{suffix}"), anchor, "MS-SSIM"))
+
+
+def _show_all(*things: Any) -> None:
+    for thing in things:
+        display(thing)  # type: ignore[no-untyped-call]
+
+
+def _kept(study: Study, name: str) -> pd.DataFrame | None:
+    """A table of `accuracy`, or a sentence that this study has none."""
+    if (study.results / f"accuracy_{name}.csv").exists():
+        return load_table(study, f"accuracy_{name}")
+    show(f"The study {study.profile.name} did not measure this.")
+    return None
+
+
+def show_matrix(study: Study) -> None:
+    """The matrix of each classifier, the rates that were reached, and the classes of the first."""
+    matrix, conditions = load_table(study, "accuracy"), load_table(study, "accuracy_conditions")
+    for name, part in matrix.groupby("classifier", sort=False):
+        few = part[["seeds", "images", "objects"]].iloc[0]
+        show(
+            f"**{name}**: {few['images']:,} images of {few['objects']:,} objects, each validated {few['seeds']} "
+            f"time{'s' if few['seeds'] > 1 else ''}. In parentheses the paper's number."
+        )
+        _show_all(figures_accuracy.accuracy_heatmap(part, conditions))
+    _show_all(conditions.assign(name=list(condition_labels(conditions).values())).round(3))
+    classes = load_table(study, "accuracy_classes")
+    first, trained = classes[["classifier", "trained_on"]].iloc[0]
+    show(f"Classes, of **{first}** trained on {trained}; those that lose most stand first.")
+    chosen = classes[classes["classifier"] == first]
+    _show_all(figures_accuracy.class_heatmap(chosen, conditions, str(trained)))
+
+
+def show_hypotheses(study: Study) -> None:
+    """How near each hypothesis comes to the pattern of the paper's Table 2."""
+    if (table := _kept(study, "hypotheses")) is None:
+        return
+    show(findings.explanation(table))
+    for name, part in table.groupby("classifier", sort=False):
+        show(f"**{name}**, nearest first; {part['cells'].iloc[0]} cells are compared.")
+        axis = "distance to the paper's pattern (0: the same)"
+        _show_all(
+            figures_accuracy.ranking(part, part["hypothesis"].tolist(), "distance", axis, 2),
+            tables.estimates(
+                part, ["hypothesis"], {"distance": "distance", "difference": "less that of the first hypothesis"}, 2
+            ).assign(**{"accuracy on the own condition in %": (100 * part["own"]).round(1).tolist()}),
+        )
+
+
+def show_remedies(study: Study) -> None:
+    """The worst row of each training set, and what a second synthesis for the task changes."""
+    if (table := _kept(study, "remedies")) is not None:
+        show(findings.remedies(table))
+        for name, part in table.groupby("classifier", sort=False):
+            part = part.sort_values("accuracy", ascending=False, ignore_index=True)
+            show(f"**{name}**")
+            columns = {"accuracy": "lowest accuracy in %", "gain": "above uncompressed-trained, in %"}
+            _show_all(tables.estimates(part, ["trained_on", "worst"], columns))
+    if (table := _kept(study, "heads")) is not None:
+        show("A second synthesis of the same files, for a classifier trained on uncompressed images:")
+        columns = {"gain": "gain in accuracy in %"}
+        _show_all(tables.estimates(table, ["classifier", "condition"], columns).join(table[_HEAD].round(3)))
+
+
+_HEAD = ["bpp", "psnr", "psnr_task", "accuracy", "accuracy_task"]
+
+
+def show_rates(study: Study) -> None:
+    """Accuracy against rate, the rates that suffice, and what predicts accuracy."""
+    if (table := _kept(study, "curves")) is None:
+        return
+    rates, measures = load_table(study, "accuracy_rates"), load_table(study, "accuracy_measures")
+    show(findings.sufficient(rates))
+    _show_all(
+        figures_accuracy.accuracy_curves(table),
+        tables.estimates(rates, ["codec", "trained"], {"bpp": "bpp within one point of uncompressed"}, 2),
+        tables.estimates(measures, ["measure"], {"correlation": "rank correlation with accuracy, over conditions"}, 2),
+    )
 
 
 def provenance(study: Study, checkpoints: Sequence[Checkpoint] = (), kept: Mapping[str, Any] | None = None) -> None:
@@ -205,7 +282,8 @@ def _written(study: Study, name: str, file: str) -> Path:
     path = study.results / file
     if not path.exists():
         # The longest name that the table's begins with: "bd_rate_naip" is one of rd's.
-        stage = next((_WRITERS[key] for key in sorted(_WRITERS, key=len, reverse=True) if name.startswith(key)), name)
+        stage = next((_WRITERS[key] for key in sorted(_WRITERS, key=len, reverse=True) if name.startswith(key)), "")
+        stage = stage or name.partition("_")[0]
         raise InputError(
             f"{file} of profile {study.profile.name} is not there yet: run notebooks/{stage}.ipynb with "
             f"profile={study.profile.name} first, or make report."

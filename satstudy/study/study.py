@@ -24,12 +24,12 @@ from satstudy.core.types import Pixels
 from satstudy.data.images import read_image
 from satstudy.data.splits import subset
 from satstudy.study import profiles
+from satstudy.study.every_rate import EveryRateWeights
 from satstudy.study.profiles import Profile
-from satstudy.study.weights import StudyWeights
 
 
 @dataclass(frozen=True)
-class Study(StudyWeights):
+class Study(EveryRateWeights):
     """A profile at work: its images, its weights, and what is measured with them; see `open_study`."""
 
     # --- What is coded ----------------------------------------------------------------------------------
@@ -102,8 +102,9 @@ class Study(StudyWeights):
 
     @property
     def results(self) -> Path:
-        """Where the tables of this study go: tracked for the reference study, under `build` otherwise."""
-        return paths.REFERENCE if self.profile.name == "reference" else self.folder / "results"
+        """Where the tables of this study go: tracked for the reference studies, under `build` otherwise."""
+        kept = self.profile.name in ("reference", "reference-accuracy")
+        return paths.REFERENCE if kept else self.folder / "results"
 
     def provenance(self, checkpoints: Sequence[Checkpoint] = ()) -> dict[str, str]:
         """What made a page: profile, commit, weights with their fingerprints, data."""

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from satstudy.classification.coded_images import CodedSet, Condition, code_condition, conditions_frame
+from satstudy.classification.distortions import Distortion
 from satstudy.core.errors import InputError
 from satstudy.data.images import read_image, write_image
 from satstudy.data.records import Box, ImageRecord
@@ -45,7 +46,8 @@ def records(tmp_path):
 
 
 def code(records, codec, folder, **options):
-    return code_condition(records, Condition("c", codec), folder, **{"size": 40, "progress": False, **options})
+    steps = codec if isinstance(codec, tuple) else (codec,) if codec else ()
+    return code_condition(records, Condition("c", steps), folder, **{"size": 40, "progress": False, **options})
 
 
 def test_the_original_is_the_image_itself(records, tmp_path):
@@ -56,6 +58,7 @@ def test_the_original_is_the_image_itself(records, tmp_path):
     assert len(set(coded.names.tolist())) == 6, "files of one name in two classes stay apart"
     assert (coded.bpp == 24).all()
     assert np.isinf(coded.psnr).all()
+    assert np.isnan(coded.ms_ssim).all(), "too small for five scales"
 
 
 def test_a_condition_codes_whole_images_by_real_bytes(records, tmp_path):
@@ -70,6 +73,20 @@ def test_a_condition_codes_whole_images_by_real_bytes(records, tmp_path):
     row = conditions_frame([coded]).iloc[0]
     assert (row["condition"], row["codec"], row["setting"]) == ("c", "coarse", "bits=3")
     assert row["bpp"] == pytest.approx(coded.bpp.mean())
+
+
+def test_steps_follow_each_other_and_the_last_codec_gives_the_rate(records, tmp_path):
+    first, last, swap = Coarse(4), Coarse(3), Distortion("swap")
+    coded = code(records, (first, swap, last), tmp_path / "cache")
+    image = read_image(records[0].path)
+    between = first.decode(first.encode(image))[..., ::-1]
+    data = last.encode(np.ascontiguousarray(between))
+    assert np.array_equal(coded.images[0], last.decode(data))
+    assert coded.bpp[0] == 8 * len(data) / 1600
+    assert (coded.codec, coded.setting) == ("coarse", "bits=4 → swap → coarse bits=3")
+    only = code(records, swap, tmp_path / "cache")
+    assert np.array_equal(only.images[0], image[..., ::-1])
+    assert (only.codec, only.setting, only.bpp[0]) == ("original", "swap", 24)
 
 
 def test_the_crop_is_cut_from_the_decoded_scene(records, tmp_path):
@@ -92,6 +109,22 @@ def test_a_second_call_reads_the_cache(records, tmp_path):
     assert np.array_equal(again.psnr, first.psnr)
 
 
+def test_pixels_stay_on_disk_until_they_are_used(records, tmp_path):
+    coded = code(records, Coarse(), tmp_path / "cache")
+    assert isinstance(coded.images, np.memmap)
+    assert not coded.images.flags.writeable
+    (cache,) = (tmp_path / "cache").iterdir()
+    assert sorted(path.name for path in cache.iterdir()) == ["images.npy", "measures.npz"]
+
+
+def test_objects_may_change_without_coding_again(records, tmp_path):
+    code(records, Coarse(), tmp_path / "cache")
+    codec = Coarse()
+    merged = [record._replace(object="one") for record in records]
+    assert set(code(merged, codec, tmp_path / "cache").objects.tolist()) == {"one"}
+    assert codec.coded == 1
+
+
 def test_an_interrupted_condition_goes_on(records, tmp_path, monkeypatch):
     monkeypatch.setattr("satstudy.classification.coded_images.SHARD", 2)
 
@@ -108,19 +141,22 @@ def test_an_interrupted_condition_goes_on(records, tmp_path, monkeypatch):
     assert codec.coded == 1 + 4, "the first two images were there"
 
 
+@pytest.mark.parametrize("name", ["images.npy", "measures.npz"])
 @pytest.mark.parametrize("damage", [lambda p: p.write_bytes(b"no"), lambda p: p.write_bytes(p.read_bytes()[:-200])])
-def test_a_damaged_cache_is_made_again(records, tmp_path, damage):
-    first = code(records, Coarse(), tmp_path / "cache")
-    (shard,) = (tmp_path / "cache").rglob("*.npz")
-    damage(shard)
-    assert code(records, Coarse(), tmp_path / "cache").digest == first.digest
+def test_a_damaged_cache_is_made_again(records, tmp_path, damage, name):
+    first = code(records, Coarse(), tmp_path / "cache").digest
+    (path,) = (tmp_path / "cache").rglob(name)
+    damage(path)
+    assert code(records, Coarse(), tmp_path / "cache").digest == first
 
 
 def test_the_cache_holds_no_pickle(records, tmp_path):
     code(records, Coarse(), tmp_path / "cache")
-    (shard,) = (tmp_path / "cache").rglob("*.npz")
-    with np.load(shard, allow_pickle=False) as file:
+    (measures,) = (tmp_path / "cache").rglob("*.npz")
+    with np.load(measures, allow_pickle=False) as file:
         assert all(file[name].dtype != object for name in file.files)
+    (images,) = (tmp_path / "cache").rglob("*.npy")
+    assert np.load(images, allow_pickle=False).dtype == np.uint8
 
 
 @pytest.mark.parametrize("change", ["codec behind one setting", "setting", "crop", "images"])

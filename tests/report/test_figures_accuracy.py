@@ -4,11 +4,18 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
-from drawn_figures import agg, outside, overlapping, words
+from drawn_figures import agg, legend, outside, overlapping, words
 from small_tables import CONDITIONS
 
 from satstudy.core.errors import InputError
-from satstudy.report.figures_accuracy import accuracy_difference, accuracy_heatmap, readable_on
+from satstudy.report.figures_accuracy import (
+    accuracy_curves,
+    accuracy_difference,
+    accuracy_heatmap,
+    class_heatmap,
+    ranking,
+    readable_on,
+)
 
 pytestmark = pytest.mark.usefixtures("quiet_figures")
 
@@ -25,7 +32,7 @@ def test_the_heat_map_has_columns_trained_rows_validated_and_half_intervals():
     assert (axes.get_xlabel(), axes.get_ylabel(), bar.get_ylabel()) == ("trained on", "validated on", "accuracy in %")
     assert [t.get_text() for t in axes.get_xticklabels()] == ["learned\n0.023 bpp", "JPEG\n0.80 bpp"]
     assert [t.get_text() for t in axes.get_yticklabels()] == ["learned 0.023 bpp", "JPEG 0.80 bpp", "uncompressed"]
-    assert [t.get_text() for t in axes.texts][:2] == ["90.0\n±2.5", "20.0\n±2.5"]
+    assert [t.get_text() for t in axes.texts][:2] == ["90.0\n±2.5\n(77.8)", "20.0\n±2.5\n(12.9)"], "and the paper's"
     assert [t.get_color() for t in axes.texts][:2] == ["black", "white"]
     assert not overlapping(figure, axes.get_xticklabels())
     assert not outside(figure)
@@ -44,8 +51,9 @@ def test_a_heat_map_of_many_conditions_and_missing_cells_is_readable():
 
 
 def test_a_matrix_without_intervals_shows_percent_alone():
-    figure = accuracy_heatmap(matrix().drop(columns=["low", "high"]), CONDITIONS)
-    assert figure.axes[0].texts[0].get_text() == "90.0"
+    others = CONDITIONS.assign(bpp=CONDITIONS["bpp"].where(CONDITIONS["codec"] != "learned", 0.3))
+    figure = accuracy_heatmap(matrix().drop(columns=["low", "high"]), others.drop_duplicates("condition"))
+    assert figure.axes[0].texts[0].get_text() == "90.0", "nor has the paper such a rate"
 
 
 def test_text_has_contrast_on_every_cell():
@@ -74,3 +82,51 @@ def test_differences_are_in_percentage_points():
     assert figure.axes[0].get_xlabel() == "gain by leakage in percentage points"
     assert "5.0 [−1.0, 11.0]" in words(figure)
     assert not outside(figure)
+
+
+# --- Curves, rankings and classes -------------------------------------------------------------------------
+
+
+def curves():
+    rows = [
+        (codec, bpp, trained, 0.5 + 0.1 * i + (0.2 if trained == "matched" else 0))
+        for codec in ("jpeg", "learned")
+        for i, bpp in enumerate((0.1, 0.4, 1.6))
+        for trained in ("original", "matched")
+    ]
+    frame = pd.DataFrame([*rows, ("original", 24.0, "original", 0.95)], columns=["codec", "bpp", "trained", "accuracy"])
+    return frame.assign(low=frame["accuracy"] - 0.05, high=frame["accuracy"] + 0.04)
+
+
+def test_curves_have_a_line_and_a_band_for_each_codec_and_the_uncompressed_accuracy():
+    figure = agg(accuracy_curves(curves()))
+    left, right = figure.axes
+    assert legend(figure) == ["JPEG", "learned"]
+    assert left.lines[0].get_ydata() == pytest.approx([50, 60, 70])
+    assert right.lines[0].get_ydata() == pytest.approx([70, 80, 90])
+    assert len(left.collections) == 2
+    assert left.lines[-1].get_ydata() == [95, 95]
+    assert left.get_xscale() == "log"
+    assert not outside(figure)
+
+
+def test_a_ranking_has_its_rows_in_order_with_numbers():
+    table = pd.DataFrame({"distance": [0.2, 0.5], "low": [0.1, 0.4], "high": [0.3, 0.6]})
+    figure = agg(ranking(table, ["swapped", "as they are"], "distance", "distance", 2))
+    (axes,) = figure.axes
+    assert [t.get_text() for t in axes.get_yticklabels()] == ["swapped", "as they are"]
+    assert "0.20 [0.10, 0.30]" in words(figure)
+    assert not outside(figure)
+
+
+def test_classes_that_lose_most_stand_at_the_top():
+    rows = [("low", v, label, share) for label, of in {"dam": (0.9, 0.8, 0.1), "port": (0.7, 0.6, 0.6)}.items()
+            for v, share in zip(("low", "jpeg", "raw"), of, strict=True)]  # fmt: skip
+    classes = pd.DataFrame(rows, columns=["trained_on", "validated_on", "label", "accuracy"])
+    figure = agg(class_heatmap(classes, CONDITIONS, "low"))
+    axes = figure.axes[0]
+    assert [t.get_text() for t in axes.get_yticklabels()] == ["dam", "port"]
+    assert [t.get_text() for t in axes.texts][:3] == ["90", "80", "10"]
+    assert not outside(figure)
+    with pytest.raises(InputError, match="was trained on webp"):
+        class_heatmap(classes, CONDITIONS, "webp")

@@ -81,3 +81,33 @@ def test_classifiers_compare_the_diagonal_with_the_rest():
     assert "guessing gives 10.0 %" in text
     assert findings.classifiers(matrix[:1], {}).count("%") == 1
     assert findings.summary(BD, seams(8), matrix, {}).count("\n- ") == 2
+
+
+def test_each_classifier_speaks_for_itself():
+    matrix = pd.DataFrame({"classifier": ["frozen", "frozen", "scratch"], "trained_on": "a",
+                           "validated_on": ["a", "b", "a"], "accuracy": [0.8, 0.3, 0.5]})  # fmt: skip
+    text = findings.classifiers(matrix, {})
+    assert "frozen: 80.0 % on the condition they were trained on and 30.0 % on another; scratch: 50.0 %" in text
+
+
+def test_the_nearest_hypothesis_is_named_beside_the_base():
+    table = pd.DataFrame({"classifier": "frozen", "hypothesis": ["swapped", "as they are"], "distance": [0.2, 0.5],
+                          "low": [0.1, 0.4], "high": [0.3, 0.6], "difference": [-0.3, 0.0]})  # fmt: skip
+    assert "frozen: as they are 0.50 [0.40, 0.60], nearest swapped 0.20 [0.10, 0.30]" in findings.explanation(table)
+    alone = findings.explanation(table[1:])
+    assert "as they are 0.50" in alone
+    assert "nearest" not in alone
+
+
+def test_remedies_are_compared_with_training_on_uncompressed_images():
+    table = pd.DataFrame({"classifier": "frozen", "trained_on": ["original", "jpeg 5", "mixture"],
+                          "accuracy": [0.2, 0.3, 0.7], "low": [0.1, 0.2, 0.6], "high": [0.3, 0.4, 0.8]})  # fmt: skip
+    text = findings.remedies(table)
+    assert "frozen: uncompressed 20.0 [10.0, 30.0] %, best mixture 70.0 [60.0, 80.0] %" in text
+
+
+def test_a_rate_that_is_not_reached_is_said():
+    nan = float("nan")
+    rates = pd.DataFrame({"codec": ["jpeg", "learned"], "bpp": [0.8, nan], "low": [0.7, nan], "high": [0.9, nan],
+                          "trained": "original"})  # fmt: skip
+    assert "JPEG 0.80 [0.70, 0.90]; learned not reached." in findings.sufficient(rates)

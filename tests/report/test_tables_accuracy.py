@@ -7,6 +7,7 @@ import pytest
 from small_tables import CONDITIONS
 
 from satstudy.core.errors import InputError
+from satstudy.report import paper
 from satstudy.report.tables import table_2
 
 MATRIX = pd.DataFrame(
@@ -19,7 +20,7 @@ MATRIX = pd.DataFrame(
 )
 
 
-def test_table_2_has_intervals_and_the_papers_nearest_number():
+def test_table_2_has_intervals_and_the_papers_number_at_the_same_rate():
     table = table_2(MATRIX, CONDITIONS)
     assert list(table.columns) == ["learned 0.70 bpp (paper: LC 0.67 bpp)", "JPEG 0.80 bpp (paper: JPEG 0.77 bpp)"]
     low, high, webp = table.index
@@ -28,6 +29,17 @@ def test_table_2_has_intervals_and_the_papers_nearest_number():
     assert table.loc[low, table.columns[0]] == "25.0 [20.0, 30.0] (27.12)"
     assert table.loc[low, table.columns[1]] == "–"  # not measured: the paper's number alone would mislead
     assert table.loc[webp, table.columns[1]] == "50.0"  # no interval, and no such codec in the paper
+
+
+def test_a_rate_that_is_not_the_papers_has_no_counterpart():
+    other = CONDITIONS.assign(bpp=CONDITIONS["bpp"].where(CONDITIONS["condition"] != "low", 0.026))
+    table = table_2(MATRIX, other)
+    assert table.index[0] == "learned 0.026 bpp", "0.02 is further off than a factor of 1.25"
+    assert table.iloc[0, 0] == "25.0 [20.0, 30.0]"
+    assert paper.counterpart("jpeg", 0.77 * 1.249).name == "JPEG 0.77 bpp"
+    assert paper.counterpart("jpeg", 0.77 * 1.26) is None
+    assert paper.counterpart("jpeg", 1.0) is None, "neither 0.77 nor 1.55"
+    assert paper.counterpart("avif", 0.77) is None
 
 
 def test_a_matrix_by_seed_is_averaged_and_has_no_interval():

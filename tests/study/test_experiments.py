@@ -8,18 +8,15 @@ import pytest
 from PIL import Image
 from small_study import CONTENT, place, tiny
 
-from satstudy.classification.network import ClassifierConfig
 from satstudy.codecs import JPEG
 from satstudy.codecs.learned.codec import LearnedCodec
 from satstudy.core.errors import InputError
 from satstudy.data.images import read_image
 from satstudy.report.figures_images import saved_crops, saved_seam
-from satstudy.study import experiments, rate_distortion
+from satstudy.study import rate_distortion
 from satstudy.study.experiments import (
-    accuracy_predictions,
     blend_image,
     checkpoints,
-    classifier_config,
     detailed_crop,
     example_codings,
     places,
@@ -54,9 +51,8 @@ def folder(tmp_path_factory, tiny_model):
 def opened(folder, tiny_model, one_thread):
     """`opened(rd=…)`: the tiny study with changes."""
     with place(folder, tiny_model):
-        for made in ("rd*", "accuracy"):
-            for path in (folder / "build" / "tiny").glob(made):
-                shutil.rmtree(path)
+        for path in (folder / "build" / "tiny").glob("rd*"):
+            shutil.rmtree(path)
         yield lambda **changes: open_study(tiny(**{"train": STILL, **changes}), progress=False)
 
 
@@ -268,51 +264,6 @@ def test_seams_are_looked_at_in_the_folder_of_the_profile(opened, folder, pictur
 def test_a_folder_that_is_not_there_names_the_setting(opened, change):
     with pytest.raises(InputError, match=r"nowhere.*put or link them there, or leave (naip|blending\.root) out"):
         (set_frame(opened(**change), "naip", [0.01]) if "rd" in change else seam_images(opened(**change)))
-
-
-# --- Classifiers ------------------------------------------------------------------------------------------
-
-
-def test_the_profile_describes_the_classifier(opened):
-    config, size = classifier_config(opened())
-    assert (config.arch, config.epochs, config.crop, size) == ("test_resnet", 1, 32, 48)
-    config, size = classifier_config(opened(accuracy={"classifier": {"lr": 1e-3}}))
-    assert config == ClassifierConfig(lr=0.001)
-    assert size == 128
-
-
-@pytest.mark.parametrize(
-    ("settings", "text"),
-    [
-        ({"epoch": 3}, "tiny.accuracy.classifier has no setting 'epoch': did you mean epochs"),
-        ({"epochs": "three"}, "tiny.accuracy.classifier.epochs is 'three' and must be int"),
-        ({"size": "big"}, "tiny.accuracy.classifier.size is 'big' and must be int"),
-        ({"optimizer": "soap"}, "tiny.accuracy.classifier.optimizer is 'soap'"),
-        ({"batch": 1}, "tiny.accuracy.classifier does not fit: batch = 1 is too few"),
-    ],
-)
-def test_a_classifier_that_does_not_fit_is_named(opened, settings, text):
-    with pytest.raises(InputError) as caught:
-        classifier_config(opened(accuracy={"classifier": settings}))
-    assert text in str(caught.value)
-
-
-def test_classifiers_are_trained_and_validated_on_each_condition(opened, monkeypatch):
-    result = accuracy_predictions(opened())
-    pairs = set(zip(result.predictions["trained_on"], result.predictions["validated_on"], strict=True))
-    assert pairs == {(a, b) for a in ("original", "jpeg 20") for b in ("original", "jpeg 50")}
-    assert len(result.predictions) == 4 * len(result.val_labels) == 16
-    assert len(result.train_labels) == 8
-    assert result.conditions["condition"].tolist() == ["original", "jpeg 20", "jpeg 50"]
-    assert result.conditions["bpp"].iloc[0] == 24
-    monkeypatch.setattr("satstudy.classification.train.train_classifier", lambda *a, **k: pytest.fail("trained again"))
-    assert accuracy_predictions(opened()).predictions.equals(result.predictions)
-
-
-def test_a_condition_that_is_none_stops_before_anything_is_trained(opened, monkeypatch):
-    monkeypatch.setattr(experiments, "cross_validate", lambda *a, **k: pytest.fail("trained"))
-    with pytest.raises(InputError, match="'jpg 5' is no condition"):
-        accuracy_predictions(opened(accuracy={"validate_on": ["jpg 5"]}))
 
 
 # --- Crops for the eye ------------------------------------------------------------------------------------

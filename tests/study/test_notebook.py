@@ -210,8 +210,8 @@ def test_facts_come_back(study):
         ("rate_distortion-own", "rd"),
         ("seams", "blending"),
         ("accuracy", "accuracy"),
-        ("conditions", "accuracy"),
-        ("leakage", "accuracy"),
+        ("accuracy_conditions", "accuracy"),
+        ("accuracy_leakage", "accuracy"),
     ],
 )
 def test_a_table_that_is_not_there_names_the_notebook_that_writes_it(study, table, stage):

@@ -1,0 +1,267 @@
+"""The images of a study under named conditions: coded, decoded or distorted, and cached.
+
+A condition is named by its steps, separated by `|`: a codec with its setting (`jpeg 75`) or with the rate that it is to
+reach (`jpeg 0.77bpp`, by search over its settings), a distortion (`blur 1.5`), or `original`. So `jpeg 75 | learned
+0.67bpp | swap` codes images that were JPEG before with the learned codec, and exchanges red and blue. `learned-task`
+decodes the files of `learned` with a second synthesis, for a classifier.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor
+
+from satstudy.classification.coded_images import (
+    CodedSet,
+    Condition,
+    CropFunction,
+    code_condition,
+    distort,
+    whole_image,
+)
+from satstudy.classification.distortions import DISTORTIONS, Distortion
+from satstudy.classification.network import ClassifierConfig, Network
+from satstudy.classification.network import build as build_network
+from satstudy.classification.synthesis_head import HeadConfig, TaskCodec, load_head, train_head
+from satstudy.classification.train import add_features
+from satstudy.codecs import Codec
+from satstudy.codecs.base import closest_rate
+from satstudy.codecs.learned import checkpoint
+from satstudy.codecs.learned.checkpoint import NATURAL, OVERHEAD, Checkpoint
+from satstudy.codecs.learned.codec import LearnedCodec
+from satstudy.codecs.registry import ORIGINAL
+from satstudy.core.digests import digest
+from satstudy.core.errors import InputError
+from satstudy.core.paths import atomic
+from satstudy.core.settings import build
+from satstudy.data import fmow
+from satstudy.data.fmow import crop_object
+from satstudy.data.images import read_image
+from satstudy.data.overlaps import find_overlaps, merge_objects
+from satstudy.data.records import ImageRecord
+from satstudy.data.synthetic.scene import CATEGORIES
+from satstudy.data.synthetic.tree import write_tree
+from satstudy.metrics import quality
+from satstudy.study.study import Study
+
+#: Images on which the search for a rate measures it.
+SEARCHED = 21
+#: Settings of the codecs whose rate is searched for, from few bits to many.
+QUALITIES = {"jpeg": range(1, 101), "webp": range(101), "avif": range(101)}
+
+
+@dataclass
+class Conditions:
+    """The images of a study that are classified, under any condition; made when asked for, and kept in `folder`."""
+
+    study: Study
+    _sets: dict[str, CodedSet] = field(default_factory=dict)
+    _conditions: dict[str, Condition] = field(default_factory=dict)
+
+    # --- Images -----------------------------------------------------------------------------------------
+
+    @property
+    def folder(self) -> Path:
+        return self.study.folder / "accuracy"
+
+    @cached_property
+    def records(self) -> list[ImageRecord]:
+        """The images that are classified: val-compress, or small synthetic scenes for this alone.
+
+        Tiles that share ground are one object.
+        """
+        study, wanted = self.study, self.study.profile.accuracy
+        data = study.profile.data
+        if study.profile.synthetic and wanted.objects:
+            root = self.folder / f"scenes-{digest(study.source_key, wanted.objects, wanted.size)}"
+            categories = CATEGORIES[: data.categories] if data.categories else None
+            write_tree(root, categories=categories, train_objects=wanted.objects, val_objects=0, views=1,
+                       size=wanted.size, seed=study.profile.seed, progress=study.progress)  # fmt: skip
+            return fmow.scan(root, split="train", min_size=None, progress=study.progress).records
+        records = study.records("val-compress")
+        return self._by_ground(records) if data.kind == "folders" else records
+
+    def _by_ground(self, records: list[ImageRecord]) -> list[ImageRecord]:
+        states = [(r.path.name, r.category, r.path.stat().st_size, r.path.stat().st_mtime_ns) for r in records]
+        path = self.folder / f"objects-{digest(states)}.json"
+        if not path.exists():
+            overlaps = find_overlaps([record.path for record in records], self.study.progress)
+            with atomic(path) as temporary:
+                temporary.write_text(json.dumps([r.object for r in merge_objects(records, overlaps)]))
+        return [r._replace(object=name) for r, name in zip(records, json.loads(path.read_text()), strict=True)]
+
+    @property
+    def crop(self) -> CropFunction:
+        """What cuts from an image what the classifier sees: the object's box, or the whole of a small image."""
+        data, small = self.study.profile.data, self.study.profile.synthetic and self.study.profile.accuracy.objects
+        return whole_image if small or data.kind == "folders" else crop_object
+
+    @property
+    def checkpoints(self) -> list[Checkpoint]:
+        """The weights of the conditions that have been asked for."""
+        steps = [step for condition in self._conditions.values() for step in condition.steps]
+        found = {step.fingerprint: step.checkpoint for step in steps if isinstance(step, LearnedCodec)}
+        return sorted(found.values(), key=lambda checkpoint: (checkpoint.metadata.get("domain", ""), checkpoint.lam))
+
+    def coded(self, condition: str) -> CodedSet:
+        """The images under a condition; distortions after the last codec act on what the classifier sees."""
+        if condition not in self._sets:
+            study, wanted = self.study, self.study.profile.accuracy
+            steps = list(self.condition(condition).steps)
+            last: list[Distortion] = []
+            while steps and isinstance(step := steps[-1], Distortion):
+                last.insert(0, step)
+                steps.pop()
+            name = " | ".join(condition.split(" | ")[: len(steps)] or [ORIGINAL]) if last else condition
+            found = code_condition(self.records, Condition(name, tuple(steps)), self.folder / "coded", self.crop,
+                                   size=wanted.size, progress=study.progress)  # fmt: skip
+            if last:
+                found = distort(found, condition, last, self.folder / "coded", study.progress)
+            self._sets[condition] = found
+        return self._sets[condition]
+
+    def sets(self, conditions: Sequence[str], config: ClassifierConfig) -> dict[str, CodedSet]:
+        """Condition → images, with the features of the frozen network where `config` needs them."""
+        found = {name: self.coded(name) for name in dict.fromkeys(conditions)}
+        if config.frozen:
+            found = {name: add_features(one, config, self.folder / "features") for name, one in found.items()}
+        return found
+
+    # --- Conditions -------------------------------------------------------------------------------------
+
+    def available(self, condition: str) -> bool:
+        """Whether the study has what a condition needs: weights trained on natural images do not come with all."""
+        return "learned-natural" not in condition or bool(self._lams(NATURAL))
+
+    def condition(self, name: str) -> Condition:
+        """The condition of a name.
+
+        Raises
+        ------
+        InputError
+            A step that is no codec and no distortion.
+        """
+        if name not in self._conditions:
+            steps: list[Codec | Distortion] = []
+            for part in (text.strip() for text in name.split("|")):
+                if part == ORIGINAL:
+                    continue
+                if part.partition(" ")[0] in DISTORTIONS:
+                    steps.append(Distortion.parse(part))
+                else:
+                    steps.append(self._codec(part, Condition(name, tuple(steps))))
+            self._conditions[name] = Condition(name, tuple(steps))
+        return self._conditions[name]
+
+    def _codec(self, text: str, before: Condition) -> Codec:
+        kind, _, value = text.partition(" ")
+        if value.endswith("bpp"):
+            return self._at_rate(kind, float(value.removesuffix("bpp")), before)
+        if kind.startswith("learned"):
+            domain = NATURAL if "natural" in kind else OVERHEAD
+            return self._learned(float(value), domain, task=kind.endswith("-task"))
+        codec = self.study.condition_codec(text)
+        assert codec is not None
+        return codec
+
+    def _lams(self, domain: str) -> list[float]:
+        """The λ of the learned codec that there are weights for, or will be."""
+        profile = self.study.profile
+        lams = set(profile.train.lams)
+        if domain == NATURAL:
+            lams = set(profile.accuracy.natural_lams or lams) if profile.data.natural else set()
+        return sorted(lams | set(checkpoint.shipped(domain) if profile.accuracy.shipped else ()))
+
+    def weights(self, lam: float, domain: str = OVERHEAD) -> Checkpoint:
+        """The weights of a λ: those that ship, if the profile says so and they do, else those of the study."""
+        shipped = checkpoint.shipped(domain) if self.study.profile.accuracy.shipped else {}
+        return checkpoint.load(shipped[lam]) if lam in shipped else self.study.weights(lam, domain)
+
+    def _learned(self, lam: float, domain: str, task: bool = False) -> Codec:
+        weights, tiling = self.weights(lam, domain), self.study.profile.rd.tiling
+        return TaskCodec(weights, self._head(weights), tiling) if task else LearnedCodec(weights, tiling)
+
+    def _head(self, weights: Checkpoint) -> dict[str, Tensor]:
+        """The synthesis head for the features of the frozen network, trained now if it is not there."""
+        wanted = self.study.profile.accuracy
+        config: HeadConfig = build(HeadConfig, dict(wanted.head), f"{self.study.profile.name}.accuracy.head")
+        reader = next((self.config(name) for name in wanted.classifiers if self.config(name).frozen), None)
+        if reader is None or not config.steps:
+            raise InputError("A synthesis head needs a frozen classifier, and head.steps above 0 in the profile.")
+        identity = digest(weights.fingerprint.hex(), wanted.head, reader.arch, reader.start)
+        path = self.folder / f"head-lam{weights.lam:g}-{identity}.safetensors"
+        if path.exists():
+            return load_head(weights, path)
+        images = [read_image(record.path) for record in self._apart_from_validation()]
+        network = Network(build_network(reader, 0), reader)
+        large = [image for image in images if min(image.shape[:2]) >= config.crop]
+        return train_head(weights, network, large, config, path, progress=self.study.progress)
+
+    def _apart_from_validation(self) -> list[ImageRecord]:
+        """train-compress without tiles that show ground of val-compress."""
+        train = self.study.records("train-compress")
+        if self.study.profile.data.kind != "folders":
+            return train
+        count = len(train)
+        both = [record.path for record in (*train, *self.study.records("val-compress"))]
+        shared = {o.first for o in find_overlaps(both, self.study.progress) if o.first < count <= o.second}
+        return [record for i, record in enumerate(train) if i not in shared]
+
+    def _at_rate(self, kind: str, bpp: float, before: Condition) -> Codec:
+        """The codec at the setting whose rate on these images is closest to `bpp`."""
+        if kind == "jpeg2000":  # its setting is the rate
+            codec = self.study.condition_codec(f"jpeg2000 {bpp:g}")
+            assert codec is not None
+            return codec
+        make: Callable[[int], Codec]
+        settings: Sequence[float]
+        if kind.startswith("learned"):
+            domain = NATURAL if "natural" in kind else OVERHEAD
+            settings = self._lams(domain)
+            if not settings:
+                raise InputError(f"There are no weights of the domain {domain}: {kind} cannot be measured.")
+            # A head changes what is decoded and not the file.
+            make = lambda i: self._learned(settings[i], domain)  # noqa: E731
+            facts: object = [self.weights(lam, domain).fingerprint.hex() for lam in settings]
+        elif kind in QUALITIES:
+            settings = facts = list(QUALITIES[kind])
+            make = lambda i: self._codec(f"{kind} {settings[i]}", before)  # noqa: E731
+        else:
+            raise InputError(f"No rate can be searched for with {kind!r}: take one of {', '.join(QUALITIES)}, learned.")
+        records = self.records[:: max(1, len(self.records) // SEARCHED)]
+        path = self.folder / "rates" / f"{digest(facts, before.setting, bpp, [r.path.name for r in records])}.json"
+        if not path.exists():
+            images = [before.apply(read_image(record.path))[0] for record in records]
+
+            @functools.cache
+            def off(index: int) -> float:
+                """How far the mean rate is from that wanted, as the logarithm of their ratio."""
+                codec = make(index)
+                rates = [quality.bpp(len(codec.encode(image)), *image.shape[:2]) for image in images]
+                return math.log(float(np.mean(rates)) / bpp)
+
+            index = closest_rate(off, len(settings), 0.0)
+            with atomic(path) as temporary:
+                found = {"codec": kind, "wanted": bpp, "index": index, "reached": bpp * math.exp(off(index))}
+                temporary.write_text(json.dumps(found))
+        setting = settings[json.loads(path.read_text())["index"]]
+        return self._codec(f"{kind} {setting:g}", before)
+
+    # --- Classifiers ------------------------------------------------------------------------------------
+
+    def config(self, classifier: str) -> ClassifierConfig:
+        """The settings of one of the profile's classifiers."""
+        known = self.study.profile.accuracy.classifiers
+        if classifier not in known:
+            raise InputError(f"The profile has no classifier {classifier!r}: take one of {', '.join(known)}.")
+        where = f"{self.study.profile.name}.accuracy.classifiers.{classifier}"
+        config: ClassifierConfig = build(ClassifierConfig, dict(known[classifier]), where)
+        return config
