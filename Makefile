@@ -31,7 +31,7 @@ lint: setup  ## ruff, mypy, the layers of imports, and notebooks without outputs
 bench: setup  ## measure speed and memory (an otherwise idle machine)
 	@$(PYTHON_BIN)/python -m benchmarks
 
-reference: setup  ## train, and measure rate and seams, on real imagery; writes results/reference (hours)
+reference: setup  ## train, and measure rate, seams and classifiers, on real imagery; writes results/reference (days)
 	@$(SNAKEMAKE) reference --config profile=reference
 
 ship: setup  ## put the weights of the reference study into the package, and what they do into card and README
