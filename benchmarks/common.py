@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from satstudy.codecs.learned import checkpoint as zoo
+from satstudy.codecs.learned import checkpoint
 from satstudy.codecs.learned.checkpoint import Checkpoint
 from satstudy.codecs.mbt2018.model import Model, build
 from satstudy.core.paths import BUILD, atomic, commit
@@ -94,15 +94,15 @@ def compressai(model: Model) -> Any:
 
 def shipped(lam: float = 0.013) -> Checkpoint:
     """The shipped weights nearest to `lam`; the default is next to the paper's 0.67 bpp."""
-    found = zoo.shipped()
-    return zoo.load(found[zoo.nearest(lam, list(found))])
+    found = checkpoint.shipped()
+    return checkpoint.load(found[checkpoint.nearest(lam, list(found))])
 
 
 def paper_sized() -> Checkpoint:
     """`shipped` widened to N = M = 192."""
-    checkpoint = shipped()
-    model = widen(checkpoint.model, 192 // checkpoint.model.N, 192 // checkpoint.model.M)
-    return Checkpoint(model, {**checkpoint.metadata, "N": "192", "M": "192"}, {}, checkpoint.path)
+    loaded = shipped()
+    model = widen(loaded.model, 192 // loaded.model.N, 192 // loaded.model.M)
+    return Checkpoint(model, {**loaded.metadata, "N": "192", "M": "192"}, {}, loaded.path)
 
 
 def scene(side: int = SIDE, category: str = "parking_lot_or_garage") -> np.ndarray:

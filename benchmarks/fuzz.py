@@ -11,12 +11,12 @@ import resource
 import subprocess
 import sys
 import time
-import zlib
 from typing import Any
 
 import numpy as np
 
 from benchmarks.common import save, shipped
+from benchmarks.explore import resealed
 
 LIMIT = 6 * 2**30  #: bytes of address space, most of which PyTorch reserves and never uses
 PIXELS = 4 * 10**6  #: a caller's own limit, as a server would set it
@@ -44,38 +44,8 @@ def mutate(data: bytes, rng: np.random.Generator) -> bytes:
         out[int(rng.integers(end))] = int(rng.integers(256))
     if kind >= 6:
         # The attacker knows the format: checksums are made right again.
-        out = bytearray(_resealed(bytes(out)))
+        out = bytearray(resealed(bytes(out)))
     return bytes(out)
-
-
-def _resealed(data: bytes) -> bytes:
-    """The same bytes with the checksums of index and header corrected, as far as they can be found."""
-    from satstudy.codecs.coding import bitstream
-    from satstudy.codecs.coding.bitstream import TILE_UNIT, Header
-
-    cursor = bitstream._Cursor(memoryview(data))
-    try:
-        cursor.take(13)
-        height, width, tile, overlap, group, notes = (cursor.varint() for _ in range(6))
-        cursor.take(notes)
-        tile = max(1, tile) * TILE_UNIT
-        header = Header(height, width, "seamless", tile, min(overlap, 15), max(1, group), b"")
-        out, entries = bytearray(data), []
-        count = int(np.prod(header.shape()))
-        for _ in range(min(1000, count) if count > 1 else 0):
-            length = cursor.varint()
-            entries.append((cursor.at, length))
-            cursor.take(4)
-        end = cursor.at
-        at = end + 4
-        for place, length in entries:
-            out[place : place + 4] = zlib.crc32(data[at : at + length]).to_bytes(4, "little")
-            at += length
-        covered = out[:end] + (out[end + 4 :] if count == 1 else b"")
-        out[end : end + 4] = zlib.crc32(bytes(covered)).to_bytes(4, "little")
-        return bytes(out)
-    except Exception:
-        return data
 
 
 def worker(seed: int, count: int) -> None:
@@ -111,7 +81,7 @@ def worker(seed: int, count: int) -> None:
             decoded = codecs[which].decode(hostile, max_pixels=PIXELS)
             if decoded.shape == pixels[which].shape and (decoded == pixels[which]).all():
                 counts["same"] += 1
-            elif _resealed(hostile) == hostile and hostile[:3] == b"SaT" and _valid(hostile):
+            elif resealed(hostile) == hostile and hostile[:3] == b"SaT" and _valid(hostile):
                 # Whole in itself: another file, not a damaged one. No format can tell it from an honest one.
                 counts["forged"] += 1
             else:

@@ -29,14 +29,12 @@ from satstudy.training.crops import CropSource
 from satstudy.training.loop import Trainer
 
 LAM = 0.013
-CONFIG = TrainingConfig(lam=LAM, steps=1000, batch=8, crop=128, validate_every=10**9, save_every=10**9)
+CONFIG = TrainingConfig(lam=LAM, steps=1000, batch=8, crop=128, validate_every=10**9)
 #: Name → changes of the configuration; the learning rates are usual ones for each optimizer, not searched for.
 OURS: dict[str, dict[str, Any]] = {
     "Adam, float32": {"optimizer": "adam", "precision": "fp32", "lr": 1e-3},
     "Adam": {"optimizer": "adam", "lr": 1e-3},
     "SOAP": {"optimizer": "soap", "lr": 3e-3},
-    "SOAP, every 5 steps": {"optimizer": "soap", "lr": 3e-3, "precondition_frequency": 5},
-    "SOAP, dimensions to 1024": {"optimizer": "soap", "lr": 3e-3, "max_precondition_dim": 1024},
 }
 #: Parts of the model that `torch.compile` is tried on.
 COMPILED = ("g_a", "g_s", "h_a", "h_s", "context_prediction", "entropy_parameters")
@@ -106,7 +104,7 @@ def _compiled(start: Model, training: Any, validation: Any, folder: Path) -> flo
     """Steps a second once all is compiled, which takes a minute; the losses are those of SOAP as it is."""
     trainer = _trainer(TRIAL, start, training, validation, folder / "compiled", **OURS["SOAP"])
     for name in COMPILED:
-        trainer.learner.model.get_submodule(name).compile()
+        trainer.state.model.get_submodule(name).compile()
     try:
         return _rate(trainer)
     except Exception as error:  # no compiler on this machine
@@ -139,7 +137,7 @@ def _run(
         while time.perf_counter() - began < seconds:
             next(example)
         spent = time.perf_counter() - began
-        for parameter, trained in zip(judged.learner.average.values(), example.model.parameters(), strict=True):
+        for parameter, trained in zip(judged.state.average.values(), example.model.parameters(), strict=True):
             parameter.copy_(trained.detach())
         return example.step / spent, *judged.validate()
     # The schedule has to know how many steps there will be: the first ones tell.

@@ -68,7 +68,8 @@ def small_wavelet():
     """An untrained wavelet model, small; not to be changed."""
     import torch
 
-    from satstudy.codecs.wavelet.model import WaveletConfig, WaveletModel
+    from satstudy.codecs.wavelet.config import WaveletConfig
+    from satstudy.codecs.wavelet.model import WaveletModel
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -82,6 +83,27 @@ def small_wavelet():
                 elif ".head." in name and name.endswith("bias"):
                     p.chunk(2)[1].fill_(1.0)  # so wide that nothing is unforeseen
     return model.eval()
+
+
+@pytest.fixture(scope="session")
+def trained_wavelet(picture):
+    """A small wavelet model after a few steps, so that its rate rises with λ; not to be changed."""
+    import torch
+
+    from satstudy.codecs.wavelet.config import WaveletConfig
+    from satstudy.codecs.wavelet.model import WaveletModel
+    from satstudy.training.config import TrainingConfig
+    from satstudy.training.step import Process, training_state
+
+    config = TrainingConfig((1e-4, 0.2), 60, batch=4, crop=64, lr=4e-3, warmup=5, optimizer="adam", noisy_steps=60)
+    x = torch.from_numpy(np.stack([picture(64, 64, seed) for seed in range(8)])).permute(0, 3, 1, 2).float() / 255
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = WaveletModel(WaveletConfig(widths=(16, 16), depths=(1, 1), correction=4))
+        state = training_state(config, model, Process(0, 1, torch.device("cpu")))
+        for step in range(config.steps):
+            state.update(x[4 * (step % 2) :][:4], step)
+    return state.averaged()
 
 
 @pytest.fixture

@@ -7,15 +7,9 @@ import warnings
 import zlib
 
 import numpy as np
-import pytest
-from PIL import Image, TiffImagePlugin
-
-try:
-    import rasterio
-    import rasterio.shutil
-except ImportError:
-    rasterio = None
-geo = pytest.mark.skipif(rasterio is None, reason="rasterio is not installed: pip install 'satstudy[geo]'")
+import rasterio
+import rasterio.shutil
+from PIL import Image, ImageCms, TiffImagePlugin
 
 Y, X = np.mgrid[:40, :56]
 #: uint8 (40, 56, 3), no two rows, columns or bands alike, and nowhere 0 or 255.
@@ -95,8 +89,6 @@ def png_chunk(kind, data):
 @functools.cache
 def profile(space="RGB"):
     """An ICC profile; each has the time of its making in it."""
-    from PIL import ImageCms
-
     if space == "RGB":
         return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     made = bytearray(profile())

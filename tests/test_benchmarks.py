@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import common, fuzz, training
+from benchmarks import common, explore, fuzz, training
+from satstudy.codecs.coding import bitstream
 from satstudy.codecs.mbt2018.entropy import EntropyCoder
 
 
@@ -40,12 +41,27 @@ def test_hostile_files_differ_from_the_original(checkpoint):
     made = [fuzz.mutate(data, rng) for _ in range(200)]
     assert sum(m != data for m in made) > 190
     # Resealing what is whole changes nothing, and gives a forged stream a checksum that fits.
-    assert fuzz._resealed(data) == data
+    assert explore.resealed(data) == data
     forged = bytearray(data)
     forged[-1] ^= 1
     assert fuzz._valid(data)
     assert not fuzz._valid(bytes(forged))
-    assert fuzz._valid(fuzz._resealed(bytes(forged)))
+    assert fuzz._valid(explore.resealed(bytes(forged)))
+
+
+@pytest.mark.parametrize("name", explore.TARGETS)
+def test_what_fuzzing_found_of_interest_is_read_or_refused(name):
+    """A target raises where the package has a fault."""
+    files = sorted((explore.CORPUS / name).iterdir())
+    assert explore.CORPUS / name / "seed" in files
+    for path in files:
+        explore.TARGETS[name](path.read_bytes())
+
+
+def test_a_target_tells_a_fault(monkeypatch):
+    monkeypatch.setattr(bitstream, "unpack_mask", lambda rows, top, bottom, left, right: np.zeros((bottom, 1), bool))
+    with pytest.raises(AssertionError):
+        explore.mask((explore.CORPUS / "mask/seed").read_bytes())
 
 
 @pytest.mark.parametrize("name", [training.EXAMPLE, "Adam, float32", "SOAP"])

@@ -8,7 +8,7 @@ from measured_frames import BD, seams
 from scripts import script
 from small_study import opened, place, ship
 
-from satstudy.codecs.learned import checkpoint as zoo
+from satstudy.codecs.learned import checkpoint
 from satstudy.core import paths
 from satstudy.report import findings
 from satstudy.study import rate_distortion
@@ -44,7 +44,7 @@ def trained(study, model, lam):
     about = {"N": "8", "M": "12", "lam": f"{lam:g}", "domain": "overhead", "steps": "1234", "seconds": "1800"}
     folder = study.training_folder(lam)
     folder.mkdir(parents=True)
-    zoo.save(folder / "weights.safetensors", model, {**about, "start": "elsewhere"})
+    checkpoint.save(folder / "weights.safetensors", model, {**about, "start": "elsewhere"})
 
 
 def results(study):
@@ -69,17 +69,17 @@ def test_weights_ship_with_a_card_of_what_was_measured(study, shipping, make_mod
     results(study)
     other = ship(paths.WEIGHTS, make_model(1), 0.3)
     assert shipping.main() == 0
-    assert list(zoo.shipped()) == [0.005, 0.01], "and no longer λ = 0.3"
+    assert list(checkpoint.shipped()) == [0.005, 0.01], "and no longer λ = 0.3"
     assert not other.exists()
     text = (paths.WEIGHTS / "README.md").read_text(encoding="utf-8")
     assert text.startswith("# Model card\n\nBy hand.\n")
     assert text.endswith("\n\nAlso by hand.\n")
     assert "old" not in text
-    for lam, path in zoo.shipped().items():
-        half = zoo.load(path)
+    for lam, path in checkpoint.shipped().items():
+        half = checkpoint.load(path)
         assert f"| {lam:g} | 12 | 1,234 | elsewhere | 0.50 | 0.5000 | 30.00 | 0.9000 |" in " ".join(text.split())
         assert half.fingerprint.hex() in text
-        full = zoo.load(study.training_folder(lam) / "weights.safetensors")
+        full = checkpoint.load(study.training_folder(lam) / "weights.safetensors")
         assert half.fingerprint != full.fingerprint, "rounding has moved them"
     assert "the 2 images of val-compress" in text
     said = (paths.ROOT / "README.md").read_text(encoding="utf-8")
@@ -97,20 +97,20 @@ def test_weights_ship_with_a_card_of_what_was_measured(study, shipping, make_mod
 
 def test_rounding_is_measured_on_files(here, study, shipping, make_model):
     trained(study, make_model(3), 0.01)
-    checkpoint = study.weights(0.01)
-    assert shipping.rounding(study, checkpoint, checkpoint) == (0.0, 0.0)
-    other = zoo.load(ship(here, make_model(4), 0.01))
-    change = shipping.rounding(study, checkpoint, other)
+    trained = study.weights(0.01)
+    assert shipping.rounding(study, trained, trained) == (0.0, 0.0)
+    other = checkpoint.load(ship(here, make_model(4), 0.01))
+    change = shipping.rounding(study, trained, other)
     assert abs(change.rate) > 1 or abs(change.psnr) > 0.1
 
 
 def test_without_results_nothing_is_shipped(study, shipping, make_model):
-    before = list(zoo.shipped())
+    before = list(checkpoint.shipped())
     for lam in study.profile.train.lams:
         trained(study, make_model(3), lam)
     with pytest.raises(SystemExit, match="run the study first"):
         shipping.main()
-    assert list(zoo.shipped()) == before
+    assert list(checkpoint.shipped()) == before
 
 
 @pytest.mark.parametrize("what", ["weights", "card", "seams"])

@@ -21,7 +21,7 @@ import torch
 from tqdm.auto import tqdm
 
 from satstudy.codecs import LearnedCodec
-from satstudy.codecs.learned import checkpoint as zoo
+from satstudy.codecs.learned import checkpoint
 from satstudy.codecs.learned.checkpoint import OVERHEAD, Checkpoint
 from satstudy.codecs.mbt2018 import prior
 from satstudy.codecs.mbt2018.model import from_weights
@@ -54,19 +54,19 @@ class Rounding(NamedTuple):
     psnr: float
 
 
-def ship(checkpoint: Checkpoint) -> Path:
+def ship(trained: Checkpoint) -> Path:
     """Store rounded weights; the tables belong to the weights that are stored, which rounding has moved."""
-    rounded = from_weights({name: t.to(torch.float16).float() for name, t in checkpoint.model.weights().items()})
-    target = paths.WEIGHTS / f"{checkpoint.metadata.get('domain', OVERHEAD)}-lam{checkpoint.lam:g}.safetensors"
-    zoo.save(target, rounded, checkpoint.metadata, prior.hyper_tables(rounded), half=True)
+    rounded = from_weights({name: t.to(torch.float16).float() for name, t in trained.model.weights().items()})
+    target = paths.WEIGHTS / f"{trained.metadata.get('domain', OVERHEAD)}-lam{trained.lam:g}.safetensors"
+    checkpoint.save(target, rounded, trained.metadata, prior.hyper_tables(rounded), half=True)
     return target
 
 
-def rounding(study: Study, checkpoint: Checkpoint, shipped: Checkpoint) -> Rounding:
+def rounding(study: Study, trained: Checkpoint, shipped: Checkpoint) -> Rounding:
     """Both weights on the same images, by real files."""
     rows = spread(subset(study.manifest, "val-compress"), ROUNDED_ON, 0)
     found = []
-    for weights in (checkpoint, shipped):
+    for weights in (trained, shipped):
         codec = LearnedCodec(weights, study.profile.rd.tiling)
         for name in rows["path"]:
             image = read_image(study.root / name)
@@ -85,22 +85,22 @@ def measured(study: Study, checkpoints: list[Checkpoint]) -> tuple[pd.DataFrame,
     frame = rate_distortion.read_frame(table)
     frame = frame[frame["codec"] == "learned"]
     means = frame.groupby("setting")[["bpp", "psnr", "ms_ssim"]].mean()
-    for checkpoint in checkpoints:
-        if checkpoint.fingerprint.hex() not in named or f"lam={checkpoint.lam:g}" not in means.index:
-            raise SystemExit(f"{table} was not measured with {checkpoint.path}: run the study again.")
+    for trained in checkpoints:
+        if trained.fingerprint.hex() not in named or f"lam={trained.lam:g}" not in means.index:
+            raise SystemExit(f"{table} was not measured with {trained.path}: run the study again.")
     return means, frame["image"].nunique()
 
 
 def table(means: pd.DataFrame, images: int, made: list[tuple[Checkpoint, Path, Rounding]]) -> str:
     """The part of the model card that is measured."""
     rows = []
-    for checkpoint, target, change in made:
-        mean, text = means.loc[f"lam={checkpoint.lam:g}"], checkpoint.metadata
+    for trained, target, change in made:
+        mean, text = means.loc[f"lam={trained.lam:g}"], trained.metadata
         cells = (
-            f"{checkpoint.lam:g}", str(checkpoint.model.M), f"{int(text['steps']):,}", text["start"],
+            f"{trained.lam:g}", str(trained.model.M), f"{int(text['steps']):,}", text["start"],
             f"{float(text['seconds']) / 3600:.2f}", f"{mean['bpp']:.4f}", f"{mean['psnr']:.2f}",
             f"{mean['ms_ssim']:.4f}", f"{change.rate:+.3f} %", f"{change.psnr:+.4f}",
-            f"`{zoo.load(target).fingerprint.hex()}`",
+            f"`{checkpoint.load(target).fingerprint.hex()}`",
         )  # fmt: skip
         rows.append(cells)
     return (
@@ -159,9 +159,9 @@ def main() -> int:
         around(path)
     said = headline(study, images)
     made = []
-    for checkpoint in tqdm(checkpoints, unit="λ"):
-        target = ship(checkpoint)
-        made.append((checkpoint, target, rounding(study, checkpoint, zoo.load(target))))
+    for trained in tqdm(checkpoints, unit="λ"):
+        target = ship(trained)
+        made.append((trained, target, rounding(study, trained, checkpoint.load(target))))
     for path in set(paths.WEIGHTS.glob(f"{OVERHEAD}-lam*.safetensors")) - {target for _, target, _ in made}:
         path.unlink()
     fill(card, table(means, images, made))

@@ -90,15 +90,20 @@ def _output(to: argparse.ArgumentParser) -> None:
         "stay, and of a folder the rest is made",
     )
     to.add_argument("--device", default="cpu", help="where the networks run: cpu, cuda, … (cpu)")
+    to.add_argument(
+        "--shard", type=_share, metavar="K/N", help="of a folder only the K-th of N parts, told by the names"
+    )
+    to.add_argument("--report", metavar="CSV", help="a table of what became of each file")
 
 
 def _compress(to: argparse.ArgumentParser) -> None:
-    to.add_argument("image", help="a file, or a folder whose images are all coded")
+    to.add_argument("image", help="a file of any name, or a folder, whose images are found by their endings")
     to.add_argument("out", help="the .sat file, or a folder for them")
     which = to.add_mutually_exclusive_group()
-    which.add_argument("--lam", type=float, help="which of the shipped weights, by their λ (the nearest to 0.01)")
-    which.add_argument("--weights", help="a weights file (.safetensors)")
-    which.add_argument("--bpp", type=float, help="take the shipped weights that come closest to this rate")
+    which.add_argument("--lam", type=float, help="λ of the loss: larger ones take more bits (0.013)")
+    which.add_argument("--bpp", type=float, help="take the λ that comes closest to this rate, in bits per pixel")
+    which.add_argument("--psnr", type=float, help="take the λ that comes closest to this quality, in dB")
+    to.add_argument("--weights", help="a weights file (.safetensors) in place of those that ship")
     _tiling(to)
     to.add_argument(
         "--patch",
@@ -124,7 +129,7 @@ def _compress(to: argparse.ArgumentParser) -> None:
 
 def _decompress(to: argparse.ArgumentParser) -> None:
     to.add_argument("image", metavar="in", help="a .sat file, or a folder of them")
-    to.add_argument("out", help="ends in .png, .tif or .webp, which are lossless; or a folder")
+    to.add_argument("out", help="an image whose ending, .png, .tif or .webp, says its format; or a folder")
     to.add_argument("--weights", help="the weights it was made with, unless they ship")
     to.add_argument("--window", type=int, nargs=4, metavar=("X", "Y", "W", "H"), help="decode only this part")
     to.add_argument("--format", choices=("png", "tif", "webp"), default="png", help="for a folder")
@@ -152,6 +157,7 @@ def _train(to: argparse.ArgumentParser) -> None:
     to.add_argument("--profile", default="quick", help="by name, or the path of its YAML file (quick)")
     to.add_argument("--lam", type=float, action="append", help="may be repeated (the profile's ladder)")
     to.add_argument("--domain", choices=("overhead", "natural"), help="images to train on (overhead)")
+    to.add_argument("--every-rate", action="store_true", help="train the wavelet codec, one model for every λ")
 
 
 def _synth(to: argparse.ArgumentParser) -> None:
@@ -164,12 +170,22 @@ def _synth(to: argparse.ArgumentParser) -> None:
 
 
 def _fmow(to: argparse.ArgumentParser) -> None:
-    to.add_argument("root")
-    to.add_argument("--manifest", help="manifest.json.bz2 of fMoW (fetched into the root)")
-    to.add_argument("--split", choices=("train", "val"), required=True)
-    to.add_argument("--category", action="append")
-    to.add_argument("--objects", type=int, default=20, help="of each category")
+    from satstudy.data import download
+    from satstudy.data.splits import PAPER
+
+    to.add_argument("root", help="the folder for train and val; what it holds already is not fetched again")
+    to.add_argument("--train", type=int, default=PAPER.train_compress, help="images of the train split (1289)")
+    to.add_argument("--val", type=int, default=PAPER.val_compress, help="images of the val split (1929)")
+    to.add_argument("--min-size", type=int, default=1024, help="least height and width in pixels (1024)")
+    to.add_argument("--per-object", type=int, help="most images of one object (all)")
+    to.add_argument("--category", action="append", help="may be repeated (all)")
     to.add_argument("--seed", type=int, default=0)
+    to.add_argument("--dry-run", action="store_true", help="say how many images and bytes; fetch JSON files alone")
+    to.add_argument("--manifest", help="manifest.json.bz2 of fMoW (fetched into the root)")
+    to.add_argument("--bucket", default=download.BUCKET, help=f"({download.BUCKET})")
+    to.add_argument("--prefix", default=download.PREFIX, help=f"of all names in the bucket ({download.PREFIX})")
+    to.add_argument("--endpoint-url", help="a mirror that speaks S3")
+    to.add_argument("--workers", type=int, default=16, help="files in transfer at a time (16)")
 
 
 def _pack(to: argparse.ArgumentParser) -> None:
@@ -182,6 +198,13 @@ def _pack(to: argparse.ArgumentParser) -> None:
 def _unpack(to: argparse.ArgumentParser) -> None:
     to.add_argument("pack", help="a .zip file of `satstudy data pack`")
     to.add_argument("folder")
+
+
+def _share(text: str) -> tuple[int, int]:
+    match = re.fullmatch(r"([0-9]{1,7})/([0-9]{1,7})", text)
+    if match is None or not 1 <= int(match[1]) <= int(match[2]):
+        raise argparse.ArgumentTypeError(f"{text!r} is no part such as 3/100")
+    return int(match[1]), int(match[2])
 
 
 def _numbers(text: str) -> range:

@@ -10,12 +10,15 @@ import argparse
 import base64
 import binascii
 import contextlib
+import csv
 import json
 import math
 import mmap
 import os
 import re
 import sys
+import time
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
     from satstudy.codecs import LearnedCodec
     from satstudy.codecs.learned.checkpoint import Checkpoint
     from satstudy.codecs.learned.codec import Window
+    from satstudy.codecs.learned.ladder import Ladder
     from satstudy.data.geotiff import Raster
     from satstudy.data.images import WholeImage
 
@@ -35,7 +39,8 @@ if TYPE_CHECKING:
 DEFAULT_LAM = 0.01
 #: Bytes of a file's name, on every common file system.
 MAX_NAME = 255
-OUTPUTS = (".png", ".tif", ".tiff", ".webp")
+#: Of the table that `--report` writes, with bytes of the input and of the output.
+REPORT_COLUMNS = ("file", "state", "bytes_in", "bytes_out", "seconds", "remark")
 
 
 # --- Names --------------------------------------------------------------------------------------------------------
@@ -48,7 +53,7 @@ class Pair(NamedTuple):
     target: Path
 
 
-def pairs(source: Path | str, target: Path | str, ending: str) -> list[Pair]:
+def pairs(source: Path | str, target: Path | str, ending: str, overwrite: bool = True) -> list[Pair]:
     """What is to be coded: one file, or those of a folder and its folders, mirrored below `target`.
 
     Parameters
@@ -59,14 +64,17 @@ def pairs(source: Path | str, target: Path | str, ending: str) -> list[Pair]:
     Raises
     ------
     InputError
-        Nothing to read, or a target that cannot be written, is the input, or is that of two files.
+        Nothing to read, or a target that cannot be written, is the input, or is there and not to be replaced.
     """
+    from satstudy.data.headers import opened
     from satstudy.data.images import find_images, walk
 
     source, target = Path(source), Path(target)
     if not source.is_dir():
-        check_source(source)
-        check_target(target, source)
+        with opened(source):
+            check_target(target, source)
+        if not overwrite and target.exists():
+            raise InputError(f"{target} is there already: leave out --no-overwrite to replace it.")
         return [Pair(source, target)]
     if target.exists() and not target.is_dir():
         raise InputError(f"{target} is a file and {source} a folder: name a folder for the output too.")
@@ -80,31 +88,7 @@ def pairs(source: Path | str, target: Path | str, ending: str) -> list[Pair]:
         if target.exists() and target.samefile(source):
             raise InputError(f"{target} may hold the original images under the same names: name another folder.")
     check_target(target)
-    made = [Pair(path, (target / path.relative_to(source)).with_suffix(ending)) for path in inside]
-    twice = [path for path, count in Counter(pair.target for pair in made).items() if count > 1]
-    if twice:
-        raise InputError(f"Several files would become {min(twice)}: rename one of them.")
-    for pair in made:
-        if os.path.isdir(pair.target):  # pathlib's raises where a name is too long
-            raise InputError(f"{pair.target} is a folder: name another folder for the output.")
-    return made
-
-
-def check_source(source: Path, what: str = "file or folder") -> None:
-    """Refuse what is no file or folder to read.
-
-    Raises
-    ------
-    InputError
-    """
-    if str(source) == "-":
-        raise InputError("- stands for no file here: satstudy moves back and forth in its files, so name one.")
-    if source.is_symlink() and not source.exists():
-        raise InputError(f"{source} is a link to {source.readlink()}, which is not there: mend or remove it.")
-    if not source.exists():
-        raise InputError(f"There is no {what} {source}: check the name.")
-    if not source.is_file() and not source.is_dir():
-        raise InputError(f"{source} is a stream or a device: write it into a file first, and name that.")
+    return [Pair(path, (target / path.relative_to(source)).with_suffix(ending)) for path in inside]
 
 
 def check_target(target: Path, source: Path | None = None) -> None:
@@ -137,35 +121,13 @@ def check_compressed_name(target: Path) -> None:
         raise InputError(f"{target} ends in {target.suffix} and would be a compressed file: name it .sat.")
 
 
-def check_output(target: Path) -> None:
-    """Refuse an image that `decode_to` could not write, before the work.
-
-    Raises
-    ------
-    InputError
-        An ending that stands for no lossless format.
-    """
-    if target.suffix.lower() not in OUTPUTS:
-        raise InputError(f"{target} ends in {target.suffix or 'nothing'}: name the output .png, .tif or .webp.")
-
-
 def read_mapped(path: Path) -> memoryview:
-    """The file's bytes, mapped into memory: only what is decoded is read.
+    """The file's bytes, mapped into memory: only what is decoded is read; InputError if it cannot be read."""
+    from satstudy.data.headers import opened
 
-    Raises
-    ------
-    InputError
-        It cannot be read.
-    """
-    check_source(path, "file")
-    try:
-        with path.open("rb") as file:
-            if not os.fstat(file.fileno()).st_size:
-                return memoryview(b"")
-            return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(f"{path} cannot be read ({reason}): name a .sat file that you may read.") from None
+    with opened(path) as file:
+        empty = not os.fstat(file.fileno()).st_size
+        return memoryview(b"" if empty else mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
 
 
 @contextlib.contextmanager
@@ -183,7 +145,7 @@ def naming(path: Path) -> Iterator[None]:
 
 
 def weights(lam: float | None = None, path: Path | str | None = None) -> Checkpoint:
-    """The weights in a file, those shipped for `lam`, or the shipped ones nearest to `DEFAULT_LAM`.
+    """The weights in a file, those shipped for every rate, or of the ladder those for `lam` (nearest to `DEFAULT_LAM`).
 
     Raises
     ------
@@ -194,6 +156,8 @@ def weights(lam: float | None = None, path: Path | str | None = None) -> Checkpo
 
     if path:
         return checkpoint.load(path)
+    if (every := checkpoint.shipped_for_every_rate()) is not None:
+        return checkpoint.load(every)
     known = shipped()
     if lam is None:
         lam = checkpoint.nearest(DEFAULT_LAM, list(known))
@@ -223,7 +187,7 @@ def matching(fingerprint: bytes) -> Checkpoint:
     """
     from satstudy.codecs.learned import checkpoint
 
-    for path in [path for domain in checkpoint.domains() for path in checkpoint.shipped(domain).values()]:
+    for path in checkpoint.everything_shipped():
         found = checkpoint.load(path)
         if found.fingerprint == fingerprint:
             return found
@@ -233,11 +197,28 @@ def matching(fingerprint: bytes) -> Checkpoint:
     )
 
 
-def _codec(checkpoint: Checkpoint, arguments: argparse.Namespace, several: bool) -> LearnedCodec:
-    """The codec as the arguments have it; its bar is left to the files where there are several."""
-    import torch
-
+def _codec(
+    checkpoint: Checkpoint, arguments: argparse.Namespace, several: bool, lam: float | None = None
+) -> LearnedCodec:
+    """The codec as the arguments have it; λ is a choice where the weights serve every rate."""
     from satstudy.codecs import LearnedCodec
+
+    return LearnedCodec(checkpoint, lam=lam, **_options(arguments, several))
+
+
+def _ladder(arguments: argparse.Namespace, several: bool) -> Ladder:
+    """The codecs among which a rate or a PSNR is sought: one model's at every λ, else one for each of the shipped λ."""
+    from satstudy.codecs.learned import checkpoint
+    from satstudy.codecs.learned.ladder import Ladder
+
+    path = arguments.weights or checkpoint.shipped_for_every_rate()
+    known = checkpoint.load(path) if path else list(shipped().values())
+    return Ladder(known, **_options(arguments, several))
+
+
+def _options(arguments: argparse.Namespace, several: bool) -> dict[str, Any]:
+    """Options of `LearnedCodec`; its progress bar is left to the files where there are several."""
+    import torch
 
     try:
         torch.ones(1, device=arguments.device).add_(1).cpu()
@@ -245,8 +226,7 @@ def _codec(checkpoint: Checkpoint, arguments: argparse.Namespace, several: bool)
         raise InputError(f"PyTorch finds no device {arguments.device!r} here: take cpu.") from None
     names = ("tiling", "patch", "overlap", "weighting", "refine")
     cutting = {name: getattr(arguments, name) for name in names if name in arguments}  # decoding has none
-    shows = shows_progress(arguments) and not several
-    return LearnedCodec(checkpoint, **cutting, device=arguments.device, progress=shows)
+    return {**cutting, "device": arguments.device, "progress": shows_progress(arguments) and not several}
 
 
 # --- Many files ---------------------------------------------------------------------------------------------------
@@ -269,30 +249,61 @@ def _each(pairs: Sequence[Pair], arguments: argparse.Namespace, work: Callable[[
     from tqdm.auto import tqdm
 
     folder = Path(arguments.image).is_dir()
-    done = skipped = 0
+    sources_of = Counter(pair.target for pair in pairs)
+    rows: list[Sequence[Any]] = []
+    counts: Counter[str] = Counter()
     statuses: list[int] = []
-    for source, target in tqdm(pairs, unit="file", disable=not folder or not shows_progress(arguments)):
-        if not arguments.overwrite and os.path.exists(target):
-            if not folder:
-                raise InputError(f"{target} is there already: leave out --no-overwrite to replace it.")
-            skipped += 1
-            continue
-        try:
-            if len(os.fsencode(target.name)) > MAX_NAME:
-                raise InputError(f"{source} would become a file with a name above {MAX_NAME} bytes: rename it.")
-            with naming(source):
-                line = work(source, target)
-            tqdm.write(f"{target}: {line}", file=sys.stdout)
-            done += 1
-        except Exception as error:
-            if not folder or isinstance(error, BrokenPipeError):
-                raise
-            statuses.append(2 if isinstance(error, InputError) else 1)
-            _say(source, error if isinstance(error, SatstudyError) else f"{type(error).__name__}: {error}")
+    for source, target in tqdm(
+        _shard(pairs, arguments), unit="file", disable=not folder or not shows_progress(arguments)
+    ):
+        began, state, remark = time.perf_counter(), "done", ""
+        if not arguments.overwrite and os.path.exists(target) and sources_of[target] == 1:
+            state = "skipped"
+        else:
+            try:
+                if sources_of[target] > 1:
+                    raise InputError(f"{source} and another file would become {target}: rename one of them.")
+                if len(os.fsencode(target.name)) > MAX_NAME:
+                    raise InputError(f"{source} would become a file with a name above {MAX_NAME} bytes: rename it.")
+                if target.is_dir():
+                    raise InputError(f"{source} would become {target}, which is a folder: rename one of them.")
+                with naming(source):
+                    line = work(source, target)
+                tqdm.write(f"{target}: {line}", file=sys.stdout)
+            except Exception as error:
+                if not folder or isinstance(error, BrokenPipeError):
+                    raise
+                statuses.append(2 if isinstance(error, InputError) else 1)
+                remark = str(error) if isinstance(error, SatstudyError) else f"{type(error).__name__}: {error}"
+                state = "failed"
+                _say(source, remark)
+        if arguments.report:
+            size = 0 if state == "failed" else target.stat().st_size
+            rows.append((source, state, source.stat().st_size, size, time.perf_counter() - began, remark))
+        counts[state] += 1
+    if arguments.report:
+        _write_report(Path(arguments.report), rows)
     if folder:
         advice = ": mend or remove what is listed above" if statuses else ""
-        print(f"satstudy: {done} done, {skipped} skipped, {len(statuses)} failed{advice}.", file=sys.stderr)
+        said = ", ".join(f"{counts[state]} {state}" for state in ("done", "skipped", "failed"))
+        print(f"satstudy: {said}{advice}.", file=sys.stderr)
     return min(statuses, default=0)
+
+
+def _shard(pairs: Sequence[Pair], arguments: argparse.Namespace) -> Sequence[Pair]:
+    """Those files whose names fall to the shard that is asked for: the same ones wherever and whenever it is."""
+    if not arguments.shard:
+        return pairs
+    index, count = arguments.shard
+    names = ((pair, os.fsencode(pair.source.relative_to(arguments.image))) for pair in pairs)
+    return [pair for pair, name in names if zlib.crc32(name) % count == index - 1]
+
+
+def _write_report(path: Path, rows: Sequence[Sequence[Any]]) -> None:
+    from satstudy.core.paths import atomic
+
+    with atomic(path) as temporary, temporary.open("w", newline="", errors="backslashreplace") as file:
+        csv.writer(file).writerows([REPORT_COLUMNS, *rows])
 
 
 # --- The commands -------------------------------------------------------------------------------------------------
@@ -300,13 +311,13 @@ def _each(pairs: Sequence[Pair], arguments: argparse.Namespace, work: Callable[[
 
 def compress(arguments: argparse.Namespace) -> int:
     """Images to .sat files."""
-    if arguments.bpp is not None and not 0 < arguments.bpp < math.inf:
-        raise InputError(f"--bpp {arguments.bpp:g} must be a number above 0.")
-    jobs = pairs(arguments.image, arguments.out, ".sat")
+    for name in ("bpp", "psnr"):
+        value = getattr(arguments, name)
+        if value is not None and not 0 < value < math.inf:
+            raise InputError(f"--{name} {value:g} must be a number above 0.")
+    jobs = pairs(arguments.image, arguments.out, ".sat", arguments.overwrite)
     for job in jobs:
         check_compressed_name(job.target)
-    if len(jobs) == 1 and not arguments.overwrite and jobs[0].target.exists():
-        return _each(jobs, arguments, lambda *_: "")
 
     from satstudy.data.images import open_image
 
@@ -314,35 +325,32 @@ def compress(arguments: argparse.Namespace) -> int:
         with open_image(arguments.image, arguments.bands):
             pass
 
-    from satstudy.codecs.base import closest_rate
-    from satstudy.codecs.learned import checkpoint
     from satstudy.core.paths import atomic
 
-    if arguments.bpp is None:
-        known: list[Path] = [Path()]  # a ladder of one
-        codecs = {0: _codec(weights(arguments.lam, arguments.weights), arguments, len(jobs) > 1)}
+    several = len(jobs) > 1
+    wanted = {"bpp": arguments.bpp, "psnr": arguments.psnr}
+    searches = any(value is not None for value in wanted.values())
+    if searches:
+        ladder = _ladder(arguments, several)
     else:
-        known, codecs = [*shipped().values()], {}
+        codec = _codec(weights(arguments.lam, arguments.weights), arguments, several, lam=arguments.lam)
 
     def work(path: Path, out: Path) -> str:
-        coded: dict[int, bytes] = {}
         with open_image(path, arguments.bands, masked=not arguments.no_mask) as image:
             notes, remarks = _fitting(image.notes)
             for remark in [*image.remarks, *_hidden(image), *remarks]:
                 _say(path, remark)
-
-            def rate(index: int) -> float:
-                if index not in codecs:
-                    codecs[index] = _codec(checkpoint.load(known[index]), arguments, len(jobs) > 1)
-                if index not in coded:
-                    coded[index] = codecs[index].encode(image, notes)
-                return 8 * len(coded[index]) / (image.height * image.width)
-
-            best = closest_rate(rate, len(known), arguments.bpp or 0)
-            got = f"{rate(best):.4f} bpp" + (f" (asked for {arguments.bpp:g})" if arguments.bpp else "")
+            if searches:
+                data, used, bpp, psnr = ladder.encode(image, notes, **wanted)
+            else:
+                data, used, psnr = codec.encode(image, notes), codec, None
+                bpp = 8 * len(data) / (image.height * image.width)
+        got = f"{bpp:.4f} bpp" + (f" (asked for {arguments.bpp:g})" if arguments.bpp else "")
+        if psnr is not None:
+            got += f", {psnr:.2f} dB (asked for {arguments.psnr:g})"
         with atomic(out) as temporary:
-            temporary.write_bytes(coded[best])
-        return f"{len(coded[best])} bytes, {got}, {codecs[best].setting}, {codecs[best].tiling}"
+            temporary.write_bytes(data)
+        return f"{len(data)} bytes, {got}, {used.setting}, {used.tiling}"
 
     return _each(jobs, arguments, work)
 
@@ -380,13 +388,14 @@ def decompress(arguments: argparse.Namespace) -> int:
     """.sat files to images."""
     from satstudy.codecs.coding import bitstream
     from satstudy.codecs.coding.bitstream import MAX_SIDE
+    from satstudy.data.images import check_writable
 
-    jobs = pairs(arguments.image, arguments.out, f".{arguments.format}")
+    jobs = pairs(arguments.image, arguments.out, f".{arguments.format}", arguments.overwrite)
     limit = bitstream.MAX_PIXELS if arguments.max_pixels is None else arguments.max_pixels
     if limit < 1:
         raise InputError(f"--max-pixels {limit} must be 1 or more.")
     for job in jobs:
-        check_output(job.target)
+        check_writable(job.target)
     if len(jobs) == 1 and not Path(arguments.image).is_dir():  # told before PyTorch is imported
         with naming(jobs[0].source):
             bitstream.read(read_mapped(jobs[0].source), MAX_SIDE**2 if arguments.window else limit)
@@ -434,15 +443,16 @@ def decode_to(
     from satstudy.codecs.coding.bitstream import MAX_PIXELS, MAX_SIDE
     from satstudy.codecs.learned.codec import check_window
     from satstudy.data import geotiff
-    from satstudy.data.images import write_image
+    from satstudy.data.images import check_writable, write_image
 
     out = Path(out)
-    check_output(out)
+    check_writable(out)
     max_pixels = MAX_PIXELS if max_pixels is None else max_pixels
     file = codec.open(data, MAX_SIDE**2 if window else max_pixels)
     part = check_window(window, file.header, max_pixels)
+    check_writable(out, part.height, part.width)
     notes = file.header.notes
-    if out.suffix.lower() in geotiff.TIFF and geotiff.driver("tiff"):
+    if out.suffix.lower() in geotiff.TIFF:
         strips = ((top - part.y, strip) for top, strip in codec.bands(file, part))
         placed = geotiff.moved(notes, part.x, part.y)
         return geotiff.write_tiff(out, part.height, part.width, strips, placed, file.header.fill)
@@ -455,8 +465,6 @@ def decode_to(
     if not lost:
         return []
     names = ", ".join(re.sub(r"[^\w -]", "?", key) for key in lost)
-    if out.suffix.lower() in geotiff.TIFF:
-        return [f"without rasterio a TIFF is written without its {names}: {geotiff.INSTALL}"]
     return [f"{out.suffix.lstrip('.').upper()} does not hold its {names}, which a .tif would"]
 
 
@@ -480,6 +488,7 @@ def info(arguments: argparse.Namespace) -> int:
         "tiles": f"{tiles} in {len(file.spans)} stream{'s' if len(file.spans) > 1 else ''}",
         "overhead": f"{overhead} bytes ({100 * overhead / len(data):.2f} %)",
         "weights": header.fingerprint.hex(),
+        "decodes": "to the same latents everywhere, on CPUs to pixels within one level",
         "no data": "no mask" if header.fill is None else f"masked, value {header.fill}",
         "notes": "none" if not header.notes else "",
     }

@@ -6,7 +6,10 @@ PyTorch takes seconds to import: each command imports what it needs, when it nee
 from __future__ import annotations
 
 import argparse
+import functools
+import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,22 +66,33 @@ def weights(arguments: argparse.Namespace) -> int:
     """The shipped weights, a line each."""
     from satstudy.codecs.learned import checkpoint
 
-    for domain in checkpoint.domains():
-        for lam, path in checkpoint.shipped(domain).items():
-            known = checkpoint.load(path)
-            size = f"N={known.model.N} M={known.model.M}"
-            print(f"{domain:9} lam={lam:<8g} {size}  {known.fingerprint.hex()}  {path}")
+    for path in checkpoint.everything_shipped():
+        known = checkpoint.load(path)
+        lam = "every rate  " if known.serves_every_rate else f"lam={known.lam:<8g}"
+        domain = known.metadata.get("domain", checkpoint.OVERHEAD)
+        print(f"{domain:9} {lam} {known.model.size}  {known.fingerprint.hex()}  {path}")
     return 0
 
 
 def train(arguments: argparse.Namespace) -> int:
-    """Trains what is not trained yet, and names the weights."""
+    """Trains what is not trained yet, and names the weights; in all processes of `torchrun` together."""
     from satstudy.codecs.learned.checkpoint import OVERHEAD
     from satstudy.study.study import open_study
+    from satstudy.training.step import Process
 
-    study = open_study(arguments.profile, progress=shows_progress(arguments))
-    for lam in arguments.lam or study.ladder():
-        print(study.weights(lam, arguments.domain or OVERHEAD).path)
+    process, domain = Process.current(), arguments.domain or OVERHEAD
+    study = open_study(arguments.profile, progress=shows_progress(arguments) and process.first)
+    if arguments.every_rate and arguments.lam:
+        raise InputError("--every-rate trains one model for every λ: leave --lam out.")
+    if not process.first:
+        process.any(False)  # until the first has drawn and divided the images
+    study.images("train-compress")
+    if process.first:
+        process.any(False)
+    for lam in [None] if arguments.every_rate else arguments.lam or study.ladder():
+        path = study.every_rate(domain).path if lam is None else study.weights(lam, domain).path
+        if process.first:
+            print(path)
     return 0
 
 
@@ -120,16 +134,46 @@ def check(arguments: argparse.Namespace) -> int:
 
 
 def fetch(arguments: argparse.Namespace) -> int:
-    """A part of fMoW-rgb."""
+    """A part of fMoW-rgb: JSON files until enough images are known to be large, then these."""
+    from satstudy.core.paths import atomic
     from satstudy.data import download
 
-    listed = Path(arguments.manifest or Path(arguments.root, download.MANIFEST))
+    root, progress = Path(arguments.root), shows_progress(arguments)
+    if arguments.workers < 1 or min(arguments.train, arguments.val) < 0 or not arguments.train + arguments.val:
+        raise InputError("--workers must be 1 or more, and --train and --val say how many images: 1 or more in all.")
+    store = download.open_bucket(arguments.bucket, arguments.prefix, arguments.endpoint_url)
+    get = functools.partial(download.fetch, store, root=root, workers=arguments.workers, progress=progress)
     if not arguments.manifest:
-        download.fetch([download.MANIFEST], arguments.root, progress=shows_progress(arguments))
-    names = download.read_manifest_list(listed)
-    chosen = download.select(names, arguments.split, arguments.category, arguments.objects, arguments.seed)
-    report = download.fetch(chosen, arguments.root, progress=shows_progress(arguments))
-    print(f"{arguments.root}: {report.fetched} files fetched ({report.bytes} bytes), {report.present} were there")
+        get([download.MANIFEST])
+    listing = download.read_manifest_list(arguments.manifest or root / download.MANIFEST)
+
+    def large(images: Sequence[str]) -> list[str]:
+        get([f"{image}.json" for image in images])
+        return [image for image in images if download.is_large(root, image, arguments.min_size)]
+
+    options = (large, arguments.category, arguments.per_object, arguments.seed)
+    counts = {"train": arguments.train, "val": arguments.val}
+    chosen = {split: download.choose(listing, split, count, *options) for split, count in counts.items() if count}
+    for split, images in chosen.items():
+        places = [image.split("/") for image in images]
+        objects, categories = len({place[2] for place in places}), len({place[1] for place in places})
+        print(f"{split}: {len(images)} images of {objects} objects in {categories} categories")
+    names = [f"{image}.jpg" for images in chosen.values() for image in images]
+    missing = download.absent(names, root)
+    total = sum(download.sizes(store, missing, arguments.workers, progress).values())
+    print(f"{len(names) - len(missing)} images are there, {len(missing)} with {total} bytes are to be fetched")
+    if arguments.dry_run:
+        return 0
+    record = root / "SOURCE.json"
+    if not record.exists():
+        print(download.LICENCE, file=sys.stderr)
+    source = {"bucket": arguments.bucket, "prefix": arguments.prefix, "endpoint": arguments.endpoint_url}
+    chosen_by = {name: getattr(arguments, name) for name in ("train", "val", "min_size", "per_object", "seed")}
+    with atomic(record) as temporary:
+        temporary.write_text(json.dumps({"licence": download.LICENCE, **source, **chosen_by}, indent=1) + "\n")
+    report = get(names, total=total)
+    unsure = f", {report.unverified} by their size alone" if report.unverified else ""
+    print(f"{root}: {report.fetched} images fetched and verified{unsure}, {report.bytes} bytes")
     return 0
 
 

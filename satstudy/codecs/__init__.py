@@ -10,13 +10,15 @@ from satstudy.codecs.registry import Codec
 from satstudy.codecs.jpeg import JPEG
 from satstudy.codecs.jpeg2000 import JPEG2000
 from satstudy.codecs.webp_avif import AVIF, WebP
+from satstudy.codecs.hevc_vvc import HEVC, VVC
+from satstudy.codecs.jpegxl_htj2k_jpegls import HTJ2K, JPEGLS, JPEGXL
 import satstudy.codecs.learned.entries
 # isort: on
 
 if TYPE_CHECKING:
     from satstudy.codecs.learned.codec import LearnedCodec
 
-__all__ = ["AVIF", "JPEG", "JPEG2000", "Codec", "LearnedCodec", "WebP"]
+__all__ = ["AVIF", "HEVC", "HTJ2K", "JPEG", "JPEG2000", "JPEGLS", "JPEGXL", "VVC", "Codec", "LearnedCodec", "WebP"]
 
 
 def __getattr__(name: str) -> Any:

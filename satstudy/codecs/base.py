@@ -1,4 +1,4 @@
-"""What codecs share: checks of images, settings and headers, and coding by Pillow."""
+"""Shared by the codecs: checks of images, settings and headers, and coding by Pillow."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from satstudy.core.types import Pixels
 
 
 def describe(codec: Any) -> str:
-    """The settings of a codec, a dataclass, as text: the first field, and all others that are not the default.
+    """The settings of a codec, a dataclass, as text: its first field, and all others that differ from their default.
 
     >>> from satstudy.codecs import AVIF
     >>> describe(AVIF(50)), describe(AVIF(50, speed=6))
@@ -54,7 +54,7 @@ def check_choice(codec: str, name: str, value: str, choices: tuple[str, ...]) ->
 
 
 def check_size(height: int, width: int, codec: str) -> None:
-    """Raise DamagedFile where a header claims more pixels than any image of the study has."""
+    """Raise DamagedFile if a header claims more pixels than `satstudy.data.images.MAX_PIXELS`."""
     from satstudy.data.images import MAX_PIXELS
 
     if height * width > MAX_PIXELS:
@@ -62,7 +62,7 @@ def check_size(height: int, width: int, codec: str) -> None:
 
 
 def save_with_pillow(image: Pixels, format: str, **options: object) -> bytes:
-    """The bytes of `image` in one of Pillow's formats."""
+    """The file of `image` in one of Pillow's formats."""
     from PIL import Image
 
     buffer = io.BytesIO()
@@ -71,15 +71,15 @@ def save_with_pillow(image: Pixels, format: str, **options: object) -> bytes:
 
 
 def load_with_pillow(plugin: str, data: bytes, codec: str) -> Pixels:
-    """Decode with one of Pillow's plugins ("Jpeg", "WebP", "Avif") and no other.
+    """Decode with one of Pillow's plugins ("Jpeg", "WebP", "Avif").
 
-    The plugin is called directly and not through `Image.open`: no other format is tried on foreign bytes, and the
-    size is checked against the study's limit and not against Pillow's, which holds for the whole process.
+    The plugin is called directly and not through `Image.open`: no other format is tried on foreign bytes, and Pillow's
+    pixel limit, one for the whole process, does not apply.
 
     Raises
     ------
     DamagedFile
-        Not of this format, damaged, no RGB, or too many pixels.
+        Not of this format, damaged, not RGB, or too many pixels.
     """
     import numpy as np
 
@@ -98,8 +98,15 @@ def load_with_pillow(plugin: str, data: bytes, codec: str) -> Pixels:
 
 
 def closest_rate(rate: Callable[[int], float], count: int, wanted: float) -> int:
-    """Which of `count` settings, rising in rate, comes closest to the rate wanted; asks for few of the rates.
+    """The index of the setting with the rate closest to `wanted`, by binary search.
 
+    Parameters
+    ----------
+    rate : index of a setting → its rate, ascending
+    count : number of settings
+
+    Examples
+    --------
     >>> closest_rate([0.1, 0.2, 0.4, 0.8].__getitem__, 4, 0.5)
     2
     """

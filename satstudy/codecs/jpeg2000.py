@@ -1,16 +1,15 @@
 """JPEG 2000 by OpenJPEG: 9/7 wavelet, multi-component colour transform, bare codestream.
 
-Pillow's default for RGB leaves the colour transform out, which costs 1.5–5.8 dB (0.06–2 bpp, 20 tiles of
-UC Merced); here it is on. The other choices need the fewest bits on those tiles (BD-rate at equal PSNR):
+Pillow's default for RGB has no colour transform, which costs 1.5–5.8 dB (0.06–2 bpp, 20 tiles of UC Merced). The other
+settings need the fewest bits on these tiles (BD-rate at equal PSNR):
 
 - Code-blocks of 64×64: 32×32 needs 2 % more rate, 64×16 3 %.
-- Five resolutions below 512 px a side, six from there on: on 256² tiles four need 3 % more than five, six
-  0.4 %, seven 1.7 %.
-- One layer, one tile, one precinct; progression order does not matter then.
-- The file is the codestream (.j2k). The .jp2 wrapper would add 85 bytes (0.01 bpp on a 256² tile) and no
-  information. OpenJPEG's comment "Created by …", 39 bytes, is removed and its room given to pixels.
+- Five resolutions for sides below 512 px, else six: on 256² tiles four need 3 % more than five, six 0.4 %, seven 1.7 %.
+- One layer, one tile, one precinct; the progression order has no effect then.
+- The file is the codestream (.j2k): the .jp2 wrapper would add 85 bytes. OpenJPEG's comment "Created by …", 39 bytes, is
+  removed, and the pixels get its bytes.
 
-Streams equal those of `opj_compress -I -mct 1` byte by byte but for that comment.
+Streams equal those of `opj_compress -I -mct 1` except for the comment.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ SOC, SIZ, COM, SOT, EOC = 0xFF4F, 0xFF51, 0xFF64, 0xFF90, 0xFFD9
 
 
 def _copies() -> Iterator[Path]:
-    """Copies of libopenjp2 that other packages of this environment carry: Pillow's wheel, rasterio's, conda's."""
+    """Copies of libopenjp2 in this environment: in the wheels of Pillow and rasterio, and conda's."""
     import PIL
 
     site, prefix = Path(PIL.__file__).resolve().parent.parent, Path(sys.prefix)
@@ -61,14 +60,13 @@ def _version(library: Any) -> tuple[int, ...]:
 
 @functools.cache
 def _glymur() -> Any:
-    """glymur with a library behind it: the system's where there is one, else a copy that a wheel carries.
+    """glymur with the system's libopenjp2, or the copy in a wheel if there is none.
 
-    glymur looks for libopenjp2 once, while it is imported, and lays out its C structures for the version it
-    finds. Another library set later would corrupt memory, so the module is loaded again with the copy in place of
-    the search. The user's glymur configuration and environment do not change.
+    glymur searches libopenjp2 on import and defines its C structures for that version. Setting another library later
+    would corrupt memory, so its module is loaded again with the copy. The user's glymur configuration does not change.
     """
     with warnings.catch_warnings():
-        # A library named in the user's glymurrc that cannot be loaded is a warning there; we go on looking.
+        # glymur warns if the library named in the user's glymurrc cannot be loaded.
         warnings.simplefilter("ignore", UserWarning)
         import glymur
         from glymur.lib import openjp2
@@ -96,7 +94,7 @@ def _glymur() -> Any:
 
 
 def openjpeg_version() -> str:
-    """The version of OpenJPEG in use, "2.5.4"; two versions may write different bytes."""
+    """The version of OpenJPEG in use, such as "2.5.4"; versions may write different bytes."""
     return str(_glymur().version.openjpeg_version)
 
 
@@ -110,7 +108,7 @@ class _Segment(NamedTuple):
 
 
 def _segments(data: bytes) -> list[_Segment]:
-    """Marker segments and tile-parts from end to end (ISO 15444-1, annex A); DamagedFile unless they add up."""
+    """All marker segments and tile-parts (ISO 15444-1, annex A); DamagedFile unless they cover the bytes exactly."""
     try:
         if struct.unpack_from(">HH", data) != (SOC, SIZ):
             raise DamagedFile(f"These {len(data)} bytes are no JPEG 2000 codestream.")
@@ -135,7 +133,7 @@ def _segments(data: bytes) -> list[_Segment]:
 
 
 def _size(data: bytes) -> tuple[int, int]:
-    """(height, width) from SIZ; DamagedFile unless it is 8-bit RGB of one resolution."""
+    """(height, width) from the SIZ segment; DamagedFile unless it is 8-bit RGB without subsampling."""
     try:
         x1, y1, x0, y0, tile_w, tile_h, tile_x, tile_y, components = struct.unpack_from(">8IH", data, 8)
         layout = struct.unpack_from(">9B", data, 42)
@@ -152,14 +150,14 @@ def _size(data: bytes) -> tuple[int, int]:
 class JPEG2000:
     """JPEG 2000 by OpenJPEG through glymur.
 
-    A codestream has no checksum: truncation and a damaged structure are refused, a flipped bit of the coded data
-    goes unnoticed and changes pixels.
+    A codestream has no checksum: truncation and damaged structure are refused, but a flipped bit of the coded data only
+    changes pixels.
 
     Attributes
     ----------
-    bpp : target bits per pixel of the whole file; OpenJPEG cuts between coding passes, so a small file may miss it
-        by some percent. What is measured is the bytes written
-    mct : the multi-component colour transform; off only to show what it is worth
+    bpp : target bits per pixel of the whole file; small files may miss it by some percent, since OpenJPEG truncates
+        between coding passes
+    mct : the multi-component colour transform; off only to show its gain
     """
 
     bpp: float
@@ -175,7 +173,7 @@ class JPEG2000:
         return describe(self)
 
     def encode(self, image: Pixels) -> bytes:
-        """The codestream. Warns where OpenJPEG cannot reach a target so low; the bytes are real anyway."""
+        """The codestream. Warns if OpenJPEG cannot reach the target."""
         check_pixels(image, "JPEG 2000")
         height, width = image.shape[:2]
         side = min(height, width)
@@ -185,7 +183,7 @@ class JPEG2000:
             image,
             irreversible=True,
             mct=self.mct,
-            # Each resolution halves the image; OpenJPEG refuses more of them than the image has halvings.
+            # Each resolution halves the image; OpenJPEG refuses more than the image can be halved.
             numres=min(5 if side < 512 else 6, side.bit_length()),
             cratios=(3 * height * width / (target + comment),),
         )
@@ -235,6 +233,10 @@ class JPEG2000:
         return pixels
 
 
+def _without_transform(bpp: float) -> JPEG2000:
+    return JPEG2000(bpp, mct=False, name="jpeg2000-rgb")
+
+
 register(
     CodecEntry(
         "jpeg2000",
@@ -243,6 +245,19 @@ register(
         ladder=(0.06, 0.12, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0),
         factory=JPEG2000,
         number=float,
+        version=lambda: f"OpenJPEG {openjpeg_version()}",
         style=PlotStyle("orange", "^", "-."),
+    )
+)
+register(
+    CodecEntry(
+        "jpeg2000-rgb",
+        "JPEG 2000 without colour transform",
+        setting="bpp",
+        ladder=(0.12, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0),
+        factory=_without_transform,
+        number=float,
+        version=lambda: f"OpenJPEG {openjpeg_version()}",
+        style=PlotStyle("orange", "^", (0, (1, 1)), hollow=True),
     )
 )

@@ -1,7 +1,7 @@
-"""The list of codecs: one entry each, read by profiles, command, labels, tables, figures and conditions.
+"""The registry of codecs: one entry each, read by profiles, command, labels, tables, figures and conditions.
 
-A module of `satstudy.codecs` registers its codecs where it defines them, and `satstudy/codecs/__init__.py` imports
-each such module by one line. Neither PyTorch nor Pillow nor any optional package is imported before a codec works.
+A module of `satstudy.codecs` registers the codecs that it defines, and `satstudy/codecs/__init__.py` imports the module.
+PyTorch, Pillow and optional packages are imported only when a codec is made or used.
 
 Examples
 --------
@@ -23,21 +23,21 @@ from typing import Any, NamedTuple, Protocol
 from satstudy.core.errors import InputError
 from satstudy.core.types import Pixels
 
-#: The condition, and the row of a table, in which nothing is coded.
+#: The condition of images that are not coded.
 ORIGINAL = "original"
-#: In a profile: the ladder of the entry; for a learned codec, every λ of the profile.
+#: In a profile: the ladder of the entry, or every λ of the profile for a learned codec.
 DEFAULT = "default"
 
 Setting = int | float
 
 
 class Codec(Protocol):
-    """Encodes `uint8 (height, width, 3)` RGB to the bytes of a file, and decodes them.
+    """Encodes RGB images, uint8 (height, width, 3), to the bytes of a file, and decodes them.
 
     Attributes
     ----------
     name : that of its entry, "jpeg"
-    setting : what tells two points of its rate-distortion curve apart, as text: "quality=75"
+    setting : the point of its rate-distortion curve, as text: "quality=75"
     """
 
     @property
@@ -47,7 +47,7 @@ class Codec(Protocol):
     def setting(self) -> str: ...
 
     def encode(self, image: Pixels) -> bytes:
-        """The whole file. Raises InputError for what is no RGB image, or too large for the format."""
+        """The bytes of the file. Raises InputError for anything but an RGB image, or one too large for the format."""
         ...
 
     def decode(self, data: bytes) -> Pixels:
@@ -56,13 +56,13 @@ class Codec(Protocol):
 
 
 class PlotStyle(NamedTuple):
-    """How a codec is drawn. Marker, dashes and filling tell codecs apart without colour.
+    """How a codec is drawn in figures; marker, dashes and filling distinguish codecs without colour.
 
     Attributes
     ----------
     colour : a name in `satstudy.report.style.PALETTE`, or any colour of Matplotlib
-    marker, dashes : as Matplotlib takes them
-    hollow : markers are filled with white
+    marker, dashes : of Matplotlib
+    hollow : fill markers with white
     """
 
     colour: str
@@ -72,13 +72,13 @@ class PlotStyle(NamedTuple):
 
 
 class Learned(NamedTuple):
-    """What a learned codec is made from: weights, one set for each λ.
+    """The weights of a learned codec, one set for each λ.
 
     Attributes
     ----------
-    domain : the kind of images that they were trained on, "overhead" or "natural"
-    refined : its encoder refines the latents of each image, so many steps as `rd.refine` of a profile or
-        `--refine` of the command says
+    domain : the kind of training images, "overhead" or "natural"
+    refined : the encoder refines the latents of each image; the number of steps is `rd.refine` of a profile or
+        `--refine` of the command
     """
 
     domain: str
@@ -87,18 +87,19 @@ class Learned(NamedTuple):
 
 @dataclass(frozen=True)
 class CodecEntry:
-    """What the study needs to know of a codec before it makes one.
+    """The description of one codec.
 
     Attributes
     ----------
     name : in profiles, conditions, result tables and on the command line
     label : in figures and in tables of the book
     setting : the parameter that is varied along a rate-distortion curve
-    ladder : its default values, from few bits to many
+    ladder : its default values, rising
     factory : makes a codec of a setting; a learned one of a `Checkpoint`, with `tiling` and `refine` by keyword
     number : type of a setting, int or float
     style : None takes a free one
     learned : for learned codecs alone
+    version : says which library codes; another version may write other bytes
     package, extra : the optional package that it imports, and the extra of this project that installs it
     """
 
@@ -110,18 +111,19 @@ class CodecEntry:
     number: type[int] | type[float] = int
     style: PlotStyle | None = None
     learned: Learned | None = None
+    version: Callable[[], str] | None = None
     package: str = ""
     extra: str = ""
 
     @property
     def missing(self) -> str:
-        """A sentence that says what to install, where the codec's package is not installed; else nothing."""
+        """What to install, as a sentence; empty if the package is installed or none is needed."""
         if not self.package or importlib.util.find_spec(self.package):
             return ""
         return f"{self.label} needs the package {self.package}: pip install 'satstudy[{self.extra}]'."
 
     def make(self, source: Any, **options: Any) -> Codec:
-        """A codec of a setting; a learned one of a `Checkpoint`, with options of `LearnedCodec`.
+        """A codec from a setting; a learned one from a `Checkpoint`, with options of `LearnedCodec`.
 
         Raises
         ------
@@ -133,10 +135,15 @@ class CodecEntry:
         return self.factory(source, **options)
 
     def read(self, value: Any) -> Setting:
-        """A setting from a profile, a condition or the command line; InputError if it is none.
+        """A setting from a profile, a condition or the command line.
 
         >>> find("jpeg2000").read("0.4")
         0.4
+
+        Raises
+        ------
+        InputError
+            Not a number of the type of the codec's settings.
         """
         try:
             number = self.number(value)
@@ -150,16 +157,25 @@ class CodecEntry:
         return number
 
     def settings(self, given: object) -> tuple[Setting, ...]:
-        """The settings that a profile asks for: `default`, a number, or a list of them.
+        """The settings of a profile: `default`, a number, or a list of numbers.
+
+        >>> find("webp").settings([10, 50]), find("webp").settings("default")
+        ((10, 50), (0, 10, 30, 50, 70, 85, 92))
 
         Raises
         ------
         InputError
-            A setting that is no number of the codec's.
+            As `read`, or out of its range.
         """
         if given == DEFAULT:
             return self.ladder
-        return tuple(self.read(value) for value in (given if isinstance(given, (list, tuple)) else [given]))
+        found = tuple(self.read(value) for value in (given if isinstance(given, (list, tuple)) else [given]))
+        for value in found:
+            if self.learned and not 0 < value < 10:
+                raise InputError(f"{self.name} takes lam between 0 and 10 (paper: about 0.01), not {value!r}.")
+            if not self.learned and not self.missing:
+                self.make(value)
+        return found
 
     @property
     def example(self) -> Setting:
@@ -171,14 +187,24 @@ _entries: dict[str, CodecEntry] = {}
 
 
 def register(entry: CodecEntry) -> None:
-    """Add a codec to the list. Figures and legends have codecs in the order in which they were registered."""
+    """Add a codec. Legends list codecs in the order of registration.
+
+    Raises
+    ------
+    InputError
+        The name is taken, or the ladder is empty.
+    """
     if entry.name in _entries or entry.name == ORIGINAL or not entry.ladder:
         raise InputError(f"The codec {entry.name!r} is registered already, or has an empty ladder: correct its entry.")
     _entries[entry.name] = entry
 
 
 def names() -> list[str]:
-    """The names of all codecs."""
+    """The names of all codecs, in the order of registration.
+
+    >>> names()[:4]
+    ['jpeg', 'jpeg2000', 'webp', 'avif']
+    """
     return list(_entries)
 
 
@@ -188,7 +214,7 @@ def find(name: str) -> CodecEntry:
     Raises
     ------
     InputError
-        There is no codec of that name; names the nearest.
+        There is no codec of that name; the message has the nearest one.
     """
     if name not in _entries:
         near = difflib.get_close_matches(name, _entries, 1)
@@ -199,6 +225,10 @@ def find(name: str) -> CodecEntry:
 
 def read_condition(text: str) -> tuple[CodecEntry, Setting] | None:
     """The codec and the setting of a condition such as "jpeg 50" or "learned 0.013"; None for "original".
+
+    >>> entry, setting = read_condition("jpeg 50")
+    >>> entry.label, setting
+    ('JPEG', 50)
 
     Raises
     ------

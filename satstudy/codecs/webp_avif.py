@@ -1,4 +1,4 @@
-"""WebP and AVIF through Pillow, single-threaded, each set for the fewest bits at equal PSNR in RGB."""
+"""WebP and AVIF through Pillow, on one thread, with the settings of the fewest bits at equal PSNR in RGB."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from satstudy.core.types import Pixels
 
 @dataclass(frozen=True)
 class WebP:
-    """Lossy WebP (VP8 key frames; the format has 4:2:0 chroma and nothing else).
+    """Lossy WebP: VP8 key frames, 4:2:0 chroma.
 
     Attributes
     ----------
     quality : 0–100
-    method : 0–6, the encoder's effort; 4, the default of libwebp, needs 3 % more rate than 6 at equal PSNR on
-        20 tiles of UC Merced, 0 needs 23 % more
+    method : 0–6, the encoder's effort; at equal PSNR on 20 tiles of UC Merced, 4 (libwebp's default) needs 3 % more rate
+        than 6, and 0 needs 23 % more
     """
 
     quality: int = 75
@@ -47,21 +47,19 @@ class WebP:
 class AVIF:
     """AVIF: an AV1 key frame by libaom.
 
-    BD-rate at equal PSNR in RGB on 20 tiles of UC Merced, over 0.15–2.5 bpp, against Pillow's defaults (4:2:0,
-    speed 6, tuned for perception):
+    The default is 4:4:4, tuned for PSNR, speed 4. BD-rate at equal PSNR in RGB on 20 tiles of UC Merced, over 0.15–2.5
+    bpp, against Pillow's defaults (4:2:0, speed 6, tuned for perception):
 
     - 4:2:0 tuned for PSNR +1.4 %; 4:4:4 tuned for perception −2.1 %
-    - 4:4:4 tuned for PSNR: speed 6 −2.6 %, speed 5 −7.3 %, speed 4 −10.2 % (five to seven times the time)
+    - 4:4:4 tuned for PSNR: speed 6 −2.6 %, speed 5 −7.3 %, speed 4 −10.2 % in five to seven times the time
     - limited instead of full range +0.7 %
-
-    So 4:4:4, PSNR, speed 4 is the default here.
 
     Attributes
     ----------
     quality : 0–100
     speed : 0–10, 10 the fastest
     subsampling : of chroma
-    tune : what libaom optimizes
+    tune : the distortion that libaom optimizes
     """
 
     quality: int = 50
@@ -69,7 +67,7 @@ class AVIF:
     subsampling: Literal["4:4:4", "4:2:2", "4:2:0"] = "4:4:4"
     tune: Literal["psnr", "ssim"] = "psnr"
     name: str = "avif"
-    #: The format goes to 65,536 a side; these are libavif's own limits for what it will decode.
+    #: The format allows sides up to 65,536; these are the limits of libavif's decoder.
     longest: ClassVar[int] = 32_768
     most_pixels: ClassVar[int] = 16_384**2
 
@@ -99,13 +97,19 @@ class AVIF:
             subsampling=self.subsampling,
             codec="aom",
             advanced={"tune": self.tune},
-            # One thread and one tile: splitting buys time with rate.
+            # One thread and one tile: splitting saves time and costs rate.
             max_threads=1,
             autotiling=False,
         )
 
     def decode(self, data: bytes) -> Pixels:
         return load_with_pillow("Avif", data, "AVIF")
+
+
+def _version(library: str, feature: str) -> str:
+    from PIL import features
+
+    return f"{library} {features.version(feature)}"
 
 
 register(
@@ -115,6 +119,7 @@ register(
         setting="quality",
         ladder=(0, 10, 30, 50, 70, 85, 92),
         factory=WebP,
+        version=lambda: _version("libwebp", "webp"),
         style=PlotStyle("green", "v", (0, (1, 1))),
     )
 )
@@ -125,6 +130,7 @@ register(
         setting="quality",
         ladder=(3, 10, 20, 35, 50, 62, 75),
         factory=AVIF,
+        version=lambda: _version("libavif", "avif"),
         style=PlotStyle("purple", "D", (0, (5, 1.5, 1, 1.5, 1, 1.5))),
     )
 )

@@ -1,6 +1,6 @@
 """Rectangles of pixels, and the grid of patches that covers an image.
 
-A grid is separable: it is a list of spans along each axis. Where two patches meet there is a seam.
+A grid is a list of spans along each axis. A seam is the line where two patches meet.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from typing import Literal, NamedTuple, get_args
 
 from satstudy.core.errors import InputError
 
-#: How a large image is cut: side by side, overlapping and averaged (the paper), or tile-wise without a seam.
+#: Patches side by side, overlapping and averaged (the paper), or one transform of the whole image, computed tile by tile.
 Tiling = Literal["independent", "blend", "seamless"]
 TILINGS: tuple[Tiling, ...] = get_args(Tiling)
 
-#: Pixels of one axis, half open: (first, last + 1).
+#: Pixels along one axis: (first, last + 1).
 Span = tuple[int, int]
 
 
@@ -74,43 +74,47 @@ class Grid:
 
     @property
     def coded_pixels(self) -> int:
-        """Pixels of all patches; one in an overlap counts once for each patch that it lies in."""
+        """The sum of the pixels of all patches."""
         return sum(b - a for a, b in self.rows) * sum(b - a for a, b in self.columns)
 
     @property
     def repeated(self) -> float:
-        """Share of the coded pixels that is coded again (paper, §3.2: 0.0514)."""
+        """The share of the coded pixels that are coded more than once (paper, §3.2: 0.0514)."""
         return 1 - self.height * self.width / self.coded_pixels
 
     @property
     def seams(self) -> tuple[list[int], list[int]]:
-        """Rows and columns at which the set of patches over a pixel changes.
+        """Rows and columns where the set of patches over a pixel changes; seam `s` lies between pixels `s − 1` and `s`.
 
-        Seam `s` lies between pixels `s − 1` and `s`. With an overlap, both of its ends are seams.
+        An overlap has a seam at both of its ends.
         """
 
-        def of(spans: tuple[Span, ...]) -> list[int]:
+        def edges(spans: tuple[Span, ...]) -> list[int]:
             return sorted({edge for (_, end), (start, _) in pairwise(spans) for edge in (start, end)})
 
-        return of(self.rows), of(self.columns)
+        return edges(self.rows), edges(self.columns)
+
+
+def span_count(length: int, patch: int, overlap: int) -> int:
+    """The number of `spans`."""
+    return 1 if length <= patch else 1 + -(-(length - patch) // (patch - overlap))
 
 
 def spans(length: int, patch: int, overlap: int) -> tuple[Span, ...]:
-    """Spans of `patch` pixels, `patch − overlap` apart, that cover `length`; the last ends with it.
+    """Spans of `patch` pixels, `patch − overlap` apart, that cover `length`; the last one ends at `length`.
 
     >>> spans(10, 4, 1)
     ((0, 4), (3, 7), (6, 10))
     """
     step = patch - overlap
-    count = 1 if length <= patch else 1 + -(-(length - patch) // step)
-    return tuple((i * step, min(i * step + patch, length)) for i in range(count))
+    return tuple((i * step, min(i * step + patch, length)) for i in range(span_count(length, patch, overlap)))
 
 
 def grid(height: int, width: int, patch: int = 256, overlap: int = 8) -> Grid:
     """The patches of an image (paper, §3.2: 256×256 with a step of 248).
 
-    A patch at the right or lower edge ends with the image and may be smaller. Moving it inwards instead would
-    code more pixels twice.
+    A patch at the right or lower edge ends with the image and may be smaller; moved inwards it would code more pixels
+    twice.
 
     Raises
     ------

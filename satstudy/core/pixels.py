@@ -1,4 +1,4 @@
-"""Operations on the pixels of one image that several wings share."""
+"""Luminance and central crops of an image."""
 
 from __future__ import annotations
 
@@ -13,12 +13,18 @@ def luminance(image: Pixels) -> NDArray[np.float32]:
     return image.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
 
 
+def mirrored(image: Pixels, side: int) -> Pixels:
+    """The image, extended by its mirror image at the right and bottom where it is smaller than `side`."""
+    missing = [(0, max(0, side - length)) for length in image.shape[:2]]
+    return np.pad(image, [*missing, (0, 0)], mode="symmetric") if any(after for _, after in missing) else image
+
+
 def centre(image: Pixels, side: int, *, mirror: bool = False) -> Pixels:
     """The central square of `side` pixels, as a copy.
 
     Parameters
     ----------
-    mirror : extend an image that is smaller by its mirror image at the right and bottom; else a smaller part returns
+    mirror : extend a smaller image by its mirror image; without, the result is smaller
 
     Examples
     --------
@@ -27,7 +33,6 @@ def centre(image: Pixels, side: int, *, mirror: bool = False) -> Pixels:
     ((40, 64, 3), (64, 64, 3))
     """
     if mirror:
-        missing = [(0, max(0, side - length)) for length in image.shape[:2]]
-        image = np.pad(image, [*missing, (0, 0)], mode="symmetric")
+        image = mirrored(image, side)
     top, left = (max(0, (length - side) // 2) for length in image.shape[:2])
     return np.array(image[top : top + side, left : left + side], order="C")

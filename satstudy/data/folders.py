@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Literal
 
@@ -15,7 +14,6 @@ def scan(
     root: Path | str,
     min_size: int | None = None,
     on_error: Literal["raise", "skip"] = "raise",
-    object_pattern: str | None = None,
     progress: bool = True,
 ) -> ScanResult:
     """The images of a tree of class folders, from their headers alone.
@@ -27,16 +25,12 @@ def scan(
     ----------
     root : the folder that holds the class folders
     min_size : least height and width in pixels; None takes all
-    on_error : what an unreadable header, an image outside the layout or a name that `object_pattern`
-        does not match does: stop the scan, or be listed in `skipped`
-    object_pattern : regular expression searched for in the file's name without its ending; its first group
-        (or all it matches) names the object within the class. Give it where several images show
-        one object: r"(site\\d+)_" for site12_2019.png. Without it each image is its own object.
+    on_error : what an unreadable header or an image outside the layout does: stop the scan, or be listed in `skipped`
 
     Returns
     -------
     ScanResult
-        Records sorted by path. `object` is `<class>/<name>`; folders without an image are in `notes`.
+        Records sorted by path. Each image is its own object, `<class>/<name>`; folders without an image are in `notes`.
 
     Raises
     ------
@@ -46,10 +40,6 @@ def scan(
     root = Path(root)
     if not root.is_dir():
         raise InputError(f"There is no folder {root}: name the one that holds the class folders.")
-    try:
-        pattern = re.compile(object_pattern) if object_pattern is not None else None
-    except re.error as error:
-        raise InputError(f"object_pattern = {object_pattern!r} is no regular expression ({error}): mend it.") from None
     images = find_images([root])
     depths = {len(path.relative_to(root).parts) for path in images}
     if min(depths) > 2:
@@ -61,7 +51,7 @@ def scan(
     flat = depths == {1}
     result = collect(
         images,
-        lambda path: (_record(root, path, pattern, flat), ()),
+        lambda path: (_record(root, path, flat), ()),
         min_size=min_size,
         on_error=on_error,
         progress=progress,
@@ -79,18 +69,12 @@ def scan(
     return result  # in the order of `find_images`, by path
 
 
-def _record(root: Path, path: Path, pattern: re.Pattern[str] | None, flat: bool) -> ImageRecord:
+def _record(root: Path, path: Path, flat: bool) -> ImageRecord:
     parts = path.relative_to(root).parts
     if len(parts) != (1 if flat else 2):
         raise InputError(
             f"{path} lies outside the layout <class>/<image> of the others in {root}: move it, or skip such files."
         )
     category = "" if flat else parts[0]
-    name = path.stem
-    if pattern is not None:
-        match = pattern.search(name)
-        if match is None or not (match[1] if pattern.groups else match[0]):
-            raise InputError(f"object_pattern = {pattern.pattern!r} finds no object in the name {path}: mend it.")
-        name = match[1] if pattern.groups else match[0]
     height, width = image_size(path)
-    return ImageRecord(path, category, f"{category}/{name}" if category else name, height, width)
+    return ImageRecord(path, category, f"{category}/{path.stem}" if category else path.stem, height, width)

@@ -1,6 +1,6 @@
 """Rasters that GDAL reads by windows, and TIFFs written strip by strip, with what places them on the ground.
 
-rasterio (the extra `geo`) reads TIFF and JPEG 2000. What it says of an image beyond its pixels becomes *notes*, a small
+rasterio reads TIFF and JPEG 2000. What it says of an image beyond its pixels becomes *notes*, a small
 JSON object that the container keeps and that `write_tiff` puts into a TIFF again:
 
 | key | value |
@@ -25,7 +25,6 @@ import re
 import tempfile
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -45,28 +44,11 @@ CACHE = 192 << 20
 STRIP = 512
 #: Keys of the notes that say where an image lies.
 PLACING = ("crs", "transform", "gcps", "rpcs")
-INSTALL = "pip install 'satstudy[geo]'"
 #: GDAL's drivers by container or by Pillow's name of a format.
-_DRIVERS = {
+DRIVERS = {
     "tiff": "GTiff", "jpeg2000": "JP2OpenJPEG", "PNG": "PNG", "JPEG": "JPEG", "MPO": "JPEG", "WEBP": "WEBP",
     "BMP": "BMP", "GIF": "GIF",
 }  # fmt: skip
-
-
-def driver(kind: str) -> str:
-    """GDAL's driver for a container or one of Pillow's formats; empty where rasterio or the driver is missing."""
-    try:
-        import rasterio
-    except ImportError:
-        return ""
-    name = _DRIVERS.get(kind, "")
-    return name if name in _known_drivers(rasterio) else ""
-
-
-@lru_cache
-def _known_drivers(rasterio: Any) -> frozenset[str]:
-    with rasterio.Env() as environment:
-        return frozenset(environment.drivers())
 
 
 class Raster:
@@ -95,7 +77,7 @@ class Raster:
         self._ycc = header.ycc
         self._table = self._lookup()
         self.alpha = next((band for band, tag in zip(dataset.indexes, tags, strict=True) if tag == "alpha"), 0)
-        self.fill = self._fill(masked, "nodata" in header.placed)
+        self.fill = self._fill(masked, header.nodata)
         self._place(header)
 
     def _chosen(self, tags: list[str], bands: Sequence[int] | None) -> list[int]:
@@ -236,7 +218,7 @@ def open_raster(
 
     Parameters
     ----------
-    name : of the driver, from `driver`
+    name : of the driver, from `DRIVERS`
     bands : three to take as red, green and blue, counted from 1; by default those that are tagged so
     masked : whether pixels without data are told apart
 

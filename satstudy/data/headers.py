@@ -33,8 +33,7 @@ class Header:
     colours : name of a colour model that cannot be converted to RGB; empty otherwise
     pages : full-size images in the file: TIFF directories, JPEG 2000 codestreams
     orientation : TIFF tag 274; for other formats Pillow knows it
-    placed : names of what places the image on the ground inside the file
-    plain : Pillow reads the same values as GDAL
+    nodata : a TIFF names a value of pixels without data, of 8 bits or not
     ycc : JPEG 2000 whose components are Y, Cb and Cr of one size, which GDAL does not convert
     icc : ICC profile of a JPEG 2000 file
     exif : a PNG holds EXIF or text, or a TIFF a GPS position
@@ -46,8 +45,7 @@ class Header:
     colours: str = ""
     pages: int = 1
     orientation: int = 1
-    placed: tuple[str, ...] = ()
-    plain: bool = True
+    nodata: bool = False
     ycc: bool = False
     icc: bytes = b""
     exif: bool = False
@@ -55,7 +53,16 @@ class Header:
 
 
 def look(path: Path | str) -> Header:
-    """Read the header of a file.
+    """Read the header of a file; errors as `opened`."""
+    with opened(path) as file:
+        start = file.read(32)
+        file.seek(0)
+        return _parse(file, start)
+
+
+@contextlib.contextmanager
+def opened(path: Path | str) -> Iterator[BinaryIO]:
+    """A file open for reading.
 
     Raises
     ------
@@ -66,24 +73,22 @@ def look(path: Path | str) -> Header:
     if str(path) == "-":
         raise InputError("- stands for no file here: satstudy moves back and forth in its files, so name one.")
     try:
+        if path.is_symlink() and not path.exists():
+            raise InputError(f"{path} is a link to {path.readlink()}, which is not there: mend or remove it.")
+        if not path.exists():
+            raise InputError(f"There is no file {path}: check the name.")
+        if path.is_dir():
+            raise InputError(f"{path} is a folder: name a file.")
         if not path.is_file():
-            if path.is_symlink() and not path.exists():
-                raise InputError(f"{path} is a link to {path.readlink()}, which is not there: mend or remove it.")
-            kind = "a folder" if path.is_dir() else "no regular file"
-            raise InputError(f"{path} is {kind}: name an image file." if path.exists() else _missing(path))
-        with path.open("rb") as file:
-            start = file.read(32)
-            file.seek(0)
-            return _parse(file, start)
+            raise InputError(f"{path} is a stream or a device: write it into a file first, and name that.")
+        file = path.open("rb")
     except InputError:
         raise
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"{path} cannot be read ({reason}): name a file that you may read.") from None
-
-
-def _missing(path: Path) -> str:
-    return f"There is no file {path}: check the name."
+    with file:
+        yield file
 
 
 def _parse(file: BinaryIO, start: bytes) -> Header:
@@ -109,8 +114,7 @@ def _container(start: bytes) -> Container:
 # --- TIFF ------------------------------------------------------------------------------------------------------
 
 SUBFILE, OLD_SUBFILE, COMPRESSION, PHOTOMETRIC = 254, 255, 259, 262
-ORIENTATION, INK_SET, EXTRA, GPS = 274, 332, 338, 34853
-_PLACING = {33550: "transform", 33922: "transform", 34264: "transform", 34735: "CRS", 50844: "RPCs", 42113: "nodata"}
+ORIENTATION, INK_SET, GPS, NODATA = 274, 332, 34853, 42113
 _UNKNOWN_COLOURS = {
     4: "a transparency mask", 8: "CIELAB colours", 9: "CIELAB colours", 10: "CIELAB colours",
     32803: "a colour filter array", 32844: "LogLuv colours", 32845: "LogLuv colours", 34892: "a colour filter array",
@@ -145,8 +149,7 @@ def _tiff(file: BinaryIO, header: Header) -> None:
         (at,) = struct.unpack(number, file.read(struct.calcsize(number)))
     header.pages = max(1, pages)
     header.orientation = first.get(ORIENTATION, 1) if 1 <= first.get(ORIENTATION, 1) <= 8 else 1
-    header.placed = tuple(dict.fromkeys(name for tag, name in _PLACING.items() if tag in first))
-    header.exif = GPS in first
+    header.nodata, header.exif = NODATA in first, GPS in first
     model = first.get(PHOTOMETRIC, 1)
     header.colours = _UNKNOWN_COLOURS.get(model, "")
     if model == _INKS and first.get(INK_SET, 1) != 1:
@@ -154,8 +157,6 @@ def _tiff(file: BinaryIO, header: Header) -> None:
     converted = model == _INKS or (model == _YCC and first.get(COMPRESSION) != _JPEG)
     if converted and header.orientation != 1:
         header.colours = "a turned image in inks or YCbCr"  # libtiff turns it in part when it converts it
-    # Pillow multiplies colours by an associated alpha, and refuses or cuts what has not 1 or 8 bits.
-    header.plain = model in (0, 1, 2, 3, _INKS) and first.get(EXTRA) != 1
 
 
 # --- Boxes of JPEG 2000 (ISO/IEC 15444-1, annex I) and of HEIF (ISO/IEC 14496-12) ------------------------------
@@ -182,7 +183,6 @@ def _length(file: BinaryIO) -> int:
     return file.seek(0, 2)
 
 
-_GEOJP2 = bytes.fromhex("b14bf8bd083d4b43a5ae8cd7d5a6ce03")
 _SRGB, _GREY, _SYCC = 16, 17, 18
 _ICC_METHODS = (2, 3)
 
@@ -193,8 +193,7 @@ def _jpeg2000(file: BinaryIO, header: Header) -> None:
     if file.read(4) == b"\xff\x4f\xff\x51":
         _codestream(file, 0, header)
         return
-    placed: list[str] = []
-    model, streams = 0, 0
+    model, streams, palette, even = 0, 0, False, False
     for kind, start, stop in _boxes(file, 0, end):
         if kind == b"jp2h":
             for inner, a, b in _boxes(file, start, stop):
@@ -206,36 +205,29 @@ def _jpeg2000(file: BinaryIO, header: Header) -> None:
                         header.icc, model = file.read(min(b - a - 3, MAX_ICC)), _SRGB
                 elif inner == b"pclr":
                     _, columns = struct.unpack(">HB", file.read(3))
-                    header.bits = max(header.bits, *((depth & 0x7F) + 1 for depth in file.read(columns)))
-                    header.plain = False
+                    header.bits = max([header.bits, *((depth & 0x7F) + 1 for depth in file.read(columns))])
+                    palette = True
         elif kind == b"jp2c":
             streams += 1
             if streams == 1:
-                _codestream(file, start, header)
-        elif kind == b"uuid":
-            file.seek(start)
-            placed += ["GeoJP2"] if file.read(16) == _GEOJP2 else []
-        elif kind == b"asoc":
-            file.seek(start)
-            placed += ["GMLJP2"] if b"gml.data" in file.read(64) else []
-    header.placed, header.pages = tuple(dict.fromkeys(placed)), max(1, streams)
+                even = _codestream(file, start, header)
+    header.pages = max(1, streams)
     if model == _SYCC:
-        header.ycc = header.plain
+        header.ycc = even and not palette
     elif model not in (0, _SRGB, _GREY):
         header.colours = f"colours of kind {model}"
 
 
-def _codestream(file: BinaryIO, start: int, header: Header) -> None:
-    """Bits of every component from SIZ (annex A.5.1), which decoders go by."""
+def _codestream(file: BinaryIO, start: int, header: Header) -> bool:
+    """Bits of every component from SIZ (annex A.5.1), which decoders go by; whether all are of 8 bits and one size."""
     file.seek(start + 40)
     (count,) = struct.unpack(">H", file.read(2))
     depths = file.read(3 * min(count, MAX_PARTS))
     bits = [(depth & 0x7F) + 1 for depth in depths[::3]]
-    header.bits = max(header.bits, *bits)
+    header.bits = max([header.bits, *bits])
     if any(depth & 0x80 for depth in depths[::3]):
         header.colours = "signed values"
-    # Pillow shifts fewer bits up in place of scaling them, and repeats subsampled components.
-    header.plain = header.plain and set(bits) == {8} and set(depths[1::3]) == set(depths[2::3]) == {1}
+    return set(bits) == {8} and set(depths[1::3]) == set(depths[2::3]) == {1}
 
 
 #: Boxes that hold boxes, with the bytes before the first of them.

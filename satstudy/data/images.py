@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -32,7 +31,7 @@ EXTENSIONS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".jp2", ".avif"
 MAX_PIXELS = 20_000 * 20_000
 WEBP_MAX_SIDE = 16_383
 #: What Pillow is let try. Others hide more than 8 bits, or run programs.
-_FORMATS = ["PNG", "JPEG", "TIFF", "WEBP", "JPEG2000", "AVIF", "BMP", "DIB", "GIF", "PPM"]
+_FORMATS = ["PNG", "JPEG", "WEBP", "AVIF", "BMP", "DIB", "GIF", "PPM"]
 _ORIENTATION, _GPS = 0x0112, 0x8825
 
 _limit = threading.Lock()
@@ -175,15 +174,12 @@ def open_image(
         raise InputError(f"{path} holds {header.colours}: convert it to RGB of 8 bits first.")
     if header.container == "heif":
         raise InputError(f"{path} is HEIF or a video, which satstudy does not read: convert it to PNG or TIFF.")
-    if name := geotiff.driver(header.container):
-        with geotiff.open_raster(path, header, name, bands, masked) as raster:
+    if header.container in geotiff.DRIVERS:
+        with geotiff.open_raster(path, header, geotiff.DRIVERS[header.container], bands, masked) as raster:
             yield _upright(raster, header, path)
         return
     if bands:
-        raise InputError(f"{path} is read as RGB: --bands needs a TIFF, and rasterio ({geotiff.INSTALL}).")
-    if not header.plain or header.orientation != 1:
-        kind = "TIFF" if header.container == "tiff" else "JPEG 2000"
-        raise InputError(f"{path} is a {kind} that only rasterio reads as it is meant: {geotiff.INSTALL}.")
+        raise InputError(f"{path} is read as RGB: --bands needs a TIFF or JPEG 2000.")
     with _pillow(path) as opened, _beside(path, opened.format or "") as beside:
         yield _whole(path, opened, header, beside, masked)
 
@@ -233,29 +229,22 @@ def _losses(header: Header, pages: int, gps: bool = False) -> list[str]:
 # --- Through Pillow -----------------------------------------------------------------------------------------------
 
 
-def _open(path: Path) -> Image.Image:
-    # Pillow reads its limit from a global; the lock keeps another thread from seeing ours.
-    with _limit, warnings.catch_warnings():
-        previous, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, MAX_PIXELS
-        warnings.simplefilter("ignore", UserWarning)  # of damaged EXIF, for one
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        try:
-            return Image.open(path, formats=_FORMATS)
-        finally:
-            Image.MAX_IMAGE_PIXELS = previous
-
-
 @contextlib.contextmanager
 def _pillow(path: Path) -> Iterator[Image.Image]:
-    try:
-        opened = _open(path)
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise InputError(f"{path} has more than {MAX_PIXELS} pixels: cut it into scenes.") from None
-    except Exception as error:  # decoders raise what they like: RuntimeError, struct.error, KeyError, …
-        raise InputError(
-            f"{path} is no image that can be read ({error}): convert it to an 8-bit PNG or TIFF."
-        ) from None
+    # Pillow reads its limit from a global; the lock keeps another thread from seeing that there is none for a moment.
+    with _limit, warnings.catch_warnings():
+        previous, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        warnings.simplefilter("ignore", UserWarning)  # of damaged EXIF, for one
+        try:
+            opened = Image.open(path, formats=_FORMATS)
+        except Exception as error:  # decoders raise what they like: RuntimeError, struct.error, KeyError, …
+            raise InputError(
+                f"{path} is no image that can be read ({error}): convert it to an 8-bit PNG or TIFF."
+            ) from None
+        finally:
+            Image.MAX_IMAGE_PIXELS = previous
     with opened:
+        _check_size(path, opened.height, opened.width)
         yield opened
 
 
@@ -263,31 +252,27 @@ def _pillow(path: Path) -> Iterator[Image.Image]:
 def _beside(path: Path, format: str) -> Iterator[geotiff.Raster | list[str]]:
     """What GDAL makes of the files beside an image, or their names where it reads none of them."""
     names = [file.name for file in geotiff.sidecars(path)]
-    driver = geotiff.driver(format) if names else ""
-    if not driver:
+    if names and format in geotiff.DRIVERS:
+        with geotiff.open_raster(path, Header("other"), geotiff.DRIVERS[format]) as raster:
+            yield raster
+    else:
         yield names
-        return
-    with geotiff.open_raster(path, Header("other"), driver) as raster:
-        yield raster
 
 
 def _deep(image: Image.Image) -> bool:
-    """Whether the file has more than 8 bits a channel, which Pillow cuts to 8 without a word for RGB."""
-    if image.mode.startswith(("I", "F")):
-        return True
-    for tile in getattr(image, "tile", ()):
-        parts = tile[3] if isinstance(tile[3], tuple) else (tile[3],)
-        if re.search(r";16[BLN]", str(next(iter(parts), ""))):
-            return True
-        if image.format == "PPM" and any(isinstance(part, int) and part > 255 for part in parts):
-            return True
-    return False
+    """Whether a PPM has more than 8 bits a channel, which Pillow cuts to 8 without a word for RGB."""
+    return image.mode[0] in "IF" or any(
+        isinstance(part, int) and part > 255
+        for tile in image.tile
+        if image.format == "PPM" and isinstance(tile[3], tuple)
+        for part in tile[3]
+    )
 
 
 def _exif(image: Image.Image, header: Header) -> tuple[int, bool]:
     """Orientation, 1 to 8, and whether there is a GPS position."""
-    # Pillow turns a TIFF itself, and decodes a whole PNG in search of EXIF behind the pixels.
-    if image.format == "TIFF" or (image.format == "PNG" and not header.exif):
+    # Pillow decodes a whole PNG in search of EXIF behind the pixels.
+    if image.format == "PNG" and not header.exif:
         return 1, False
     try:
         with _limit, warnings.catch_warnings():
@@ -304,11 +289,8 @@ def _whole(
 ) -> WholeImage:
     if _deep(image):
         raise InputError(f"{path} has more than 8 bits a channel: scale it to 8 bits first.")
-    if image.mode in ("LAB", "HSV"):
-        raise InputError(f"{path} holds {image.mode} colours: convert it to RGB of 8 bits first.")
     orientation, gps = _exif(image, header)
-    pages = header.pages if header.container == "tiff" else getattr(image, "n_frames", 1)
-    remarks = _losses(header, pages, gps)
+    remarks = _losses(header, getattr(image, "n_frames", 1), gps)
     notes: dict[str, Any] = {}
     transparent = masked and image.has_transparency_data
     fill, told_by = (0 if transparent else None), "its alpha channel"
@@ -323,8 +305,6 @@ def _whole(
             fill, told_by = (beside.fill if masked else None), beside.told_by
     elif beside:
         remarks.append(f"what {' and '.join(beside)} beside it say is not kept")
-    if header.placed:
-        remarks.append(f"without rasterio its {' and '.join(header.placed)} are lost: {geotiff.INSTALL}")
     if orientation != 1 and any(key in notes for key in geotiff.PLACING):
         remarks.append(_unturned(orientation))
         orientation = 1
@@ -351,36 +331,45 @@ def _whole(
 # --- Writing ------------------------------------------------------------------------------------------------------
 
 
-def write_image(path: Path | str, image: Pixels, profile: bytes | None = None) -> None:
-    """Write `uint8 (height, width, 3)` losslessly as PNG, TIFF or WebP, by the name's ending.
+#: Endings of lossless formats, and how Pillow writes them.
+WRITTEN: dict[str, dict[str, Any]] = {
+    ".png": {"format": "PNG"},
+    ".tif": {"format": "TIFF", "compression": "tiff_adobe_deflate"},
+    ".tiff": {"format": "TIFF", "compression": "tiff_adobe_deflate"},
+    ".webp": {"format": "WebP", "lossless": True, "exact": True},
+}
 
-    Parameters
-    ----------
-    profile : ICC profile to put into the file
+
+def check_writable(path: Path | str, height: int = 1, width: int = 1) -> None:
+    """Refuse a name for an image of this size that `write_image` would refuse.
 
     Raises
     ------
     InputError
-        Another ending, or a side too long for WebP.
+        An ending that stands for no lossless format, or a side too long for WebP.
     """
-    path = Path(path)
-    options: dict[str, object]
-    match path.suffix.lower():
-        case ".png":
-            options = {"format": "PNG"}
-        case ".tif" | ".tiff":
-            options = {"format": "TIFF", "compression": "tiff_adobe_deflate"}
-        case ".webp":
-            if max(image.shape[:2]) > WEBP_MAX_SIDE:
-                raise InputError(
-                    f"{path} would have a side of {max(image.shape[:2])} pixels and WebP stops at {WEBP_MAX_SIDE}: "
-                    "name the output .png or .tif."
-                )
-            options = {"format": "WebP", "lossless": True, "exact": True}
-        case other:
-            raise InputError(f"{path} ends in {other or 'nothing'}: name the output .png, .tif or .webp.")
+    ending = Path(path).suffix.lower()
+    if ending not in WRITTEN:
+        raise InputError(f"{path} ends in {ending or 'nothing'}: name the output .png, .tif or .webp.")
+    if ending == ".webp" and max(height, width) > WEBP_MAX_SIDE:
+        raise InputError(
+            f"{path} would have a side of {max(height, width)} pixels and WebP stops at {WEBP_MAX_SIDE}: name the "
+            "output .png or .tif."
+        )
+
+
+def write_image(path: Path | str, image: Pixels, profile: bytes | None = None) -> None:
+    """Write `uint8 (height, width, 3)` losslessly, in the format that the name's ending says.
+
+    Errors are those of `check_writable`.
+
+    Parameters
+    ----------
+    profile : ICC profile to put into the file
+    """
+    check_writable(path, *image.shape[:2])
     with atomic(path) as temporary:
-        Image.fromarray(image).save(temporary, **options, icc_profile=profile)  # type: ignore[arg-type]
+        Image.fromarray(image).save(temporary, **WRITTEN[Path(path).suffix.lower()], icc_profile=profile)
 
 
 def halved(image: Pixels) -> Pixels:

@@ -1,7 +1,7 @@
-"""Images that show the same ground: found by a search for pixels that two images share.
+"""Images that show the same ground, found by the pixels that they share.
 
-Data sets of tiles are cut out of larger images, and some tiles overlap (UC Merced: one tile in six). Two tiles that
-overlap are no independent evidence, and one of them to train on gives the other away.
+Tiles of a data set are cut from larger images, and some overlap. Overlapping tiles are not independent, and if they are in
+different splits, one leaks to the other.
 """
 
 from __future__ import annotations
@@ -20,10 +20,9 @@ from satstudy.core.types import Pixels
 from satstudy.data.images import read_image
 from satstudy.data.records import ImageRecord
 
-#: Side in pixels of the blocks that are looked up; each overlap of at least 2 · BLOCK − 1 pixels a side holds a whole
-#: one of the grid of either image.
+#: Side of the blocks in pixels: an overlap of 2 · BLOCK − 1 pixels or more has a whole block of either image's grid.
 BLOCK = 8
-#: Of the multiplicative hash: odd, without pattern in their bits.
+#: Odd multipliers of the hash, along rows and columns.
 _ALONG, _DOWN = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F)
 _FILTER_BITS = 24
 
@@ -35,15 +34,15 @@ class Overlap(NamedTuple):
     second: int
     dy: int
     dx: int
-    pixels: int  #: that both show
+    pixels: int  #: area of the overlap
 
 
 def find_overlaps(images: Sequence[Path | Pixels], progress: bool = True) -> list[Overlap]:
-    """All pairs of images whose common rectangle has equal pixels throughout, at any displacement by whole pixels.
+    """All pairs of images that overlap with equal pixels, at a displacement by whole pixels.
 
-    Every 8×8 block of each image's grid is looked up, by a rolling hash, at all places of all later images; what is
-    found is compared pixel by pixel. An overlap narrower than 15 pixels can be missed. Pixels that were resampled or
-    compressed since are not equal, and are not found.
+    A rolling hash finds the 8×8 blocks of each image's grid at all positions of later images; every match is verified pixel
+    by pixel. Overlaps narrower than 15 pixels can be missed. Tiles that were resampled or compressed after cutting are not
+    found.
 
     Parameters
     ----------
@@ -62,7 +61,7 @@ def find_overlaps(images: Sequence[Path | Pixels], progress: bool = True) -> lis
     hashes, places = (np.concatenate([part[k] for part in known]) for k in (0, 1))
     order = np.argsort(hashes, kind="stable")
     hashes, places, owner = hashes[order], places[order], owner[order]
-    # Most blocks of an image are nowhere else; a table of the hashes' low bits tells so at once.
+    # A table of the hashes' low bits rules out most blocks quickly.
     possible = np.zeros(1 << _FILTER_BITS, np.bool_)
     possible[_low_bits(hashes)] = True
     found = []
@@ -75,9 +74,9 @@ def find_overlaps(images: Sequence[Path | Pixels], progress: bool = True) -> lis
 
 
 def merge_objects(records: Sequence[ImageRecord], overlaps: Sequence[Overlap]) -> list[ImageRecord]:
-    """The records with one object for all images that share ground, directly or through others.
+    """The records, with one object for all images that overlap directly or through others.
 
-    The first object in order gives its name to all. Images that shared an object before still do.
+    Merged objects get the name that sorts first.
     """
     names, given = np.unique([record.object for record in records], return_inverse=True)
     pairs = np.array([(given[o.first], given[o.second]) for o in overlaps], dtype=np.intp).reshape(-1, 2)
@@ -92,11 +91,11 @@ def _pixels(image: Path | Pixels) -> Pixels:
 
 
 def _rolling_hash(image: Pixels) -> NDArray[np.uint64]:
-    """A hash of the block that begins at each pixel, (height − 7, width − 7); 0×0 for a smaller image."""
+    """The hash of the block at each pixel, (height − 7, width − 7); empty for images smaller than a block."""
     if min(image.shape[:2]) < BLOCK:
         return np.empty((0, 0), np.uint64)
     red, green, blue = np.moveaxis(image.astype(np.uint64), 2, 0)
-    # Equal differences of colours must not cancel out in the sums below.
+    # Mixes the bits, so that equal differences of colours do not cancel in the sums below.
     value = (red << np.uint64(16) | green << np.uint64(8) | blue) * _DOWN
     value ^= value >> np.uint64(29)
     for factor in (_ALONG, _DOWN):
@@ -109,7 +108,7 @@ def _rolling_hash(image: Pixels) -> NDArray[np.uint64]:
 
 
 def _grid_blocks(image: Pixels) -> tuple[NDArray[np.uint64], NDArray[np.intp]]:
-    """Hash and place (y, x) of the blocks side by side; one that stands there twice tells no displacement."""
+    """Hashes and positions (y, x) of the grid's blocks; repeated blocks are left out, since they fix no displacement."""
     hashes = _rolling_hash(image)[::BLOCK, ::BLOCK]
     unique, index, count = np.unique(hashes, return_index=True, return_counts=True)
     place = np.stack(np.divmod(index, max(1, hashes.shape[1])), axis=1) * BLOCK
@@ -128,7 +127,7 @@ def _candidates(
     owner: NDArray[np.intp],
     possible: NDArray[np.bool_],
 ) -> set[tuple[int, int, int]]:
-    """(earlier image, dy, dx) wherever a block of an earlier image's grid stands in `image`."""
+    """(earlier image, dy, dx) for each block of an earlier image's grid that is in `image`."""
     here = _rolling_hash(image)
     at = np.flatnonzero(possible[_low_bits(here.ravel())])
     low, high = (np.searchsorted(hashes, here.ravel()[at], side) for side in ("left", "right"))
@@ -142,7 +141,7 @@ def _candidates(
 
 
 def _equal_pixels(first: Pixels, second: Pixels, dy: int, dx: int) -> int:
-    """The size in pixels of the common rectangle, 0 where any pixel of it differs."""
+    """The area of the overlap in pixels; 0 if any pixel differs."""
     top, left = max(0, -dy), max(0, -dx)
     bottom, right = min(first.shape[0], second.shape[0] - dy), min(first.shape[1], second.shape[1] - dx)
     one = first[top:bottom, left:right]

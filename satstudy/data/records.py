@@ -1,4 +1,4 @@
-"""What a data set tells about an image: where it is, what it shows, how large it is."""
+"""The records of a data set: path, category, object and size of each image."""
 
 from __future__ import annotations
 
@@ -13,10 +13,7 @@ from satstudy.core.errors import InputError
 
 
 class Box(NamedTuple):
-    """A rectangle in pixels of the image; the origin is the image's top-left corner.
-
-    It may reach over the image's edge, as the crop around an object near the edge does.
-    """
+    """A rectangle in pixels; (x, y) is its upper left corner. It may reach beyond the borders of the image."""
 
     x: int
     y: int
@@ -30,7 +27,7 @@ class ImageRecord(NamedTuple):
 
     path: Path
     category: str
-    object: str  #: what is seen: images of one object share it, and belong on one side of a split
+    object: str  #: the object or place that is seen; all its images belong in one split
     height: int
     width: int
     boxes: tuple[Box, ...] = ()
@@ -39,12 +36,12 @@ class ImageRecord(NamedTuple):
 
 @dataclass(frozen=True)
 class ScanResult:
-    """What a scan found, in sorted order, and what it left out."""
+    """The records of a scan, in sorted order, and the images that it left out."""
 
     records: list[ImageRecord]
     skipped: list[tuple[Path, str]] = field(default_factory=list)  #: unusable files, with the reason
-    notes: list[tuple[Path, str]] = field(default_factory=list)  #: used, though something about it is odd
-    too_small: int = 0  #: images below the least size that was asked for
+    notes: list[tuple[Path, str]] = field(default_factory=list)  #: remarks on images that are used
+    too_small: int = 0  #: number of images below the minimum size
 
 
 #: Fewer images than this are scanned too quickly for a progress bar.
@@ -60,14 +57,14 @@ def collect(
     progress: bool,
     label: str = "scanning",
 ) -> ScanResult:
-    """The records of images, in their order.
+    """The records of images, in the order of `images`.
 
     Parameters
     ----------
-    read : the record of one, and what is odd about it
-    min_size : least height and width in pixels; None takes all
-    on_error : what an unusable file does: stop, or be listed in `skipped`
-    label : what the progress bar says
+    read : gives the record of an image, and remarks on it
+    min_size : minimum of height and width in pixels; None takes all images
+    on_error : on an unusable file, raise, or list it in `skipped`
+    label : of the progress bar
 
     Raises
     ------
@@ -76,7 +73,7 @@ def collect(
     """
     records: list[ImageRecord] = []
     skipped: list[tuple[Path, str]] = []
-    odd: list[tuple[Path, str]] = []
+    remarks: list[tuple[Path, str]] = []
     too_small = 0
     for path in tqdm(images, desc=label, unit="image", disable=not progress or len(images) < PROGRESS_FROM):
         try:
@@ -90,5 +87,5 @@ def collect(
             too_small += 1
             continue
         records.append(record)
-        odd.extend((path, note) for note in notes)
-    return ScanResult(records, skipped, odd, too_small)
+        remarks.extend((path, note) for note in notes)
+    return ScanResult(records, skipped, remarks, too_small)

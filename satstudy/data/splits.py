@@ -1,12 +1,13 @@
-"""Which image serves what: train-compress, val-compress, train-class, val-class, as a manifest.
+"""The splits of a data set: train-compress, val-compress, train-class and val-class.
 
-The paper (§4.1) trains the codec on 1,289 images of fMoW's train split (*train-compress*) and measures it on
-1,929 of the val split (*val-compress*), which are split again into 1,551 that train the classifier
-(*train-class*) and 378 that validate it (*val-class*).
+The paper (§4.1) trains the codec on 1,289 images of fMoW's train split (*train-compress*) and measures it on 1,929 of
+the val split (*val-compress*). It splits the latter again into 1,551 images that train the classifier (*train-class*)
+and 378 that validate it (*val-class*).
 
-`satstudy.data.manifests` describes the table they are written in. Splits are made by object: images of one object
-never stand on two sides, else a classifier could know an object from its other images. Whether the paper did so
-is not said; `level="image"` makes the split that ignores objects, to measure what that is worth.
+Splits are made by object: all images of one object are in one split. Otherwise a classifier could recognize an object
+from its other images. The paper does not say how it splits; `level="image"` ignores objects, to measure this leakage.
+
+A split is stored as a *manifest*: a CSV table with path, category, object and split of each image.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from satstudy.data.records import ImageRecord
 
 @dataclass(frozen=True)
 class Sizes:
-    """Images in each set; those of the two class sets are counted in `val_compress` too."""
+    """Numbers of images; `val_compress` includes `train_class` and `val_class`."""
 
     train_compress: int
     val_compress: int
@@ -46,7 +47,7 @@ class Sizes:
             )
 
 
-#: The paper's, §4.1 (its §5 says 1,554 and 375 for the last two).
+#: The sizes of the paper, §4.1 (its §5 says 1,554 and 375 for the last two).
 PAPER = Sizes(train_compress=1289, val_compress=1929, train_class=1551, val_class=378)
 
 
@@ -54,54 +55,42 @@ def make(
     train: Sequence[ImageRecord],
     val: Sequence[ImageRecord] | None,
     root: Path | str,
-    sizes: Sizes = PAPER,
+    sizes: Sizes,
     seed: int = 0,
     level: Literal["object", "image"] = "object",
-    categories: Iterable[str] | None = None,
-    per_object: int | None = None,
 ) -> pd.DataFrame:
-    """Draw the four sets, as even over the categories as the images allow.
+    """Draw the four splits at random, stratified by category.
 
-    Within a category objects are drawn at random and taken with all their images; of the last one only
-    as many are taken as are still wanted. Train-class and val-class have their asked sizes whenever some way of
-    dealing whole objects to the two sides gives each enough images; where none does, the nearest is made,
-    and a warning says what it has.
+    Within a category objects are drawn at random with all their images, the last one in part if the size demands it.
+    The sizes of train-class and val-class are exact whenever whole objects allow it, else the closest, with a warning.
 
     Parameters
     ----------
-    train, val : the images that train-compress and val-compress are drawn from (fMoW: its splits). With
-        val=None both are drawn from `train`, objects dealt to one side each
+    train, val : images that train-compress and val-compress are drawn from, in fMoW its splits. With val=None both are
+        drawn from `train`, by object
     root : folder that the manifest's paths are relative to
-    sizes : in images; the paper's by default
-    level : "image" deals the same images of val-compress to train-class and val-class without regard to objects,
-        as many of each category as "object" does: the two manifests differ by leakage alone
-    categories : take these alone, and insist that each has an image to train the codec and two objects to
-        train and validate the classifier; None takes what there is
-    per_object : most images to draw of one object; None takes all (the paper has 1.24 in train-compress)
+    level : "image" splits the same images of val-compress into train-class and val-class without regard to objects, with
+        the counts per category of "object"; the two manifests differ by leakage alone
 
     Returns
     -------
     DataFrame
-        A manifest. The same seed gives the same one, in whatever order the records come.
+        A manifest. It depends on the seed and not on the order of the records.
 
     Raises
     ------
     InputError
-        Too few images or objects, an image twice, or one outside `root`.
+        Too few images or objects, an image twice, or an image outside `root`.
     """
     if level not in ("object", "image"):
         raise InputError(f"level = {level!r} is none: take 'object' or 'image'.")
-    if per_object is not None and per_object < 1:
-        raise InputError(f"per_object = {per_object} leaves no image: take 1 or more, or None.")
     rng = np.random.default_rng(seed)
-    pools = [draw_pool(records, categories, per_object, rng) for records in (train, val) if records is not None]
+    pools = [draw_pool(records, rng) for records in (train, val) if records is not None]
     if val is None:
         _require(pools[0], sizes.train_compress + sizes.val_compress, "The data set", "all splits together")
-        val_pool, train_pool = deal(pools[0], sizes.val_compress, sizes.train_compress, rng)
-        _insist(train_pool, val_pool, categories, sizes)
+        val_pool, train_pool = group_split(pools[0], sizes.val_compress, sizes.train_compress, rng)
     else:
         train_pool, val_pool = pools
-        _insist(train_pool, val_pool, categories, sizes)
         _require(train_pool, sizes.train_compress, "The train split", "train-compress")
         _require(val_pool, sizes.val_compress, "The val split", "val-compress")
         both = {o[0].object for o in all_objects(train_pool)} & {o[0].object for o in all_objects(val_pool)}
@@ -112,7 +101,7 @@ def make(
             f"The val split has {len(all_objects(val_pool))} object and 2 are needed, one for train-class and one for "
             "val-class: add images of other objects."
         )
-    val_side, train_side = deal(val_pool, sizes.val_class, sizes.train_class, rng)
+    val_side, train_side = group_split(val_pool, sizes.val_class, sizes.train_class, rng)
     drawn = {
         "train-compress": draw_objects(train_pool, sizes.train_compress, rng),
         "train-class": draw_objects(train_side, sizes.train_class, rng),
@@ -124,14 +113,18 @@ def make(
         for category, objects in val_pool.items()
     }
     drawn["val-compress"] = draw_objects(rest, sizes.val_compress - len(taken), rng)
-    _report(drawn, sizes)
+    _warn_of_sizes(drawn, sizes)
     if level == "image":
         _shuffle_classes(drawn, rng)
     return manifest_from(((r, name) for name, records in drawn.items() for r in records), root)
 
 
 def file_number(path: Path) -> int | None:
-    """The number at the end of a file's name, 7 for UC Merced's `river07.webp`; None where there is none."""
+    """The number at the end of a file's name, None without one.
+
+    >>> file_number(Path("river/river07.webp"))
+    7
+    """
     match = re.search(r"(\d+)$", path.stem)
     return int(match[1]) if match else None
 
@@ -142,16 +135,17 @@ def by_number(
     train: range = range(0, 40),
     val_class: range = range(88, 100),
 ) -> pd.DataFrame:
-    """Split by the number at the end of each file's name, see `file_number`.
+    """Split by `file_number`: UC Merced, where neighbouring numbers can show neighbouring ground.
 
-    Images whose number is in `train` are train-compress; of the others those in `val_class` are val-class and the
-    rest train-class, so that val-compress is all of the others. Neighbours in number can show neighbouring ground;
-    blocks of numbers keep them together where a random draw would not.
+    Parameters
+    ----------
+    train : numbers of train-compress; all others are val-compress
+    val_class : numbers of val-class; the rest of val-compress is train-class
 
     Raises
     ------
     InputError
-        A name without a number, a number in both ranges, an object on two sides, or a category that a split lacks.
+        A name without a number, a number in both ranges, an object in two splits, or a category that a split lacks.
     """
     if set(train) & set(val_class):
         raise InputError(f"train = {train} and val_class = {val_class} overlap: an image cannot be in both.")
@@ -188,20 +182,7 @@ def _require(pool: Pool, needed: int, where: str, what: str) -> None:
         )
 
 
-def _insist(train: Pool, val: Pool, categories: Iterable[str] | None, sizes: Sizes) -> None:
-    needs = [("train", train, 1 if sizes.train_compress else 0)]
-    needs.append(("val", val, (sizes.train_class > 0) + (sizes.val_class > 0) or (sizes.val_compress > 0)))
-    for split, pool, needed in needs:
-        poor = [(c, len(pool.get(c, []))) for c in sorted(set(categories or ())) if len(pool.get(c, [])) < needed]
-        if poor:
-            counts = ", ".join(f"{category} {count}" for category, count in poor)
-            raise InputError(
-                f"The {split} split needs {needed} object(s) of each category and has too few of: {counts}; "
-                "add images, or leave these categories out."
-            )
-
-
-def _report(drawn: dict[str, list[ImageRecord]], sizes: Sizes) -> None:
+def _warn_of_sizes(drawn: dict[str, list[ImageRecord]], sizes: Sizes) -> None:
     has = {name: len(records) for name, records in drawn.items()}
     has["val-compress"] += has["train-class"] + has["val-class"]
     wanted = {name: int(getattr(sizes, name.replace("-", "_"))) for name in SPLITS}
@@ -211,7 +192,7 @@ def _report(drawn: dict[str, list[ImageRecord]], sizes: Sizes) -> None:
 
 
 def _shuffle_classes(drawn: dict[str, list[ImageRecord]], rng: np.random.Generator) -> None:
-    """Deal the images of train-class and val-class anew, ignoring objects, counts by category kept."""
+    """Split train-class and val-class again without regard to objects, with the same counts per category."""
     validation: dict[str, int] = defaultdict(int)
     for record in drawn["val-class"]:
         validation[record.category] += 1
@@ -224,12 +205,17 @@ def _shuffle_classes(drawn: dict[str, list[ImageRecord]], rng: np.random.Generat
 
 
 COLUMNS = ("path", "category", "object", "split")
-
-
 SPLITS = ("train-compress", "val-compress", "train-class", "val-class")
 
 
 def manifest_from(rows: Iterable[tuple[ImageRecord, str]], root: Path | str) -> pd.DataFrame:
+    """The manifest of records and their splits, sorted; paths are relative to `root`.
+
+    Raises
+    ------
+    InputError
+        An image outside `root`, or twice, or an unknown split.
+    """
     try:
         table = [(r.path.relative_to(root).as_posix(), r.category, r.object, name) for r, name in rows]
     except ValueError as error:
@@ -243,7 +229,7 @@ def manifest_from(rows: Iterable[tuple[ImageRecord, str]], root: Path | str) -> 
 
 
 def subset(manifest: pd.DataFrame, name: str) -> pd.DataFrame:
-    """The rows of one of the four sets; val-compress includes train-class and val-class."""
+    """The rows of one split; val-compress includes train-class and val-class."""
     if name not in SPLITS:
         raise InputError(f"{name!r} is no split: take one of {', '.join(SPLITS)}.")
     names = SPLITS[1:] if name == "val-compress" else (name,)
@@ -251,30 +237,34 @@ def subset(manifest: pd.DataFrame, name: str) -> pd.DataFrame:
 
 
 def leakage(manifest: pd.DataFrame) -> int:
-    """How many images of val-class show an object that train-class shows too; 0 for a split by object."""
+    """The number of images of val-class with an object that is also in train-class; 0 for a split by object."""
     known = set(subset(manifest, "train-class")["object"])
     return int(subset(manifest, "val-class")["object"].isin(known).sum())
 
 
 def write_manifest(path: Path | str, manifest: pd.DataFrame) -> None:
-    """Write a manifest as CSV, after the checks that `read_manifest` makes."""
+    """Check a manifest as `read_manifest` does, and write it as CSV."""
     _check_manifest(manifest, "The manifest")
     with atomic(path) as temporary:
         manifest.to_csv(temporary, columns=list(COLUMNS), index=False, lineterminator="\n")
 
 
 def read_manifest(path: Path | str, root: Path | str | None = None) -> pd.DataFrame:
-    """Read a manifest; with `root`, see that every image is there.
+    """Read a manifest.
+
+    Parameters
+    ----------
+    root : check that every image is there
 
     Raises
     ------
     InputError
-        No readable CSV, other columns, an unknown split, an image twice, a path that leaves the root, or
-        images missing under `root`.
+        No readable CSV, other columns, an unknown split, an image twice, a path that leaves the root, or images that are
+        missing below `root`.
     """
     path = Path(path)
     try:
-        # A category may be called "NA": nothing is read as missing.
+        # A category may be called "NA".
         manifest = pd.read_csv(path, dtype=str, na_filter=False, encoding="utf-8")
     except FileNotFoundError:
         raise InputError(f"There is no manifest {path}: make one first.") from None
@@ -314,26 +304,21 @@ def _check_manifest(manifest: pd.DataFrame, what: str) -> None:
 Pool = dict[str, list[list[ImageRecord]]]
 
 
-def draw_pool(
-    records: Sequence[ImageRecord], categories: Iterable[str] | None, per_object: int | None, rng: np.random.Generator
-) -> Pool:
+def draw_pool(records: Sequence[ImageRecord], rng: np.random.Generator) -> Pool:
     """Objects by category, in random order that does not depend on the order of the records."""
-    kept = None if categories is None else set(categories)
     objects: dict[str, list[ImageRecord]] = defaultdict(list)
     previous = None
     for record in sorted(records, key=lambda r: r.path.as_posix()):
         if previous == record.path:
             raise InputError(f"{record.path} is among the records twice: scan each folder once.")
         previous = record.path
-        if kept is None or record.category in kept:
-            objects[record.object].append(record)
+        objects[record.object].append(record)
     pool: Pool = defaultdict(list)
     for name in sorted(objects):
         images = objects[name]
         if len({r.category for r in images}) > 1:
             raise InputError(f"The object {name} has images of two categories: give each object one.")
-        order = rng.permutation(len(images))[:per_object]
-        pool[images[0].category].append([images[i] for i in order])
+        pool[images[0].category].append([images[i] for i in rng.permutation(len(images))])
     return {category: [pool[category][i] for i in rng.permutation(len(pool[category]))] for category in sorted(pool)}
 
 
@@ -343,31 +328,31 @@ def all_objects(pool: Pool) -> list[list[ImageRecord]]:
 
 
 def count_images(objects: Iterable[Sequence[ImageRecord]]) -> int:
-    """The images of some objects."""
+    """The number of images of some objects."""
     return sum(map(len, objects))
 
 
-def _even(total: int, room: Sequence[int], rng: np.random.Generator) -> list[int]:
-    """`total` dealt out as evenly as `room` allows; who gets one more is drawn."""
-    dealt = [0] * len(room)
+def even(total: int, room: Sequence[int], rng: np.random.Generator) -> list[int]:
+    """`total` as a sum of parts, as even as their limits `room` allow; the remainder goes to random parts."""
+    parts = [0] * len(room)
     total = min(total, sum(room))
     while total:
-        free = [i for i in range(len(room)) if dealt[i] < room[i]]
+        free = [i for i in range(len(room)) if parts[i] < room[i]]
         share = total // len(free)
         if not share:
             for i in rng.permutation(free)[:total]:
-                dealt[i] += 1
+                parts[i] += 1
             break
         for i in free:
-            step = min(share, room[i] - dealt[i])
-            dealt[i] += step
+            step = min(share, room[i] - parts[i])
+            parts[i] += step
             total -= step
-    return dealt
+    return parts
 
 
 def draw_objects(pool: Pool, count: int, rng: np.random.Generator) -> list[ImageRecord]:
-    """`count` images, even over the categories, of as few objects as the drawn order needs."""
-    quotas = _even(count, [count_images(objects) for objects in pool.values()], rng)
+    """`count` images, even over the categories, from the first objects of each."""
+    quotas = even(count, [count_images(objects) for objects in pool.values()], rng)
     return [
         record
         for objects, quota in zip(pool.values(), quotas, strict=True)
@@ -375,31 +360,31 @@ def draw_objects(pool: Pool, count: int, rng: np.random.Generator) -> list[Image
     ]
 
 
-def deal(pool: Pool, first: int, second: int, rng: np.random.Generator) -> tuple[Pool, Pool]:
-    """Deal whole objects to two sides that need `first` and `second` images.
+def group_split(pool: Pool, first: int, second: int, rng: np.random.Generator) -> tuple[Pool, Pool]:
+    """Split whole objects into two groups of at least `first` and `second` images, stratified by category.
 
-    Both sides get enough in all if any way of dealing gives that (else as much as any gives). Among those
-    ways, as many categories as possible stand on both sides, and each is dealt in the proportion of the two as
-    nearly as its objects allow, by least squares. Found by dynamic programming over the sums that are reachable.
+    The groups are large enough whenever whole objects allow it, else as close as possible. Among such splits as many
+    categories as possible are in both groups, in proportions that are closest to `first` : `second` in the least-squares
+    sense. Solved by dynamic programming over the sums that subsets of objects can reach.
     """
     if not first + second:
         return {}, {}
-    # Most pools hold many times what is wanted; a part of each category is enough, and quick.
-    quotas = _even(first + second, [count_images(objects) for objects in pool.values()], rng)
+    # Most pools are much larger than the split; a part of each category is enough and faster.
+    quotas = even(first + second, [count_images(objects) for objects in pool.values()], rng)
     part: Pool = {}
     for (category, objects), quota in zip(pool.items(), quotas, strict=True):
         enough, running = 2 * quota + max(map(len, objects)), np.cumsum([len(o) for o in objects])
         part[category] = objects[: int(np.searchsorted(running, enough)) + 1]
-    sides, missing = _deal_all(part, first, second, rng)
+    groups, missing = _split_pool(part, first, second, rng)
     if missing and len(all_objects(part)) < len(all_objects(pool)):
-        sides, missing = _deal_all(pool, first, second, rng)
-    return sides
+        groups, missing = _split_pool(pool, first, second, rng)
+    return groups
 
 
-def _deal_all(pool: Pool, first: int, second: int, rng: np.random.Generator) -> tuple[tuple[Pool, Pool], int]:
+def _split_pool(pool: Pool, first: int, second: int, rng: np.random.Generator) -> tuple[tuple[Pool, Pool], int]:
     total, share = count_images(all_objects(pool)), first / (first + second)
     names = [list(pool)[i] for i in rng.permutation(len(pool))]
-    cost = np.full(total + 1, np.inf)  # of giving the first side s images, the categories so far
+    cost = np.full(total + 1, np.inf)  # of s images in the first group, over the categories so far
     cost[0] = 0
     choices: list[np.ndarray[tuple[int], np.dtype[np.int32]]] = []
     for name in names:
@@ -407,8 +392,8 @@ def _deal_all(pool: Pool, first: int, second: int, rng: np.random.Generator) -> 
         reachable = _sums(pool[name])[-1]
         after, choice = np.full(total + 1, np.inf), np.zeros(total + 1, dtype=np.int32)
         for here in (s for s in range(images_here + 1) if reachable >> s & 1):
-            one_sided = first and second and here in (0, images_here)
-            penalty = (here - share * images_here) ** 2 + (total**2 if one_sided else 0)
+            in_one_group = first and second and here in (0, images_here)
+            penalty = (here - share * images_here) ** 2 + (total**2 if in_one_group else 0)
             candidate = cost[: total + 1 - here] + penalty
             better = candidate < after[here:]
             after[here:][better] = candidate[better]
@@ -440,7 +425,7 @@ def _deal_all(pool: Pool, first: int, second: int, rng: np.random.Generator) -> 
 
 
 def _sums(objects: Sequence[Sequence[ImageRecord]]) -> list[int]:
-    """Bit s of entry k: whether some of the first k objects have s images in all."""
+    """Bit s of entry k is set if a subset of the first k objects has s images."""
     reached = [1]
     for images in objects:
         reached.append(reached[-1] | reached[-1] << len(images))

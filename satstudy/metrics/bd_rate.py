@@ -1,19 +1,24 @@
 """Comparing codecs at equal PSNR: BD-rate of two curves, of each image, and of the mean curves of a set of images.
 
 A rate-distortion frame has a row for each image, codec and setting, with the columns `image`, `codec`, `setting`, `bpp`
-and `psnr` (`ms_ssim` and `category` where they are asked for). Codecs are compared over the same images or not at all.
+and `psnr` (`ms_ssim`, `height`, `width` and `category` where they are asked for). Codecs are compared over the same
+images or not at all, two of them over the PSNR range that both reach on an image, several over the range that all reach.
+`in_ms_ssim` and `without_wrapping` change a frame, so that every comparison here serves for them too.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
-from scipy.interpolate import PchipInterpolator
+from numpy.typing import ArrayLike, NDArray
+from scipy.interpolate import PchipInterpolator, PPoly
 
 from satstudy.core.errors import InputError
 from satstudy.core.frames import require
@@ -30,17 +35,27 @@ KEY = ["image", "codec", "setting"]
 # --- Two curves -------------------------------------------------------------------------------------------
 
 
-def bd_rate(ref_bpp: ArrayLike, ref_psnr: ArrayLike, test_bpp: ArrayLike, test_psnr: ArrayLike) -> float:
+def bd_rate(
+    ref_bpp: ArrayLike,
+    ref_psnr: ArrayLike,
+    test_bpp: ArrayLike,
+    test_psnr: ArrayLike,
+    span: tuple[float, float] | None = None,
+) -> float:
     """Bjøntegaard's mean rate difference in percent at equal PSNR; negative where `test` needs fewer bits.
 
-    By the `bjontegaard` package, over the PSNR range that both curves reach, with monotone cubic interpolation (pchip)
-    as in the common test conditions of JVET (JVET-T2010). Herglotz et al. (arXiv 2202.12565) find Akima interpolation
-    nearer to the truth on curves of four points.
+    The mean over PSNR of the difference of log(bpp), with monotone cubic interpolation (pchip) as in the common test
+    conditions of JVET (JVET-T2010). Herglotz et al. (arXiv 2202.12565) find Akima interpolation nearer to the truth on
+    curves of four points.
+
+    Parameters
+    ----------
+    span : (low, high) in dB inside the PSNR range that both curves reach; by default all of it
 
     Raises
     ------
     InputError
-        No common PSNR, fewer than two points, a rate of 0 or less, or a value that is not finite.
+        No common PSNR, fewer than two points, a rate of 0 or less, a value that is not finite, or a span outside.
 
     Examples
     --------
@@ -48,13 +63,22 @@ def bd_rate(ref_bpp: ArrayLike, ref_psnr: ArrayLike, test_bpp: ArrayLike, test_p
     >>> round(bd_rate(rates, psnrs, 0.8 * rates, psnrs), 6)
     -20.0
     """
-    # Imported here because it imports matplotlib.pyplot, which the codec alone does not need.
-    from bjontegaard import bd_rate as library
+    ref, test = _curve(ref_bpp, ref_psnr), _curve(test_bpp, test_psnr)
+    shared = shared_psnr(ref[1], test[1])
+    if span is not None and not shared[0] <= span[0] < span[1] <= shared[1]:
+        raise InputError(f"{span[0]:g}–{span[1]:g} dB is not inside the shared {shared[0]:.2f}–{shared[1]:.2f} dB.")
+    return 100 * math.expm1(_log_ratio(_integral(*ref), _integral(*test), *(span or shared)))
 
-    (rate_a, psnr_a), (rate_b, psnr_b) = _curve(ref_bpp, ref_psnr), _curve(test_bpp, test_psnr)
-    shared_psnr(psnr_a, psnr_b)
-    options: dict[str, Any] = {"method": "pchip", "require_matching_points": False, "min_overlap": 0}
-    return float(library(rate_a, psnr_a, rate_b, psnr_b, **options))
+
+def _integral(bpp: Floats, psnr: Floats) -> PPoly:
+    """The antiderivative of log(bpp) over PSNR."""
+    return PchipInterpolator(psnr, np.log(bpp)).antiderivative()
+
+
+def _log_ratio(ref: PPoly, test: PPoly, low: float, high: float) -> float:
+    """Mean over `low` to `high` dB of the logarithm of the rate ratio of two curves, from their `_integral`."""
+    ends = np.array([low, high])
+    return float(np.diff(test(ends) - ref(ends))[0] / (high - low))
 
 
 def rate_at_psnr(bpp: ArrayLike, psnr: ArrayLike, target: float) -> float:
@@ -96,7 +120,8 @@ def _curve(bpp: ArrayLike, psnr: ArrayLike) -> tuple[Floats, Floats]:
 # --- Mean curves ------------------------------------------------------------------------------------------
 
 
-class _Curves(NamedTuple):
+@dataclass(frozen=True)
+class _Curves:
     """The curves of one codec, a row an image (sorted by name), a column a setting (sorted by mean rate)."""
 
     bpp: Floats
@@ -105,6 +130,16 @@ class _Curves(NamedTuple):
     @property
     def mean_psnr(self) -> Floats:
         return np.asarray(self.psnr.mean(axis=0))
+
+    @property
+    def ends(self) -> tuple[Floats, Floats]:
+        """The lowest and the highest PSNR of each image."""
+        return self.psnr.min(axis=1), self.psnr.max(axis=1)
+
+    @cached_property
+    def integrals(self) -> list[PPoly]:
+        """`_integral` of each image."""
+        return [_integral(*_curve(bpp, psnr)) for bpp, psnr in zip(self.bpp, self.psnr, strict=True)]
 
 
 def _curves(frame: pd.DataFrame, codec: str) -> _Curves:
@@ -126,7 +161,7 @@ def _of_means(reference: _Curves, test: _Curves, statistic: Callable[..., float]
 
     Resamples in which it raises InputError (mean curves that do not overlap) count as nan.
     """
-    parts = [*reference, *test]
+    parts = [reference.bpp, reference.psnr, test.bpp, test.psnr]
     ends = np.cumsum([part.shape[1] for part in parts])[:-1]
     statistic(*(part.mean(axis=0) for part in parts))  # raises where all images together give no number
 
@@ -178,10 +213,60 @@ def mean_curves(frame: pd.DataFrame) -> pd.DataFrame:
 # --- Codecs over images -----------------------------------------------------------------------------------
 
 
+class Comparison(NamedTuple):
+    """A row of a BD-rate table: `codec` against `reference`.
+
+    Attributes
+    ----------
+    bd_rate, low, high : in %, the mean over images of the logarithm of the rate ratio, with its 95 % interval
+    compared : images in this mean
+    shared_low, shared_high : the PSNR range in dB that they were compared over: medians over these images of its ends
+    of_means, of_means_low, of_means_high : in %, BD-rate of the mean curves of all images
+    psnr_low, psnr_high : the PSNR range in dB of the mean curves
+    images : of the set
+    note : why a number is missing
+    """
+
+    codec: str
+    reference: str
+    bd_rate: float = math.nan
+    low: float = math.nan
+    high: float = math.nan
+    compared: int = 0
+    shared_low: float = math.nan
+    shared_high: float = math.nan
+    of_means: float = math.nan
+    of_means_low: float = math.nan
+    of_means_high: float = math.nan
+    psnr_low: float = math.nan
+    psnr_high: float = math.nan
+    images: int = 0
+    note: str = ""
+
+    @property
+    def inverse(self) -> Comparison:
+        """`reference` against `codec`."""
+
+        def inverted(change: float) -> float:
+            return 100 * (1 / (1 + change / 100) - 1)
+
+        return self._replace(
+            codec=self.reference,
+            reference=self.codec,
+            bd_rate=inverted(self.bd_rate),
+            low=inverted(self.high),
+            high=inverted(self.low),
+            of_means=inverted(self.of_means),
+            of_means_low=inverted(self.of_means_high),
+            of_means_high=inverted(self.of_means_low),
+        )
+
+
 def bd_rates(
     frame: pd.DataFrame,
     reference: str = "jpeg2000",
     *,
+    common: bool = False,
     objects: Mapping[str, Hashable] | None = None,
     **bootstrap: Any,
 ) -> pd.DataFrame:
@@ -197,49 +282,141 @@ def bd_rates(
 
     Parameters
     ----------
-    objects : image → the object it shows; images of one object are drawn together
+    common : compare all codecs over the PSNR range that all reach on an image, so that the numbers of one table may be
+        set against each other; otherwise each over the range that it shares with the reference
+    objects : image → the object, place or class that it shows; images of one are drawn together
     bootstrap : `resamples`, `seed` and `level` of `bootstrap_interval`
 
     Returns
     -------
     DataFrame
-        codec, reference, bd_rate, low, high (in %), compared (number of images in this mean), of_means, of_means_low,
-        of_means_high (in %, over all images), psnr_low, psnr_high (the PSNR range of the mean curves, in dB), images,
-        note
+        a `Comparison` a row
     """
     images = image_set(frame)
     clusters = _clusters(images, objects)
     ref = _curves(frame, reference)
     tests = {codec: _curves(frame, codec) for codec in sorted(set(frame["codec"]) - {reference})}
-    enough = {codec: _shared_range(ref, test) >= MIN_SHARED for codec, test in tests.items()}
+    everything = [ref, *tests.values()]
+    spans = {codec: _shared(everything if common else [ref, test]) for codec, test in tests.items()}
+    enough = {codec: high - low >= MIN_SHARED for codec, (low, high) in spans.items()}
     usable = [codec for codec, mask in enough.items() if 2 * mask.sum() >= len(images)]
-    kept = np.flatnonzero(np.all([enough[codec] for codec in usable], axis=0)) if usable else np.arange(len(images))
-    kept_clusters = None if clusters is None else [clusters[i] for i in kept]
+    kept = np.all([enough[codec] for codec in usable], axis=0) if usable else np.ones(len(images), bool)
+    return pd.DataFrame(
+        [
+            _compare((reference, ref), (codec, test), kept & (codec in usable), spans[codec], clusters, **bootstrap)
+            for codec, test in tests.items()
+        ],
+        columns=Comparison._fields,
+    )
+
+
+def all_pairs(
+    frame: pd.DataFrame, *, objects: Mapping[str, Hashable] | None = None, **bootstrap: Any
+) -> pd.DataFrame:
+    """Every codec directly against every other: a row for each ordered pair, as `bd_rates`.
+
+    Each pair is compared over all images on which both reach `MIN_SHARED` dB or more in common. A ranking of two codecs is
+    their row here, never the difference of two rows with a third.
+    """
+    images = image_set(frame)
+    clusters = _clusters(images, objects)
+    curves = {codec: _curves(frame, codec) for codec in dict.fromkeys(frame["codec"])}
     rows = []
-    for codec, test in tests.items():
-        mean = of_means = Interval(np.nan, np.nan, np.nan)
-        span, note, compared = (np.nan, np.nan), "", 0
-        try:
-            span = shared_psnr(ref.mean_psnr, test.mean_psnr)
-            of_means = _of_means(ref, test, bd_rate, clusters=clusters, **bootstrap)
-        except InputError as error:
-            note = str(error)
-        if codec in usable and len(kept):
-            compared = len(kept)
-            logs = [np.log1p(bd_rate(ref.bpp[i], ref.psnr[i], test.bpp[i], test.psnr[i]) / 100) for i in kept]
-            mean = change_interval(logs, clusters=kept_clusters, **bootstrap)
-        else:
-            few = f"{enough[codec].sum()} of {len(images)} images share {MIN_SHARED:g} dB or more: add settings."
-            note = note or few
-        rows.append((codec, reference, *mean, compared, *of_means, *span, len(images), note))
-    names = ["codec", "reference", "bd_rate", "low", "high", "compared", "of_means", "of_means_low", "of_means_high"]
-    return pd.DataFrame(rows, columns=[*names, "psnr_low", "psnr_high", "images", "note"])
+    for first, second in itertools.combinations(curves.items(), 2):
+        low, high = span = _shared([first[1], second[1]])
+        enough = high - low >= MIN_SHARED
+        row = _compare(first, second, enough & (2 * enough.sum() >= len(images)), span, clusters, **bootstrap)
+        rows += [row, row.inverse]
+    return pd.DataFrame(rows, columns=Comparison._fields).sort_values(["reference", "codec"], ignore_index=True)
 
 
-def _shared_range(ref: _Curves, test: _Curves) -> Floats:
-    """PSNR range in dB that both curves of each image reach: (images,); negative where they are apart."""
-    low = np.maximum(ref.psnr.min(axis=1), test.psnr.min(axis=1))
-    return np.asarray(np.minimum(ref.psnr.max(axis=1), test.psnr.max(axis=1)) - low)
+def _compare(
+    reference: tuple[str, _Curves],
+    test: tuple[str, _Curves],
+    kept: NDArray[np.bool_],
+    span: tuple[Floats, Floats],
+    clusters: list[Hashable] | None,
+    **bootstrap: Any,
+) -> Comparison:
+    """Two codecs, each (name, curves), over the images `kept`, each over its range of `span` (low, high)."""
+    (ref_name, ref), (name, curves) = reference, test
+    row = Comparison(name, ref_name, images=len(kept))
+    try:
+        low, high = shared_psnr(ref.mean_psnr, curves.mean_psnr)
+        of_means = _of_means(ref, curves, bd_rate, clusters=clusters, **bootstrap)
+        row = row._replace(
+            of_means=of_means.value, of_means_low=of_means.low, of_means_high=of_means.high, psnr_low=low, psnr_high=high
+        )
+    except InputError as error:
+        row = row._replace(note=str(error))
+    if not kept.any():
+        few = int((span[1] - span[0] >= MIN_SHARED).sum())
+        note = f"{few} of {len(kept)} images share {MIN_SHARED:g} dB or more: add settings."
+        return row._replace(note=row.note or note)
+    mean, low, high = _mean_change(ref, curves, kept, span, clusters, **bootstrap)
+    ends = {f"shared_{name}": float(np.median(end[kept])) for name, end in zip(("low", "high"), span, strict=True)}
+    return row._replace(bd_rate=mean, low=low, high=high, compared=int(kept.sum()), **ends)
+
+
+def _mean_change(
+    ref: _Curves,
+    test: _Curves,
+    kept: NDArray[np.bool_],
+    span: tuple[Floats, Floats],
+    clusters: list[Hashable] | None,
+    **bootstrap: Any,
+) -> Interval:
+    """The mean over images `kept` of the rate ratio's logarithm, as a change in %."""
+    which = np.flatnonzero(kept)
+    logs = [_log_ratio(ref.integrals[i], test.integrals[i], span[0][i], span[1][i]) for i in which]
+    return change_interval(logs, clusters=None if clusters is None else [clusters[i] for i in which], **bootstrap)
+
+
+def _shared(curves: Sequence[_Curves]) -> tuple[Floats, Floats]:
+    """(low, high): the PSNR range in dB of each image that all codecs reach; high < low where they are apart."""
+    lows, highs = zip(*(codec.ends for codec in curves), strict=True)
+    return np.max(lows, axis=0), np.min(highs, axis=0)
+
+
+def by_slice(
+    frame: pd.DataFrame,
+    reference: str,
+    *,
+    width: float = 2.0,
+    objects: Mapping[str, Hashable] | None = None,
+    **bootstrap: Any,
+) -> pd.DataFrame:
+    """Bits of every other codec against `reference` at equal PSNR, by slices of PSNR.
+
+    A slice holds the images on which both codecs reach all of it, which differ from slice to slice: busy images end
+    early. Slices of fewer than a tenth of the images are left out.
+
+    Parameters
+    ----------
+    width : of a slice in dB; slices begin at multiples of it
+
+    Returns
+    -------
+    DataFrame
+        codec, reference, psnr_low, psnr_high (the slice, in dB), bd_rate, low, high (in %), compared, images
+    """
+    images = image_set(frame)
+    clusters = _clusters(images, objects)
+    ref = _curves(frame, reference)
+    rows = []
+    for codec in dict.fromkeys(frame.loc[frame["codec"] != reference, "codec"]):
+        test = _curves(frame, codec)
+        low, high = _shared([ref, test])
+        for place in range(math.floor(low.min() / width), math.ceil(high.max() / width)):
+            start, stop = place * width, (place + 1) * width
+            kept = (low <= start) & (stop <= high)
+            if 10 * kept.sum() < len(images) or not kept.any():
+                continue
+            span = np.full(len(images), start), np.full(len(images), stop)
+            change = _mean_change(ref, test, kept, span, clusters, **bootstrap)
+            rows.append((codec, reference, start, stop, *change, int(kept.sum()), len(images)))
+    names = ["codec", "reference", "psnr_low", "psnr_high", "bd_rate", "low", "high", "compared", "images"]
+    return pd.DataFrame(rows, columns=names)
 
 
 def _clusters(images: Sequence[str], objects: Mapping[str, Hashable] | None) -> list[Hashable] | None:
@@ -258,20 +435,6 @@ def by_category(frame: pd.DataFrame, reference: str = "jpeg2000", **options: Any
     return pd.concat(tables, names=["category"]).reset_index("category").reset_index(drop=True)
 
 
-def standard_comparisons(frame: pd.DataFrame, **options: Any) -> pd.DataFrame:
-    """`bd_rates` against JPEG 2000 and JPEG, and of the learned codec against its twin, where these were measured."""
-    codecs = set(frame["codec"])
-    if not codecs & {"jpeg2000", "jpeg"}:
-        raise InputError(
-            "The table has neither JPEG 2000 nor JPEG to compare with: give rd.jpeg2000 or rd.jpeg settings."
-        )
-    tables = [bd_rates(frame, reference, **options) for reference in ("jpeg2000", "jpeg") if reference in codecs]
-    pair = ["learned", "learned-natural"]
-    if codecs.issuperset(pair):
-        tables.append(bd_rates(frame[frame["codec"].isin(pair)], "learned-natural", **options))
-    return pd.concat(tables, ignore_index=True)
-
-
 def rows_against(table: pd.DataFrame, reference: str) -> pd.DataFrame:
     """The rows of a BD-rate table that compare with `reference`; InputError if there are none."""
     found = table[table["reference"] == reference]
@@ -279,6 +442,30 @@ def rows_against(table: pd.DataFrame, reference: str) -> pd.DataFrame:
         known = ", ".join(sorted(set(table["reference"]))) or "nothing"
         raise InputError(f"The BD-rate table compares with {known}, not with {reference}: name one of these.")
     return found.reset_index(drop=True)
+
+
+def in_ms_ssim(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame with MS-SSIM in dB, −10·log10(1 − MS-SSIM), in the place of PSNR, without images too small for it."""
+    small = set(frame.loc[frame["ms_ssim"].isna(), "image"])
+    kept = frame[~frame["image"].isin(small)]
+    if kept.empty:
+        raise InputError("No image of the table is large enough for MS-SSIM (161 px a side).")
+    with np.errstate(divide="ignore"):
+        return kept.assign(psnr=-10 * np.log10(1 - kept["ms_ssim"]))
+
+
+def without_wrapping(frame: pd.DataFrame, wrapping: Mapping[str, int]) -> pd.DataFrame:
+    """The frame with the bits that a codec's format needs for an empty image taken from every file.
+
+    Parameters
+    ----------
+    wrapping : codec → bytes (`study.rate_distortion.wrapping`)
+    """
+    pixels = frame["height"] * frame["width"]
+    return frame.assign(bpp=frame["bpp"] - 8 * frame["codec"].map(wrapping) / pixels)
+
+
+# --- The loss ---------------------------------------------------------------------------------------------
 
 
 def choose_by_lambda(frame: pd.DataFrame, codec: str, lams: Sequence[float]) -> pd.DataFrame:
@@ -290,15 +477,45 @@ def choose_by_lambda(frame: pd.DataFrame, codec: str, lams: Sequence[float]) -> 
     Returns
     -------
     DataFrame
-        rows of the frame; `codec` is "<codec>-by-lambda" and `setting` the λ
+        rows of the frame with their `loss`; `codec` is "<codec>-by-lambda" and `setting` the λ
     """
     part = frame[frame["codec"] == codec].reset_index(drop=True)
-    mse = 255**2 * 10 ** (-part["psnr"] / 10)
+    mse = 10 ** (-part["psnr"] / 10)
     tables = []
     for lam in lams:
-        best = (lam * mse + part["bpp"]).groupby(part["image"]).idxmin()
-        tables.append(part.loc[best].assign(codec=f"{codec}-by-lambda", setting=f"lam={lam:g}"))
+        loss = lam * 255**2 * mse + part["bpp"]
+        best = loss.groupby(part["image"]).idxmin()
+        tables.append(part.loc[best].assign(codec=f"{codec}-by-lambda", setting=f"lam={lam:g}", loss=loss[best]))
     return pd.concat(tables, ignore_index=True)
+
+
+def losses(
+    frame: pd.DataFrame, lams: Sequence[float], *, objects: Mapping[str, Hashable] | None = None, **bootstrap: Any
+) -> pd.DataFrame:
+    """The loss λ·255²·MSE + bpp of every codec over a set of images, and of the tenth that it codes worst.
+
+    MSE is that of samples in [0, 1]. A mean PSNR hides images that are coded badly; the loss does not. For every codec and
+    λ each image takes the setting with the least loss (`choose_by_lambda`).
+
+    Returns
+    -------
+    DataFrame
+        codec, lam, loss, low, high, worst_loss (mean over the tenth of images with the largest loss), bpp, psnr (means),
+        psnr_of_mse (the PSNR of the mean MSE), worst_psnr (mean over the tenth with the least PSNR), images
+    """
+    images = image_set(frame)
+    clusters = _clusters(images, objects)
+    worst = math.ceil(len(images) / 10)
+    rows = []
+    for codec in dict.fromkeys(frame["codec"]):
+        for lam in lams:
+            part = choose_by_lambda(frame, codec, [lam]).sort_values("image")
+            mean = bootstrap_interval(part["loss"].to_numpy(), clusters=clusters, **bootstrap)
+            of_mse = -10 * math.log10((10 ** (-part["psnr"] / 10)).mean())
+            tails = part["loss"].nlargest(worst).mean(), part["psnr"].nsmallest(worst).mean()
+            rows.append((codec, lam, *mean, tails[0], part["bpp"].mean(), part["psnr"].mean(), of_mse, tails[1]))
+    names = ["codec", "lam", "loss", "low", "high", "worst_loss", "bpp", "psnr", "psnr_of_mse", "worst_psnr"]
+    return pd.DataFrame(rows, columns=names).assign(images=len(images))
 
 
 class RateSaved(NamedTuple):

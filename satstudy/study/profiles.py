@@ -16,15 +16,18 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from satstudy.codecs import registry
+from satstudy.codecs.wavelet.config import WaveletConfig
 from satstudy.core import paths
 from satstudy.core.errors import InputError
 from satstudy.core.geometry import Tiling
 from satstudy.core.settings import Several, read
+from satstudy.data.synthetic.scene import CATEGORIES, SMALLEST
 from satstudy.training.config import TrainingConfig
 
 Count = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(ge=1)]
 Lam = Annotated[float, Field(gt=0, lt=10)]
+Channels = Annotated[int, Field(ge=0, le=1024)]
 
 
 @dataclass(frozen=True)
@@ -42,13 +45,19 @@ class Data:
     on_error: Literal["raise", "skip"] = "raise"
     #: Of the synthetic scenes: categories (all if 0), objects of each in the two halves, images of an
     #: object, and the side of an image in pixels.
-    categories: Count = 0
+    categories: Annotated[int, Field(ge=0, le=len(CATEGORIES))] = 0
     train_objects: Count = 0
     val_objects: Count = 0
     views: Positive = 1
-    size: Positive = 1024
+    size: Annotated[int, Field(ge=SMALLEST)] = 1024
     #: Folder of natural images, for the twin of Table 1; empty for none.
     natural: str = ""
+    #: Folder of further overhead imagery, a subfolder for each set (`satstudy.data.sensors`); empty for none.
+    sensors: str = ""
+
+    def __post_init__(self) -> None:
+        if self.kind != "synthetic" and not self.root:
+            raise InputError(f"kind = {self.kind} needs the folder of its images: set root.")
 
 
 @dataclass(frozen=True)
@@ -71,8 +80,8 @@ class Train:
     #: Channels; 0 takes those of the weights it starts from, and 64 and 96 from scratch. M may be one for all λ or a
     #: list, one for each; where it differs from that of the weights, latents are added or left out
     #: (`satstudy.training.surgery`).
-    N: Count = 0
-    M: Several[Count] = (0,)
+    N: Channels = 0
+    M: Several[Channels] = (0,)
     steps: Count = 1000
     #: Steps for a λ that starts from its neighbour's weights; `steps` if 0.
     warm_steps: Count = 0
@@ -120,7 +129,6 @@ class Train:
             seed=seed,
             warmup=min(100, max(1, steps // 10)),
             validate_every=self.validate_every,
-            save_every=self.validate_every,
             log_every=max(1, min(20, steps // 50)),
         )
 
@@ -165,6 +173,88 @@ class Blending:
     root: str = ""
     lam: Lam = 0.013
     overlaps: Several[Annotated[int, Field(ge=0, le=128)]] = (0, 2, 4, 8, 16, 32)
+
+
+@dataclass(frozen=True)
+class EveryRate:
+    """The training of the wavelet codec: one model for every λ (`satstudy.training.config.TrainingConfig`)."""
+
+    #: 0 takes the weights that ship.
+    steps: Count = 0
+    #: Smallest and largest λ of the training.
+    lams: tuple[Lam, Lam] = (0.0001, 0.2)
+    #: The size of the model (`satstudy.codecs.wavelet.model.WaveletConfig`).
+    widths: Several[Positive] = WaveletConfig().widths
+    depths: Several[Count] = WaveletConfig().depths
+    correction: Positive = WaveletConfig().correction
+    batch: Positive = 8
+    crop: int = 128
+    lr: Annotated[float, Field(gt=0)] = 2e-3
+    #: Steps at the peak of the learning rate, before it falls; steps that see noise in place of quantization.
+    hold: Count = 0
+    noisy_steps: Count = 0
+    optimizer: Literal["soap", "adam"] = "adam"
+    recolour: bool = True
+    #: Shares of the crops: from `data.sensors`, as much from each set, and from mosaics of images shrunk by 2, 3 and 4,
+    #: of one class each. The rest is from train-compress.
+    sensors: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    shrunk: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    #: `scratch`, or the file of weights that training starts from.
+    init: str = "scratch"
+    #: Steps between two estimates on the validation images (`train.validation`).
+    validate_every: Positive = 500
+
+    def __post_init__(self) -> None:
+        self.size  # raises where it is none  # noqa: B018
+        self.config(seed=0)
+        if self.sensors + self.shrunk >= 1:
+            raise InputError("The shares sensors and shrunk leave nothing for train-compress: lower them.")
+
+    @property
+    def size(self) -> WaveletConfig:
+        return WaveletConfig(self.widths, self.depths, self.correction)
+
+    def config(self, seed: int) -> TrainingConfig:
+        """What the training is given."""
+        return TrainingConfig(
+            lam=self.lams,
+            steps=max(1, self.steps),
+            batch=self.batch,
+            crop=self.crop,
+            lr=self.lr,
+            hold=self.hold,
+            noisy_steps=self.noisy_steps,
+            optimizer=self.optimizer,
+            precision="fp32",
+            recolour=self.recolour,
+            seed=seed,
+            validate_every=self.validate_every,
+        )
+
+
+def _small() -> EveryRate:
+    widths, depths = (32, 40, 48, 40, 32), (1, 1, 1, 1, 1)
+    return EveryRate(
+        steps=1500, lams=(0.005, 0.035), widths=widths, depths=depths, correction=16, hold=500, noisy_steps=300
+    )
+
+
+@dataclass(frozen=True)
+class Domain:
+    """Overhead imagery against natural photographs (`satstudy.study.domain`)."""
+
+    #: Trainings of each kind; 0 leaves the experiment out.
+    seeds: Count = 0
+    #: The trainings, and the steps of those that begin with the weights of another one.
+    training: EveryRate = field(default_factory=_small)
+    tune_steps: Positive = 500
+    #: λ that are measured, and images of each kind.
+    measured: Several[Lam] = (0.0065, 0.01, 0.016, 0.026)
+    images: Positive = 63
+    #: Pixels that each kind trains on, in millions.
+    megapixels: Annotated[float, Field(gt=0)] = 30.0
+    #: By which photographs are shrunk.
+    shrink: Positive = 2
 
 
 @dataclass(frozen=True)
@@ -214,8 +304,10 @@ class Profile:
     train: Train
     rd: RateDistortion = field(default_factory=RateDistortion)
     blending: Blending = field(default_factory=Blending)
+    every_rate: EveryRate = field(default_factory=EveryRate)
+    domain: Domain = field(default_factory=Domain)
     accuracy: Accuracy = field(default_factory=Accuracy)
-    seed: Count = 0
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
 
     def __post_init__(self) -> None:
         # It becomes a folder under `build`.

@@ -24,12 +24,12 @@ from satstudy.core.types import Pixels
 from satstudy.data.images import read_image
 from satstudy.data.splits import subset
 from satstudy.study import profiles
+from satstudy.study.every_rate import EveryRateWeights
 from satstudy.study.profiles import Profile
-from satstudy.study.weights import StudyWeights
 
 
 @dataclass(frozen=True)
-class Study(StudyWeights):
+class Study(EveryRateWeights):
     """A profile at work: its images, its weights, and what is measured with them; see `open_study`."""
 
     # --- What is coded ----------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""The weights of a study: the ladder of λ, what each training starts from, and where it is kept."""
+"""The weights of a study: which training each λ starts from, and the trainings."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from satstudy.codecs.learned import checkpoint as zoo
+from satstudy.codecs.learned import checkpoint
 from satstudy.codecs.learned.checkpoint import NATURAL, OVERHEAD, Checkpoint, nearest
 from satstudy.core import paths
 from satstudy.core.digests import digest, file_digest
@@ -20,44 +20,44 @@ from satstudy.study import profiles
 from satstudy.study.images import StudyImages
 from satstudy.training.loop import Trainer
 from satstudy.training.surgery import resize
-from satstudy.training.validation import centres
+from satstudy.training.validation import central_crops
 
-#: Training images that tell which latents matter.
-RESIZED_ON = 32
+#: Training images on which pruning measures the importance of latents.
+PRUNING_IMAGES = 32
 
 
 @dataclass(frozen=True)
 class StudyWeights(StudyImages):
-    """The images of a study, and weights that are trained on them when they are asked for."""
+    """The images of a study, and the weights, which are trained when they are first needed."""
 
-    #: Profiles that start from this one, on the way to it.
-    _after: tuple[str, ...] = ()
+    #: Names of the profiles that lead here by `train.init`.
+    _later: tuple[str, ...] = ()
 
     def training_folder(self, lam: float, domain: str = OVERHEAD) -> Path:
-        """Where the training of one λ keeps its metrics and weights."""
+        """The folder of one training, with its metrics, state and weights."""
         return self.folder / "train" / f"{domain}-lam{lam:g}-{self._training_key(lam, domain)}"
 
     def _training_key(self, lam: float, domain: str) -> str:
-        """Differs when the weights would: by a setting, an image, or what the training starts from."""
+        """A digest of everything that the weights depend on: settings, images, and the weights to start from."""
         train = dataclasses.asdict(self.profile.train)
-        # The ladder counts by the neighbour alone, and how often the training is watched not at all.
+        # Of the ladder only the neighbour counts; how often the run is validated does not count.
         for name in ("lams", "init", "steps", "warm_steps", "validate_every"):
             del train[name]
         train["M"] = self._latents(lam)
         start: Path | str | None
         if (neighbour := self.neighbour(lam)) is not None:
             start = self._training_key(neighbour, domain)
-        elif self._before is not None:
-            start = self._before._training_key(self._before.nearest(lam), domain)
+        elif self._earlier is not None:
+            start = self._earlier._training_key(self._earlier.nearest(lam), domain)
         else:
-            start = self._given(lam)
+            start = self._start_file(lam)
         images = [[path.as_posix() for path in part] for part in self._training_images(domain, relative=True)]
         source = self.source_key if domain == OVERHEAD else self.profile.data.natural
-        begins = file_digest(start) if isinstance(start, Path) else start or "random"
-        return digest(lam, domain, self._steps(lam), self.profile.seed, train, begins, source, images)
+        started_from = file_digest(start) if isinstance(start, Path) else start or "random"
+        return digest(lam, domain, self._steps(lam), self.profile.seed, train, started_from, source, images)
 
     def _training_images(self, domain: str, relative: bool = False) -> tuple[list[Path], list[Path]]:
-        """Images to train on, and those held back to watch it; by their names in the data set if `relative`."""
+        """Training images and validation images; as names within the data set if `relative`."""
         count = self.profile.train.validation
         if domain == OVERHEAD:
             root, images = self.root, self.images("train-compress")
@@ -71,42 +71,42 @@ class StudyWeights(StudyImages):
         if relative:
             images = [path.relative_to(root) for path in images]
         if count >= len(images):
-            raise InputError(f"{count} of {len(images)} images are held back for validation: none is left to train on.")
-        held = set(np.random.default_rng(self.profile.seed).permutation(len(images))[:count].tolist())
+            raise InputError(f"{count} of {len(images)} images are for validation: none is left to train on.")
+        validation = set(np.random.default_rng(self.profile.seed).permutation(len(images))[:count].tolist())
         return (
-            [image for i, image in enumerate(images) if i not in held],
-            [image for i, image in enumerate(images) if i in held],
+            [image for i, image in enumerate(images) if i not in validation],
+            [image for i, image in enumerate(images) if i in validation],
         )
 
     def _latents(self, lam: float) -> int:
-        """M for one λ, 0 for that of the weights it starts from."""
+        """M for one λ; 0 for the M of the weights that it starts from."""
         M = self.profile.train.M
         return M[0] if len(M) == 1 else M[self.profile.train.lams.index(self.nearest(lam))]
 
     def nearest(self, lam: float) -> float:
-        """The λ of the profile that is nearest to `lam`."""
+        """The λ of the profile nearest to `lam`."""
         return nearest(lam, self.profile.train.lams)
 
     @cached_property
-    def _before(self) -> StudyWeights | None:
+    def _earlier(self) -> StudyWeights | None:
         """The study whose weights this one starts from."""
         name = self.profile.train.starts_from
         if name is None:
             return None
         profile = profiles.load(name)
-        if profile.name in (*self._after, self.profile.name):
+        if profile.name in (*self._later, self.profile.name):
             raise InputError(f"The profile {profile.name} starts from itself: name another one in train.init.")
         return dataclasses.replace(
-            self, profile=profile, folder=paths.BUILD / profile.name, _after=(*self._after, self.profile.name)
+            self, profile=profile, folder=paths.BUILD / profile.name, _later=(*self._later, self.profile.name)
         )
 
-    def _given(self, lam: float) -> Path | None:
-        """The weights from outside this study that a training starts from; None for random ones."""
+    def _start_file(self, lam: float) -> Path | None:
+        """The file of the weights that a training starts from; None for random ones."""
         init = self.profile.train.init
         if init == "scratch":
             return None
         if init == "shipped":
-            shipped = zoo.shipped()
+            shipped = checkpoint.shipped()
             if not shipped:
                 raise InputError("No weights ship with this package: set train.init to scratch.")
             return shipped[nearest(lam, list(shipped))]
@@ -120,74 +120,79 @@ class StudyWeights(StudyImages):
 
     @cached_property
     def _base(self) -> float:
-        """The λ whose training starts the ladder: that of the given weights, or the middle one."""
+        """The λ that is trained first: that of the weights to start from, or the middle one."""
         lams = sorted(self.profile.train.lams)
-        if self._before is not None:
-            return self.nearest(self._before._base)
+        if self._earlier is not None:
+            return self.nearest(self._earlier._base)
         if self.profile.train.init in ("shipped", "scratch"):
             return lams[len(lams) // 2]
-        given = self._given(lams[0])
-        assert given is not None
-        return nearest(zoo.load(given).lam, lams)
+        start = self._start_file(lams[0])
+        assert start is not None
+        return nearest(checkpoint.load(start).lam, lams)
 
     def neighbour(self, lam: float) -> float | None:
-        """The λ of this study whose weights `lam` starts from; None where it starts from others."""
+        """The λ of this study whose weights `lam` starts from; None if it starts from weights of another origin."""
         if self.profile.train.init == "shipped" or lam == self._base:
             return None
-        if self._before is not None and lam in self._before.profile.train.lams:
+        if self._earlier is not None and lam in self._earlier.profile.train.lams:
             return None
         base = self._base
         ladder = sorted({*self.profile.train.lams, base})
         return nearest(lam, [x for x in ladder if (x > lam) == (base > lam) and x != lam] or [base])
 
     def _start(self, lam: float, domain: str) -> tuple[Checkpoint | None, str]:
-        """The weights that the training of `lam` starts from, and what to call them."""
+        """The weights that the training of `lam` starts from, and their name in its metadata."""
         neighbour = self.neighbour(lam)
         if neighbour is not None:
-            checkpoint, name = self.weights(neighbour, domain), f"this study, lam={neighbour:g}"
-        elif self._before is not None:
-            other = self._before.nearest(lam)
-            checkpoint, name = self._before.weights(other, domain), f"{self._before.profile.name}, lam={other:g}"
+            start, name = self.weights(neighbour, domain), f"this study, lam={neighbour:g}"
+        elif self._earlier is not None:
+            other = self._earlier.nearest(lam)
+            start, name = self._earlier.weights(other, domain), f"{self._earlier.profile.name}, lam={other:g}"
         else:
-            path = self._given(lam)
+            path = self._start_file(lam)
             if path is None:
                 return None, "random"
-            checkpoint, name = zoo.load(path), path.stem
-        N, M, model = self.profile.train.N, self._latents(lam), checkpoint.paper_model
+            start, name = checkpoint.load(path), path.stem
+        N, M, model = self.profile.train.N, self._latents(lam), start.paper_model
         if N not in (0, model.N):
             raise InputError(
                 f"The profile {self.profile.name} asks for N = {N} and starts from {name} with N = {model.N}: "
                 "take the same N, or start from scratch."
             )
         if M in (0, model.M):
-            return checkpoint, name
+            return start, name
         images = self._training_images(domain)[0]
-        some = centres(images[:: -(-len(images) // RESIZED_ON)], 256).float() / 255  # they stand class by class
-        resized = resize(model, M, some, self.profile.seed)
-        return dataclasses.replace(checkpoint, model=resized, stored={}), f"{name}, M from {model.M} to {M}"
+        sample = images[:: -(-len(images) // PRUNING_IMAGES)]  # evenly, since images are sorted by class
+        resized = resize(model, M, central_crops(sample, 256).float() / 255, self.profile.seed)
+        return dataclasses.replace(start, model=resized, stored={}), f"{name}, M from {model.M} to {M}"
 
     def _steps(self, lam: float) -> int:
         train = self.profile.train
         return train.warm_steps if train.warm_steps and self.neighbour(lam) is not None else train.steps
 
     def weights(self, lam: float, domain: str = OVERHEAD) -> Checkpoint:
-        """The weights for λ, trained now if this study has not trained them.
+        """The weights of λ, trained now if they are not there yet.
 
-        With `train.init: shipped` and no steps, those that ship for λ.
+        With `train.init: shipped` and no steps these are the weights that ship for λ.
+
+        Raises
+        ------
+        InputError
+            λ out of range, or no weights to start from.
         """
         if not 0 < lam < 10:
             raise InputError(f"lam = {lam:g} is no trade-off of this loss: take it between 0 and 10 (paper: ~0.01).")
         train, steps = self.profile.train, self._steps(lam)
         if train.init == "shipped" and train.steps == 0:
-            shipped = zoo.shipped(domain)
+            shipped = checkpoint.shipped(domain)
             if lam in shipped:
-                return zoo.load(shipped[lam])
+                return checkpoint.load(shipped[lam])
             known = f"take one of {', '.join(f'{x:g}' for x in shipped)}" if shipped else "set train.steps"
             raise InputError(f"No weights of the domain {domain} ship for lam = {lam:g}: {known}.")
         folder = self.training_folder(lam, domain)
         finished = folder / "weights.safetensors"
         if finished.exists():
-            return zoo.load(finished)
+            return checkpoint.load(finished)
         start, name = self._start(lam, domain)
         images, validation = self._training_images(domain)
         trainer = Trainer(
@@ -209,10 +214,10 @@ class StudyWeights(StudyImages):
             progress=self.progress,
         )
         trainer.run()
-        return zoo.load(finished)
+        return checkpoint.load(finished)
 
     def ladder(self) -> list[float]:
-        """The λ of the profile in the order they are trained: each after the one it starts from."""
+        """The λ of the profile in the order of training: each after the one that it starts from."""
         lams = self.profile.train.lams
         if self.profile.train.init == "shipped":
             return sorted(lams)

@@ -1,7 +1,7 @@
-"""Training crops: which image, where, and turned how, as a pure function of seed and step.
+"""Random training crops: image, position and orientation follow from the seed, the step and the index in the batch.
 
-Nothing is remembered between steps, so a run resumes at any step with the crops that it would have had,
-and several processes take their shares of one global batch without speaking to each other.
+Nothing else is remembered between steps. So a resumed run gets the crops of an uninterrupted one, and several processes
+take their shares of one batch without communication.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -17,31 +17,45 @@ import torch
 from torch import Tensor
 
 from satstudy.core.errors import InputError
+from satstudy.core.pixels import mirrored
 from satstudy.core.types import Pixels
 from satstudy.data.images import read_image
 
 
 class CropSource:
-    """Square crops of a list of images.
+    """Random square crops of a list of images.
 
     Parameters
     ----------
-    images : paths, or arrays `uint8 (height, width, 3)`
-    crop : side of a crop in pixels; smaller images are mirrored up to it
-    seed : of the whole run
-    cache_bytes : decoded images kept in memory; the least recently used leave first
+    images : paths, or arrays uint8 (height, width, 3)
+    crop : side of a crop in pixels; smaller images are extended by their mirror image
+    seed : of the run
+    weights : how often each image is drawn, relative to the others; equally often by default
+    recolour : change the colours of half of the crops (`recoloured`)
+    cache_bytes : size limit of the cache of decoded images, least recently used first out
     """
 
     def __init__(
-        self, images: Sequence[Path | Pixels], crop: int, seed: int, cache_bytes: int = 3 * 2**30, workers: int = 2
+        self,
+        images: Sequence[Path | Pixels],
+        crop: int,
+        seed: int,
+        *,
+        weights: Sequence[float] | None = None,
+        recolour: bool = False,
+        cache_bytes: int = 3 * 2**30,
     ):
         if not images:
             raise InputError("There is no image to train on: name a folder that holds some.")
+        if weights is not None and (len(weights) != len(images) or min(weights) < 0 or not sum(weights) > 0):
+            raise InputError("Each training image needs a weight of 0 or more, and some image one above 0.")
+        self._shares = None if weights is None else np.cumsum(weights) / np.sum(weights)
+        self.recolour = recolour
         self.images, self.crop, self.seed = list(images), crop, seed
         self._cache: OrderedDict[int, Pixels] = OrderedDict()
         self._cached, self._cache_bytes = 0, cache_bytes
         self._lock = threading.Lock()  # prefetched batches share the cache
-        self._pool = ThreadPoolExecutor(max(1, workers))
+        self._pool = ThreadPoolExecutor(2)
 
     def _image(self, index: int) -> Pixels:
         entry = self.images[index]
@@ -60,21 +74,22 @@ class CropSource:
                 self._cached -= self._cache.popitem(last=False)[1].nbytes
         return image
 
-    def _one(self, rng: np.random.Generator, image: Pixels) -> Pixels:
-        height, width = image.shape[:2]
-        if min(height, width) < self.crop:
-            pad = [(0, max(0, self.crop - height)), (0, max(0, self.crop - width)), (0, 0)]
-            image = np.pad(image, pad, mode="symmetric")
-            height, width = image.shape[:2]
-        top = int(rng.integers(height - self.crop + 1))
-        left = int(rng.integers(width - self.crop + 1))
+    def _drawn(self, rng: np.random.Generator) -> int:
+        if self._shares is None:
+            return int(rng.integers(len(self.images)))
+        return min(int(np.searchsorted(self._shares, rng.random(), side="right")), len(self.images) - 1)
+
+    def _one(self, rng: np.random.Generator) -> Pixels:
+        image = mirrored(self._image(self._drawn(rng)), self.crop)
+        top, left = (int(rng.integers(length - self.crop + 1)) for length in image.shape[:2])
         piece = image[top : top + self.crop, left : left + self.crop]
         # The eight symmetries of the square: overhead imagery has no up.
         piece = np.rot90(piece, int(rng.integers(4)))
-        return piece[:, ::-1] if rng.integers(2) else piece
+        piece = piece[:, ::-1] if rng.integers(2) else piece
+        return recoloured(piece, rng) if self.recolour and rng.integers(2) else piece
 
     def batch(self, step: int, size: int, rank: int = 0, world: int = 1) -> Tensor:
-        """This process's share of the global batch of `size` crops at `step`.
+        """This process's share of the batch of `size` crops at `step`.
 
         Returns
         -------
@@ -82,11 +97,24 @@ class CropSource:
         """
         pieces = []
         for index in range(rank * size // world, (rank + 1) * size // world):
-            rng = np.random.default_rng([self.seed, step, index])
-            pieces.append(self._one(rng, self._image(int(rng.integers(len(self.images))))))
+            pieces.append(self._one(np.random.default_rng([self.seed, step, index])))
         stacked = torch.from_numpy(np.ascontiguousarray(np.stack(pieces)))
         return stacked.permute(0, 3, 1, 2).float().div_(255)
 
-    def prefetch(self, step: int, size: int, rank: int = 0, world: int = 1):  # type: ignore[no-untyped-def]
-        """`batch`, begun in the background; `.result()` waits for it."""
+    def prefetch(self, step: int, size: int, rank: int = 0, world: int = 1) -> Future[Tensor]:
+        """`batch` in the background; `.result()` waits for it."""
         return self._pool.submit(self.batch, step, size, rank, world)
+
+
+def recoloured(pixels: Pixels, rng: np.random.Generator) -> Pixels:
+    """The image as another sensor or another season might show it: uint8 (height, width, 3).
+
+    Draws a gamma (0.7 to 1.4), a brightness (0.67 to 1.28) with an offset (±0.05 of the range) and a gain of each band
+    (±12 %); every seventh image also changes the order of its bands, as false colour does.
+    """
+    x = (pixels.astype(np.float32) / 255) ** np.exp(rng.uniform(-0.35, 0.35))
+    x = x * np.exp(rng.uniform(-0.4, 0.25)) + rng.uniform(-0.05, 0.05)
+    x = x * np.exp(rng.uniform(-0.12, 0.12, 3))
+    if rng.random() < 1 / 7:
+        x = x[..., rng.permutation(3)]
+    return np.round(np.clip(x, 0, 1) * 255).astype(np.uint8)

@@ -1,24 +1,90 @@
-"""What learns: a model, its average over the steps and the optimizers, and one step of them."""
+"""One training step: the model, its moving average, the optimizers, and the processes that share a batch.
+
+`training_state` gives the state of a model; `PaperState` and `WaveletState` say what the two kinds of codecs minimize.
+"""
 
 from __future__ import annotations
 
+import abc
+import itertools
 import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
+import torch.distributed as dist
 from pytorch_optimizer import SOAP
 from torch import Tensor
 
-from satstudy.codecs.mbt2018.model import HYPER_STRIDE, LATENT_STRIDE, Model, build
-from satstudy.core.errors import SatstudyError
+from satstudy.codecs.mbt2018.model import HYPER_STRIDE, LATENT_STRIDE, Loss, Model, build
+from satstudy.codecs.wavelet.config import LAM_CENTRE
+from satstudy.codecs.wavelet.model import WaveletModel
+from satstudy.core.errors import InputError, SatstudyError
 from satstudy.core.hardware import fast_bf16, reduced_precision_matmul
+from satstudy.core.loss import rate_distortion
 from satstudy.training.config import TrainingConfig, learning_rate
-from satstudy.training.processes import Process
+
+#: SOAP: steps between two updates of its eigenbases, and the largest side that has one.
+PRECONDITION_EVERY, LARGEST_PRECONDITIONER = 10, 256
+#: Norm that gradients are clipped to, decay of the moving average, and learning rate of the quantiles.
+CLIP, AVERAGE_DECAY, QUANTILES_LR = 1.0, 0.999, 1e-3
+
+
+@dataclass(frozen=True)
+class Process:
+    """This process among those that share a run; one of one unless started by `torchrun`."""
+
+    rank: int
+    world: int
+    device: torch.device
+
+    @staticmethod
+    def current(device: str = "auto") -> Process:
+        """From the environment variables that `torchrun` sets."""
+        world, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
+        cuda = torch.cuda.is_available() and device != "cpu"
+        if world > 1 and not dist.is_initialized():
+            dist.init_process_group("nccl" if cuda else "gloo")
+        if not cuda:
+            return Process(rank, world, torch.device("cpu"))
+        where = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+        torch.cuda.set_device(where)
+        return Process(rank, world, where)
+
+    @property
+    def first(self) -> bool:
+        """Whether this process logs and saves."""
+        return self.rank == 0
+
+    def average(self, tensors: Sequence[Tensor]) -> None:
+        """Replace each tensor by its mean over the processes, in one message."""
+        if self.world == 1:
+            return
+        flat = torch.cat([t.reshape(-1) for t in tensors])
+        dist.all_reduce(flat)
+        flat /= self.world
+        for tensor, piece in zip(tensors, flat.split([t.numel() for t in tensors]), strict=True):
+            tensor.copy_(piece.view_as(tensor))
+
+    def any(self, flag: bool) -> bool:
+        """Whether the flag is set in any process; the same answer in all."""
+        if self.world == 1:
+            return flag
+        votes = torch.tensor(float(flag), device=self.device)
+        dist.all_reduce(votes)
+        return bool(votes > 0)
 
 
 def noise(shape: tuple[int, ...], seed: int, step: int, kind: int, process: Process) -> Tensor:
-    """Uniform in [−0.5, 0.5) for this process's share of the global batch."""
+    """This process's share of the noise of a batch, uniform in [−0.5, 0.5): float32 of `shape`.
+
+    Parameters
+    ----------
+    kind : tells the draws of one step apart
+    """
     share = shape[0]
     generator = np.random.default_rng([seed, step, kind, 1 << 20])
     everything = generator.random((share * process.world, *shape[1:]), dtype=np.float32)
@@ -26,82 +92,174 @@ def noise(shape: tuple[int, ...], seed: int, step: int, kind: int, process: Proc
     return torch.from_numpy(mine - np.float32(0.5)).to(process.device)
 
 
-class Learner:
-    """A model in training, on one of the processes that share its batches.
+class TrainingState(abc.ABC):
+    """What a training changes from step to step: a model, its moving average and the optimizers.
 
     Parameters
     ----------
-    model : where it starts; its weights are changed
+    model : its weights are changed
 
     Attributes
     ----------
-    average : name → moving average of the parameter, which is what a run keeps
-    precision : of the transforms' activations, `torch.bfloat16` or `torch.float32`
+    average : name → moving average of the parameter; these are the weights that a run gives
+    precision : torch.bfloat16 or torch.float32, of the convolutions
+    optimizers : the first one's learning rate follows `learning_rate`
     """
 
-    def __init__(self, config: TrainingConfig, model: Model, process: Process):
+    #: Coefficients of Adam's moving averages.
+    betas = (0.9, 0.999)
+
+    def __init__(self, config: TrainingConfig, model: Model | WaveletModel, process: Process):
         self.config, self.process = config, process
-        self.model: Model = model.to(process.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.average = {name: p.detach().clone() for name, p in self.model.named_parameters()}
-        main = self.model.main_parameters()
+        model.to(process.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.average = {name: p.detach().clone() for name, p in model.named_parameters()}
+        main = self.main_parameters()
+        self.optimizers: list[torch.optim.Optimizer]
         if config.optimizer == "soap":
-            self.optimizer: torch.optim.Optimizer = SOAP(
+            soap = SOAP(
                 main,
                 lr=config.lr,
                 weight_decay=0.0,
-                precondition_frequency=config.precondition_frequency,
-                max_precondition_dim=config.max_precondition_dim,
+                precondition_frequency=PRECONDITION_EVERY,
+                max_precondition_dim=LARGEST_PRECONDITIONER,
             )
+            self.optimizers = [soap]
         else:
-            self.optimizer = torch.optim.Adam(main, lr=config.lr)
-        self.auxiliary = torch.optim.Adam([self.model.entropy_bottleneck.quantiles], lr=config.aux_lr)
-        wants = config.precision
-        bf16 = wants == "bf16" or (wants == "auto" and fast_bf16(process.device))
+            self.optimizers = [torch.optim.Adam(main, lr=config.lr, betas=self.betas)]
+        bf16 = config.precision == "bf16" or (config.precision == "auto" and fast_bf16(process.device))
         self.precision = torch.bfloat16 if bf16 else torch.float32
 
-    def learn(self, x: Tensor, step: int) -> tuple[float, float, float]:
-        """Take step `step` on this process's share of the batch: (loss, bpp, PSNR in dB) of the whole batch.
+    def update(self, x: Tensor, step: int) -> tuple[float, float, float]:
+        """Take one step on this process's share of a batch.
 
         Parameters
         ----------
-        x : float32 (batch, 3, height, width) in [0, 1]
+        x : float32 (b, 3, height, width) in [0, 1], sides multiples of 64
+
+        Returns
+        -------
+        (loss, bpp, PSNR in dB) of the whole batch, before the step
 
         Raises
         ------
         SatstudyError
-            The gradient is not finite.
+            The gradient is not finite; nothing is changed.
         """
-        config, model = self.config, self.model
-        for optimizer in (self.optimizer, self.auxiliary):
+        config = self.config
+        for optimizer in self.optimizers:
             optimizer.zero_grad(set_to_none=True)
-        noise_y, noise_z = self._noise(x, step)
-        output = model.training_pass(x, noise_y, noise_z, self.precision, config.context_passes)
-        loss = model.loss(output, x, config.lam)
+        loss = self.loss(x, step)
         loss.total.backward()  # type: ignore[no-untyped-call]
-        main = model.main_parameters()
+        main = self.main_parameters()
         self.process.average([p.grad for p in main if p.grad is not None])
-        norm = torch.nn.utils.clip_grad_norm_(main, config.clip)
+        norm = torch.nn.utils.clip_grad_norm_(main, CLIP)
         if not torch.isfinite(norm):
             raise SatstudyError(f"The loss is no longer finite at step {step}: lower lr (now {config.lr}).")
-        for group in self.optimizer.param_groups:
+        for group in self.optimizers[0].param_groups:
             group["lr"] = learning_rate(config, step)
         with reduced_precision_matmul(self.precision == torch.bfloat16):
-            self.optimizer.step()
-        auxiliary = model.aux_loss()
-        auxiliary.backward()
-        self.auxiliary.step()
+            self.optimizers[0].step()
+        self.fit_auxiliary()
         # The average starts as a plain mean, so that it forgets the first steps soon.
-        decay = min(config.ema, (1 + step) / (10 + step))
+        decay = min(AVERAGE_DECAY, (1 + step) / (10 + step))
         with torch.no_grad():
-            averages, current = list(self.average.values()), tuple(model.parameters())
-            torch._foreach_lerp_(averages, current, 1 - decay)
+            torch._foreach_lerp_(list(self.average.values()), tuple(self.model.parameters()), 1 - decay)
         figures = torch.stack([loss.total.detach(), loss.bpp.detach(), loss.mse.detach()])
         self.process.average([figures])
         total, bpp, mse = figures.tolist()
         return total, bpp, -10 * math.log10(mse)
 
+    @property
+    @abc.abstractmethod
+    def model(self) -> Model | WaveletModel:
+        """The model in training."""
+
+    @abc.abstractmethod
+    def main_parameters(self) -> list[torch.nn.Parameter]:
+        """What the first optimizer changes."""
+
+    @abc.abstractmethod
+    def loss(self, x: Tensor, step: int) -> Loss:
+        """The loss of this process's share of a batch, with gradients."""
+
+    def fit_auxiliary(self) -> None:
+        """A step of what has a loss of its own; most models have nothing of the kind."""
+
+    @abc.abstractmethod
+    def averaged(self) -> Model | WaveletModel:
+        """A copy in evaluation mode with the averaged weights."""
+
+    @torch.no_grad()
+    @abc.abstractmethod
+    def estimate(self, model: Any, x: Tensor, lam: float) -> tuple[Tensor, Tensor]:
+        """Bits (b,) of crops float32 (b, 3, h, w), and the crops as decoded, rounded to multiples of 1/255."""
+
+    @abc.abstractmethod
+    def describe(self) -> dict[str, str]:
+        """Metadata of the weights that follow from the model."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that `load_state_dict` needs to continue with the same numbers."""
+        return {
+            "model": self.model.weights(),
+            "average": self.average,
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+        }
+
+    def fits(self, state: dict[str, Any]) -> bool:
+        """Whether a `state_dict` is of a model of this size."""
+        mine, theirs = ({name: t.shape for name, t in m.items()} for m in (self.model.weights(), state["model"]))
+        return mine == theirs
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from a `state_dict`."""
+        torch.nn.Module.load_state_dict(self.model, state["model"], strict=False)
+        for name, tensor in state["average"].items():
+            self.average[name].copy_(tensor)
+        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
+            # PyTorch leaves tensors inside SOAP's nested lists on the CPU.
+            for values in optimizer.state.values():
+                for key, value in values.items():
+                    if isinstance(value, list):
+                        values[key] = [v.to(self.process.device) if isinstance(v, Tensor) else v for v in value]
+
+
+class PaperState(TrainingState):
+    """Training of the paper's model with uniform noise in place of quantization (Minnen et al. 2018, §3)."""
+
+    def __init__(self, config: TrainingConfig, model: Model, process: Process):
+        if isinstance(config.lam, tuple):
+            raise InputError(f"lam = {config.lam}: a model of mbt2018 has one λ, name it.")
+        self._model, self._lam = model, config.lam
+        super().__init__(config, model, process)
+        self.optimizers.append(torch.optim.Adam([model.entropy_bottleneck.quantiles], lr=QUANTILES_LR))
+
+    @property
+    def model(self) -> Model:
+        return self._model
+
+    def main_parameters(self) -> list[torch.nn.Parameter]:
+        return self.model.main_parameters()
+
+    def loss(self, x: Tensor, step: int) -> Loss:
+        noise_y, noise_z = self._noise(x, step)
+        output = self.model.training_pass(x, noise_y, noise_z, self.precision, self.config.context_passes)
+        return self.model.loss(output, x, self._lam)
+
+    def fit_auxiliary(self) -> None:
+        self.model.aux_loss().backward()  # type: ignore[no-untyped-call]
+        self.optimizers[1].step()
+
+    def estimate(self, model: Model, x: Tensor, lam: float) -> tuple[Tensor, Tensor]:
+        return model.estimate(x, self.config.context_passes)
+
+    def describe(self) -> dict[str, str]:
+        name = "JointAutoregressiveHierarchicalPriors"
+        return {"arch": name, "N": str(self.model.N), "M": str(self.model.M), "lam": repr(self._lam)}
+
     def _noise(self, x: Tensor, step: int) -> tuple[Tensor, Tensor]:
-        """What stands for the quantization of y and of z."""
+        """The noise that replaces the quantization of y and of z."""
         b, _, h, w = x.shape
         rows, columns = h // LATENT_STRIDE, w // LATENT_STRIDE
         shape_y = (b, self.model.M, rows, columns)
@@ -117,32 +275,71 @@ class Learner:
         model.entropy_bottleneck._update_quantiles()
         return model.eval()
 
-    def state(self) -> dict[str, Any]:
-        """All that a later process needs to go on."""
-        return {
-            "model": self.model.weights(),
-            "average": self.average,
-            "optimizer": self.optimizer.state_dict(),
-            "auxiliary": self.auxiliary.state_dict(),
-        }
 
-    def fits(self, state: dict[str, Any]) -> bool:
-        """Whether a `state` is of a model of this size."""
-        mine, theirs = ({name: t.shape for name, t in m.items()} for m in (self.model.weights(), state["model"]))
-        return mine == theirs
+#: The loss of a crop at λ is divided by (λ / `LAM_CENTRE`) to this power: it grows so across the rates, and every rate
+#: is to count alike.
+EVENNESS = 0.45
+#: λ that a model for every rate is watched at, and that its weights are used with by default.
+WATCHED_LAM = 0.013
+#: Tells the draw of λ from the draws of noise.
+LAM_DRAW = 1000
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Go on from a `state`."""
-        torch.nn.Module.load_state_dict(self.model, state["model"], strict=False)
-        for name, tensor in state["average"].items():
-            self.average[name].copy_(tensor)
-        for optimizer, saved in ((self.optimizer, state["optimizer"]), (self.auxiliary, state["auxiliary"])):
-            optimizer.load_state_dict(saved)
-            self._place_lists(optimizer)
 
-    def _place_lists(self, optimizer: torch.optim.Optimizer) -> None:
-        # torch's load_state_dict leaves tensors inside SOAP's nested lists on the CPU.
-        for state in optimizer.state.values():
-            for key, value in state.items():
-                if isinstance(value, list):
-                    state[key] = [v.to(self.process.device) if isinstance(v, Tensor) else v for v in value]
+class WaveletState(TrainingState):
+    """Training of the wavelet codec: each crop of a batch has its own λ, uniform in log λ over the range."""
+
+    # The second moments follow a loss that changes with the λ of the batch.
+    betas = (0.9, 0.98)
+
+    def __init__(self, config: TrainingConfig, model: WaveletModel, process: Process):
+        self._model = model
+        super().__init__(config, model, process)
+        self.precision = torch.float32  # scales and steps lose by fewer digits
+
+    @property
+    def model(self) -> WaveletModel:
+        return self._model
+
+    def main_parameters(self) -> list[torch.nn.Parameter]:
+        return list(self.model.parameters())
+
+    def loss(self, x: Tensor, step: int) -> Loss:
+        config, draws = self.config, itertools.count()
+
+        def noise_like(shape: torch.Size) -> Tensor:
+            return noise(tuple(shape), config.seed, step, next(draws), self.process)
+
+        low, high = config.lams
+        position = noise((len(x),), config.seed, step, LAM_DRAW, self.process) + 0.5
+        lam = low * (high / low) ** position
+        bits, x_hat = self.model(x, lam, noise_like, early=step < config.noisy_steps)
+        bpp = bits / (x.shape[2] * x.shape[3])
+        mse = ((x_hat - x) ** 2).mean((1, 2, 3))
+        total = rate_distortion(lam, mse, bpp) / (lam / LAM_CENTRE) ** EVENNESS
+        return Loss(total.mean(), bpp.mean(), mse.mean())
+
+    def averaged(self) -> WaveletModel:
+        model = WaveletModel(self.model.config)
+        model.load_state_dict({name: tensor.cpu() for name, tensor in self.average.items()})
+        return model.eval()
+
+    def estimate(self, model: WaveletModel, x: Tensor, lam: float) -> tuple[Tensor, Tensor]:
+        bits, x_hat = model(x, torch.full((len(x),), lam, device=x.device))
+        return bits, torch.round(x_hat.clamp(0, 1) * 255) / 255
+
+    def describe(self) -> dict[str, str]:
+        low, high = self.config.lams
+        return {"lam": repr(min(max(WATCHED_LAM, low), high)), "lams": f"{low!r} {high!r}"}
+
+
+def training_state(config: TrainingConfig, model: Model | WaveletModel, process: Process) -> TrainingState:
+    """The state of a training that begins with this model.
+
+    Raises
+    ------
+    InputError
+        A range of λ for a model that has one.
+    """
+    return (
+        WaveletState(config, model, process) if isinstance(model, WaveletModel) else PaperState(config, model, process)
+    )

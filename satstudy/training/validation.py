@@ -1,22 +1,22 @@
-"""The images that watch a training: their centres, and what a model makes of them by its own estimate."""
+"""Validation crops and their estimated loss during training."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from satstudy.codecs.mbt2018.model import Model
+from satstudy.core.loss import rate_distortion
 from satstudy.core.pixels import centre
 from satstudy.core.types import Pixels
 from satstudy.data.images import read_image
 
 
-def centres(images: Sequence[Path | Pixels], side: int) -> Tensor:
-    """The central squares of images, mirrored at their borders where they are smaller: uint8 (n, 3, side, side)."""
+def central_crops(images: Sequence[Path | Pixels], side: int) -> Tensor:
+    """The central squares of images, extended by their mirror image where they are smaller: uint8 (n, 3, side, side)."""
     pieces = []
     for entry in images:
         image = entry if isinstance(entry, np.ndarray) else read_image(entry)
@@ -24,16 +24,23 @@ def centres(images: Sequence[Path | Pixels], side: int) -> Tensor:
     return torch.from_numpy(np.stack(pieces)).permute(0, 3, 1, 2)
 
 
-def estimate(model: Model, squares: Tensor, lam: float, context_passes: int = 0) -> tuple[float, float, float]:
-    """(loss, bpp, PSNR in dB), means over images, by `Model.estimate`: to watch a training, no result."""
-    device = next(model.parameters()).device
+def estimated_loss(
+    estimate: Callable[[Tensor], tuple[Tensor, Tensor]], crops: Tensor, lam: float, device: torch.device
+) -> tuple[float, float, float]:
+    """(loss, bpp, PSNR in dB), means over crops: a training curve, not a result from real files.
+
+    Parameters
+    ----------
+    estimate : bits (b,) and decoded crops of crops float32 (b, 3, height, width) in [0, 1]
+    crops : uint8 (n, 3, height, width), sides multiples of 64
+    """
     bits, psnr, mse = [], [], []
-    for x in squares.split(8):
+    for x in crops.split(8):
         x = x.to(device).float() / 255
-        b, x_hat = model.estimate(x, context_passes)
+        b, x_hat = estimate(x)
         error = ((x_hat - x) ** 2).flatten(1).mean(1).clamp_min(1e-10)
         bits.append(b / (x.shape[2] * x.shape[3]))
         mse.append(error)
         psnr.append(-10 * torch.log10(error))
     bpp, distortion = torch.cat(bits).mean().item(), torch.cat(mse).mean().item()
-    return lam * 255**2 * distortion + bpp, bpp, torch.cat(psnr).mean().item()
+    return rate_distortion(lam, distortion, bpp), bpp, torch.cat(psnr).mean().item()

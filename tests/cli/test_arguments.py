@@ -19,7 +19,7 @@ LINES = {
     "train": "train",
     "synth": "data synth s",
     "check": "data check s",
-    "fmow": "data fmow s --split val",
+    "fmow": "data fmow s --dry-run",
     "pack": "data pack s p.zip",
     "unpack": "data unpack p.zip s",
 }

@@ -1,10 +1,12 @@
 """`compress`, `decompress` and `info`, called in process: what they write and say."""
 
 import os
+import re
+import shutil
 
 import numpy as np
 import pytest
-from field_files import RGB, X, Y, geo, look, profile, rasterio, write_tiff
+from field_files import RGB, X, Y, look, profile, rasterio, write_tiff
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -179,7 +181,6 @@ def test_an_output_is_replaced_and_only_when_it_is_whole(run, work):
     assert bitstream.read((work / "a.sat").read_bytes())
 
 
-@geo
 def test_what_is_chosen_lost_or_hidden_is_said(run, work):
     infrared = np.where((X > 15) & (X < 40), 0, 100 + Y).astype(np.uint8)
     placed = {"crs": "EPSG:32633", "transform": rasterio.Affine(0.5, 0, 5e5, 0, -0.5, 4e6)}
@@ -220,6 +221,7 @@ def test_info_shows_notes_in_one_line_each(run, work, checkpoint):
     assert status == 0
     assert "size      8×9 pixels (width×height)" in out
     assert 'crs: "EPSG:4326"' in out
+    assert "decodes   to the same latents everywhere" in out
     assert "\x1b" not in out
     assert max(map(len, out.splitlines())) < 220
     assert "no data   no mask" in out
@@ -272,7 +274,7 @@ def test_a_folder_is_mirrored(folder):
 @pytest.mark.parametrize(
     ("source", "target", "ending", "words"),
     [
-        ("nope", "out", ".sat", "no file or folder"),
+        ("nope", "out", ".sat", "no file"),
         ("in/a.png", "sat", ".sat", "is a folder"),
         ("in/a.png", "in/../in/a.png", ".sat", "is the input itself"),
         ("in/a.png", "nope/a.sat", ".sat", "There is no folder"),
@@ -289,10 +291,20 @@ def test_names_that_do_not_work_are_refused(folder, source, target, ending, word
         files.pairs(folder / source, folder / target, ending)
 
 
-def test_two_files_never_become_one(folder):
-    (folder / "in/a.webp").write_bytes(b"")
-    with pytest.raises(InputError, match=r"Several files would become .*a\.sat"):
-        files.pairs(folder / "in", folder / "out", ".sat")
+def test_two_files_never_become_one(run, work, picture):
+    (work / "packed/d.sat").mkdir(parents=True)
+    for name in ("b.webp", "d.png"):
+        Image.fromarray(picture(20, 20)).save(work / "images" / name)
+    status, _, err = run("compress images packed")
+    assert status == 2
+    for reason in (
+        "images/b.png and another file would become packed/b.sat: rename one of them",
+        "images/b.webp and another file would become packed/b.sat: rename one of them",
+        "images/d.png would become packed/d.sat, which is a folder: rename one of them",
+    ):
+        assert reason in err
+    assert err.splitlines()[-1] == "satstudy: 1 done, 0 skipped, 3 failed: mend or remove what is listed above."
+    assert sorted(contents(work / "packed")) == ["sub/c.sat"]
 
 
 def test_a_link_to_the_input_is_the_input(folder):
@@ -321,7 +333,7 @@ def test_mapped_bytes_are_those_of_the_file(tmp_path):
         assert bytes(files.read_mapped(tmp_path / "a")) == content
     with pytest.raises(InputError, match="no file"):
         files.read_mapped(tmp_path / "b")
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="is a folder: name a file"):
         files.read_mapped(tmp_path)
 
 
@@ -376,3 +388,35 @@ def test_what_is_no_regular_file_is_not_replaced(tmp_path):
     os.mkfifo(tmp_path / "pipe.sat")
     with pytest.raises(InputError, match="no regular file"):
         files.check_target(tmp_path / "pipe.sat", tmp_path / "a.png")
+
+
+def test_weights_for_every_rate_meet_a_rate_or_a_quality(run, work, trained_wavelet):
+    checkpoint.save(work / "every.safetensors", trained_wavelet, {"lam": "0.013"})
+    for option, wanted, pattern, allowed in (
+        ("bpp", 2.5, r"([\d.]+) bpp \(asked for 2.5\), lam=", 0.02),
+        ("psnr", 21, r" ([\d.]+) dB \(asked for 21\), lam=", 0.025),
+    ):
+        status, out, _ = run(f"compress a.png a.sat --weights every.safetensors --{option} {wanted}")
+        assert status == 0
+        assert float(re.search(pattern, out)[1]) == pytest.approx(wanted, rel=allowed)
+    status, out, _ = run("compress a.png a.sat --weights every.safetensors --lam 0.05")
+    assert "lam=0.05, seamless" in out
+    assert run("decompress a.sat b.png --weights every.safetensors")[0] == 0
+    status, _, err = run("compress a.png a.sat --weights every.safetensors --refine 5")
+    assert status == 2
+    assert "mbt2018" in err
+
+
+def test_weights_for_every_rate_that_ship_are_the_default(run, work, shelf, small_wavelet, monkeypatch, tmp_path):
+    folder = tmp_path / "shipped"
+    shutil.copytree(shelf, folder)
+    checkpoint.save(folder / "every.safetensors", small_wavelet, {"lam": "0.013"})
+    monkeypatch.setattr(paths, "WEIGHTS", folder)
+    status, out, _ = run("compress a.png a.sat")
+    assert status == 0
+    assert "lam=0.013, seamless" in out
+    assert "lam=0.05," in run("compress a.png b.sat --lam 0.05")[1]
+    assert "lam=0.0" in run("compress a.png c.sat --bpp 2")[1]
+    for name in "abc":
+        assert run(f"decompress {name}.sat {name}.tif")[0] == 0
+    assert "overhead  every rate" in run("weights")[1]

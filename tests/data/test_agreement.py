@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from field_files import RGB, geo, in_jp2h, rasterio, turned, write_jp2, write_tiff
+from field_files import RGB, in_jp2h, rasterio, turned, write_jp2, write_tiff
 from PIL import Image, ImageOps
 
 from satstudy.codecs import JPEG
@@ -16,7 +16,7 @@ from satstudy.data import fmow, folders, packing
 from satstudy.data.images import EXTENSIONS, image_size, open_image, read_image
 from satstudy.study import rate_distortion
 from satstudy.training.crops import CropSource
-from satstudy.training.validation import centres
+from satstudy.training.validation import central_crops
 
 GREY, ALPHA = RGB[..., :1], (RGB[..., :1] * 3).astype(np.uint8)
 
@@ -126,7 +126,7 @@ def entry_points(path, folder):
 
     yield "compress", windows
     yield "train", lambda: CropSource([path], 16, 0)._image(0)
-    yield "validation", lambda: centres([path], 16)[0].permute(1, 2, 0).numpy()
+    yield "validation", lambda: central_crops([path], 16)[0].permute(1, 2, 0).numpy()
     yield "scan", lambda: (lambda record: (record.height, record.width))(folders.scan(folder).records[0])
 
     def checked():
@@ -191,7 +191,6 @@ def test_files_of_pillow(tmp_path):
         agree(path, expected, tmp_path)
 
 
-@geo
 def test_files_of_gdal(tmp_path):
     (tmp_path / "made").mkdir()
     made = list(of_gdal(tmp_path / "made"))

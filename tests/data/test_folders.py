@@ -31,24 +31,6 @@ def test_class_folders_give_category_object_and_size(tmp_path):
     assert records[0].gsd is None
 
 
-def test_a_pattern_joins_the_images_of_one_object_within_its_class(tmp_path):
-    put(tmp_path, "a/site1_2019.png", "a/site1_2020.png", "b/site1_2019.png")
-    by_group = scan(tmp_path, object_pattern=r"(site\d+)_").records
-    by_match = scan(tmp_path, object_pattern=r"site\d+").records
-    assert [r.object for r in by_group] == [r.object for r in by_match] == ["a/site1", "a/site1", "b/site1"]
-
-
-def test_a_name_without_an_object_stops_the_scan_or_is_listed(tmp_path):
-    put(tmp_path, "a/site1.png", "a/other.png")
-    with pytest.raises(InputError, match="finds no object in the name"):
-        scan(tmp_path, object_pattern=r"site(\d+)")
-    result = scan(tmp_path, object_pattern=r"site(\d+)", on_error="skip")
-    assert [r.object for r in result.records] == ["a/1"]
-    assert len(result.skipped) == 1
-    with pytest.raises(InputError, match="no regular expression"):
-        scan(tmp_path, object_pattern="(")
-
-
 def test_a_folder_of_images_alone_is_one_nameless_class(tmp_path):
     put(tmp_path, "x.png", "y.png")
     assert [(r.category, r.object) for r in scan(tmp_path).records] == [("", "x"), ("", "y")]

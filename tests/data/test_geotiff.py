@@ -1,11 +1,10 @@
 """Rasters in and TIFFs out: bands, colours, masks, and what places them on the ground."""
 
-import builtins
 import warnings
 
 import numpy as np
 import pytest
-from field_files import RGB, X, Y, geo, in_jp2h, look, profile, rasterio, turned, write_jp2, write_tiff
+from field_files import RGB, X, Y, in_jp2h, look, profile, rasterio, turned, write_jp2, write_tiff
 from PIL import Image, TiffImagePlugin
 
 from satstudy.cli.files import decode_to
@@ -25,18 +24,6 @@ GREY = RGB[..., :1]
 @pytest.fixture
 def codec(checkpoint):
     return LearnedCodec(checkpoint, patch=64)
-
-
-@pytest.fixture
-def without_rasterio(monkeypatch):
-    found = builtins.__import__
-
-    def missing(name, *rest, **options):
-        if name.split(".")[0] == "rasterio":
-            raise ImportError(name)
-        return found(name, *rest, **options)
-
-    monkeypatch.setattr(builtins, "__import__", missing)
 
 
 def placed(x=300_000.0, y=5_000_000.0, size=0.5):
@@ -64,41 +51,6 @@ def hidden(path, **options):
 # --- Which bands, in which colours ---
 
 
-@geo
-@pytest.mark.parametrize(
-    "make",
-    [
-        lambda a: Image.fromarray(a).quantize(16),
-        lambda a: Image.fromarray(a[..., 0]),
-        lambda a: Image.fromarray(a[..., 0] > 100),
-        lambda a: Image.fromarray(np.ascontiguousarray(a[..., :2]), "LA"),
-        lambda a: Image.fromarray(a).convert("CMYK"),
-        lambda a: Image.fromarray(a).convert("RGBA"),
-    ],
-    ids=["palette", "grey", "one bit", "grey and alpha", "inks", "alpha"],
-)
-def test_colours_are_those_that_pillow_sees(tmp_path, make):
-    make(RGB).save(tmp_path / "a.tif")
-    with Image.open(tmp_path / "a.tif") as image:
-        expected = np.array(image.convert("RGB"))
-    assert np.array_equal(read_image(tmp_path / "a.tif"), expected)
-    with open_image(tmp_path / "a.tif") as source:
-        assert np.array_equal(source.read(7, 20, 3, 9), expected[7:20, 3:9])
-
-
-@geo
-@pytest.mark.parametrize("bits", range(1, 8))
-@pytest.mark.parametrize("count", [1, 3])
-def test_fewer_bits_are_scaled_to_the_whole_range(tmp_path, bits, count):
-    values = (RGB >> (8 - bits))[..., :count]
-    path = write_tiff(tmp_path / "a.tif", values, nbits=bits, **({"photometric": "RGB"} if count == 3 else {}))
-    expected = np.rint(values * (255 / (2**bits - 1))).astype(np.uint8)
-    assert np.array_equal(read_image(path), np.broadcast_to(expected, RGB.shape))
-    jp2 = write_jp2(tmp_path / "a.jp2", values, nbits=bits)
-    assert np.array_equal(read_image(jp2), np.broadcast_to(expected, RGB.shape))
-
-
-@geo
 @pytest.mark.parametrize("bits", [1, 4, 8])
 def test_white_may_be_zero(tmp_path, bits):
     values = GREY >> (8 - bits)
@@ -109,7 +61,6 @@ def test_white_may_be_zero(tmp_path, bits):
         assert np.array_equal(read_image(path), np.array(image.convert("RGB")))
 
 
-@geo
 def test_bands_are_taken_by_their_tags(tmp_path):
     order = {
         "blue green red": [3, 2, 1],
@@ -136,13 +87,11 @@ def test_bands_are_taken_by_their_tags(tmp_path):
     ]
 
 
-@geo
 def test_a_palette_without_a_table_is_grey(tmp_path):
     path = write_tiff(tmp_path / "a.tif", GREY, colours="palette")
     assert np.array_equal(read_image(path), GREY.repeat(3, axis=2))
 
 
-@geo
 def test_bands_are_chosen(picture, tmp_path):
     image = np.concatenate([picture(20, 30), picture(20, 30, 1)], axis=2)
     source = write_tiff(tmp_path / "a.tif", image)
@@ -154,7 +103,6 @@ def test_bands_are_chosen(picture, tmp_path):
             pass
 
 
-@geo
 @pytest.mark.parametrize("kind", ["uint16", "float32", "int8", "int16", "uint32", "complex64"])
 def test_other_kinds_of_pixels_are_refused(tmp_path, kind):
     source = write_tiff(tmp_path / "a.tif", np.zeros((8, 8, 3), kind))
@@ -163,7 +111,6 @@ def test_other_kinds_of_pixels_are_refused(tmp_path, kind):
             read(source)
 
 
-@geo
 def test_jpeg_2000_of_many_kinds_is_read(tmp_path):
     assert np.array_equal(read_image(write_jp2(tmp_path / "rgb.jp2", RGB)), RGB)
     assert np.array_equal(read_image(write_jp2(tmp_path / "grey.jp2", GREY)), GREY.repeat(3, axis=2))
@@ -178,7 +125,6 @@ def test_jpeg_2000_of_many_kinds_is_read(tmp_path):
             read_image(deep)
 
 
-@geo
 def test_ycc_of_jpeg_2000_becomes_rgb_as_in_pillow(tmp_path):
     ycc = np.array(Image.fromarray(RGB).convert("YCbCr"))
     path = write_jp2(tmp_path / "a.jp2", ycc)
@@ -188,7 +134,6 @@ def test_ycc_of_jpeg_2000_becomes_rgb_as_in_pillow(tmp_path):
     assert np.abs(read_image(path).astype(int) - RGB).max() < 4
 
 
-@geo
 def test_a_geotiff_is_one_by_its_content(tmp_path):
     for name in ("scene.gtiff", "scene", "scene.tif.orig", "scene.png"):
         path = write_tiff(tmp_path / "t.tif", RGB, crs=UTM, transform=placed(), nodata=0).rename(tmp_path / name)
@@ -196,7 +141,6 @@ def test_a_geotiff_is_one_by_its_content(tmp_path):
         assert np.array_equal(read_image(path), RGB)
 
 
-@geo
 def test_a_turned_tiff_with_a_georeference_stays_as_it_is_stored_and_says_so(tmp_path):
     path = turned(tmp_path / "a.tif", 6)
     assert read_image(path).shape == (56, 40, 3)
@@ -209,7 +153,6 @@ def test_a_turned_tiff_with_a_georeference_stays_as_it_is_stored_and_says_so(tmp
     assert "its orientation (6) is neither applied nor kept" in image.remarks[0]
 
 
-@geo
 def test_a_turned_photograph_with_a_world_file_likewise(tmp_path):
     turned(tmp_path / "a.jpg", 6)
     assert image_size(tmp_path / "a.jpg") == (56, 40)
@@ -223,7 +166,6 @@ def test_a_turned_photograph_with_a_world_file_likewise(tmp_path):
 # --- Pixels without data ---
 
 
-@geo
 @pytest.mark.parametrize("nodata", [0, 255, 17])
 @pytest.mark.parametrize("bands", [1, 3, 4])
 def test_nodata_comes_back_exactly(codec, picture, tmp_path, nodata, bands):
@@ -245,7 +187,6 @@ def test_nodata_comes_back_exactly(codec, picture, tmp_path, nodata, bands):
     assert np.array_equal((read_image(tmp_path / "b.png") != nodata).any(axis=2), mask)
 
 
-@geo
 @pytest.mark.parametrize("kind", ["mask", "alpha"])
 def test_masks_and_alpha_come_back_as_a_mask(codec, picture, tmp_path, kind):
     image, mask = picture(90, 130), np.ones((90, 130), bool)
@@ -270,7 +211,6 @@ def test_masks_and_alpha_come_back_as_a_mask(codec, picture, tmp_path, kind):
     assert sorted(path.name for path in tmp_path.glob("b*")) == ["b.tif"]
 
 
-@geo
 def test_only_the_coded_bands_tell_what_has_no_data(codec, tmp_path):
     empty = np.where((X < 20)[..., None], 0, RGB).astype(np.uint8)
     five = np.dstack([empty, np.full((40, 56, 2), 9, np.uint8)])  # two more bands, such as quality flags
@@ -293,7 +233,6 @@ def test_only_the_coded_bands_tell_what_has_no_data(codec, tmp_path):
     assert hidden(write_tiff(tmp_path / "single.tif", single, nodata=0)) == (0, 0)
 
 
-@geo
 def test_an_infrared_band_tagged_alpha_hides_until_it_is_named_or_masks_are_off(tmp_path):
     infrared = np.where((X > 15) & (X < 40), 0, 100 + Y).astype(np.uint8)
     path = write_tiff(tmp_path / "naip.tif", np.dstack([RGB, infrared]), colours="red green blue alpha")
@@ -305,7 +244,6 @@ def test_an_infrared_band_tagged_alpha_hides_until_it_is_named_or_masks_are_off(
         assert hidden(path, bands=bands) == (0, 0)
 
 
-@geo
 def test_a_value_that_no_pixel_can_have_is_left_out_and_said(codec, picture, tmp_path):
     source = write_tiff(tmp_path / "a.tif", picture(40, 40))
     for value in ("-9999", "nan", "12.5"):
@@ -318,7 +256,6 @@ def test_a_value_that_no_pixel_can_have_is_left_out_and_said(codec, picture, tmp
     assert through(codec, tmp_path / "c.tif", tmp_path / "b.tif")
 
 
-@geo
 def test_nodata_of_few_bits_is_scaled_with_the_values(codec, tmp_path):
     values = (GREY >> 4).copy()
     values[:10] = 15
@@ -332,7 +269,6 @@ def test_nodata_of_few_bits_is_scaled_with_the_values(codec, tmp_path):
     assert (pixels[:10] == 255).all()
 
 
-@geo
 def test_without_a_mask_every_pixel_is_coded_and_the_loss_said(tmp_path):
     path = write_tiff(tmp_path / "a.tif", RGB, nodata=40)
     image = opened(path, masked=False)
@@ -412,7 +348,6 @@ def equal_rpcs(found, expected):
     return all(np.allclose(first[key], second[key], rtol=1e-15, atol=0) for key in second)
 
 
-@geo
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_places_an_image_comes_back_whole_and_of_a_window(codec, tmp_path, kind):
     crs, transform, *more = KINDS[kind]
@@ -464,7 +399,6 @@ def test_there_are_as_many_kinds_as_are_promised():
     assert len(KINDS) == 37
 
 
-@geo
 @pytest.mark.parametrize("ending", [".jp2", ".png", ".jpg", ".webp"])
 def test_other_formats_are_placed_too(codec, tmp_path, ending):
     """GeoJP2 in the file, a world file or GDAL's own XML beside it."""
@@ -488,14 +422,12 @@ def test_other_formats_are_placed_too(codec, tmp_path, ending):
     assert opened(world).notes == {"transform": list(NORTH)}
 
 
-@geo
 def test_a_world_file_that_cannot_be_read_is_named(tmp_path):
     Image.fromarray(RGB).save(tmp_path / "a.avif")
     (tmp_path / "a.wld").write_text("1\n0\n0\n-1\n0\n0\n")
     assert opened(tmp_path / "a.avif").remarks == ["what a.wld beside it say is not kept"]
 
 
-@geo
 def test_a_colour_profile_goes_through_a_tiff(codec, tmp_path):
     Image.fromarray(RGB).save(tmp_path / "a.tif", icc_profile=profile())
     data = through(codec, tmp_path / "a.tif", tmp_path / "b.tif")
@@ -505,7 +437,6 @@ def test_a_colour_profile_goes_through_a_tiff(codec, tmp_path):
             assert image.info["icc_profile"] == profile()
 
 
-@geo
 def test_a_name_that_is_not_utf8_reaches_gdal(codec, tmp_path):
     import os
 
@@ -523,7 +454,6 @@ def test_a_name_that_is_not_utf8_reaches_gdal(codec, tmp_path):
 # --- Windows, damage, and notes from elsewhere ---
 
 
-@geo
 def test_a_tiff_is_read_by_windows(codec, picture, tmp_path, monkeypatch):
     image = picture(300, 200)
     source = write_tiff(tmp_path / "a.tif", image, tiled=True, blockxsize=64, blockysize=64)
@@ -539,7 +469,6 @@ def test_a_tiff_is_read_by_windows(codec, picture, tmp_path, monkeypatch):
     assert max(map(max, sizes)) <= 128
 
 
-@geo
 def test_damaged_rasters_are_refused(codec, tmp_path):
     noise = np.random.default_rng(0).integers(0, 256, (300, 300, 3), np.uint8)
     tiff = write_tiff(tmp_path / "a.tif", noise, tiled=True, blockxsize=64, blockysize=64)
@@ -551,7 +480,6 @@ def test_damaged_rasters_are_refused(codec, tmp_path):
                 codec.encode(source)
 
 
-@geo
 def test_other_formats_under_the_name_are_not_followed(tmp_path, picture):
     """A virtual raster names other files, or addresses."""
     write_tiff(tmp_path / "a.tif", picture(8, 8))
@@ -563,7 +491,6 @@ def test_other_formats_under_the_name_are_not_followed(tmp_path, picture):
         pass
 
 
-@geo
 @pytest.mark.parametrize(
     "notes",
     [
@@ -604,7 +531,6 @@ def test_hostile_notes_are_refused_and_leave_nothing(codec, picture, tmp_path, n
     decode_to(codec, data, tmp_path / "b.png")
 
 
-@geo
 def test_a_reference_system_that_a_tiff_cannot_hold_is_said_to_be_lost(codec, picture, tmp_path):
     """GDAL would put it into a file beside the temporary one, which would stay there."""
     rotated = "+proj=ob_tran +o_proj=longlat +o_lon_p=0 +o_lat_p=39.25 +lon_0=18 +datum=WGS84"
@@ -618,13 +544,11 @@ def test_a_reference_system_that_a_tiff_cannot_hold_is_said_to_be_lost(codec, pi
     assert np.array_equal(pixels, codec.decode(data))
 
 
-@geo
 def test_points_beside_a_transform_are_said_to_be_lost(codec, tmp_path):
     notes = {"transform": list(NORTH), "gcps": {"points": [[0, 0, 1, 2, 3]], "crs": UTM}}
     assert decode_to(codec, codec.encode(RGB, notes), tmp_path / "b.tif") == ["a TIFF cannot hold its gcps"]
 
 
-@geo
 def test_a_tiff_that_cannot_be_written_whole_is_not_renamed(codec, picture, tmp_path, monkeypatch):
     """GDAL is silent when the disk fills up as it closes the file: the file is read back."""
     data = codec.encode(picture(200, 300))
@@ -666,50 +590,3 @@ def test_what_png_cannot_hold_is_named(codec, picture, tmp_path):
     assert decode_to(codec, codec.encode(picture(20, 20), notes), tmp_path / "b.png") == [
         "PNG does not hold its ?odd, crs, transform, which a .tif would"
     ]
-
-
-# --- Without rasterio ---
-
-
-@pytest.mark.usefixtures("without_rasterio")
-def test_without_rasterio_pixels_are_kept_and_the_loss_is_said(codec, picture, tmp_path):
-    image = picture(30, 40)
-    Image.fromarray(image).save(tmp_path / "plain.tif")
-    Image.fromarray(image).save(tmp_path / "geo.tif", tiffinfo={33550: (1.0, 1.0, 0.0), 42113: "0"})
-    for name, remarks in (
-        ("plain.tif", []),
-        ("geo.tif", ["without rasterio its transform and nodata are lost: pip install 'satstudy[geo]'"]),
-    ):
-        found = opened(tmp_path / name)
-        assert np.array_equal(read_image(tmp_path / name), image)
-        assert found.remarks == remarks
-    data = codec.encode(image, {"crs": UTM})
-    assert decode_to(codec, data, tmp_path / "b.tif") == [
-        "without rasterio a TIFF is written without its crs: pip install 'satstudy[geo]'"
-    ]
-    assert np.array_equal(read_image(tmp_path / "b.tif"), codec.decode(data))
-
-
-@geo
-def test_without_rasterio_the_same_pixels_are_read_or_none(tmp_path, monkeypatch):
-    """Whatever Pillow would read otherwise than GDAL is refused."""
-    paths = [write_tiff(tmp_path / "rgb.tif", RGB)]
-    paths += [write_tiff(tmp_path / f"{bits}.tif", GREY >> (8 - bits), nbits=bits) for bits in (1, 2, 4)]
-    paths += [write_jp2(tmp_path / f"{n}.jp2", RGB[..., :n]) for n in (1, 3)]
-    for number, mode in enumerate(("L", "LA", "RGBA", "P", "CMYK", "1")):
-        paths.append(tmp_path / f"p{number}.tif")
-        Image.fromarray(RGB).convert(mode).save(paths[-1])
-    refused = [
-        turned(tmp_path / "turned.tif", 5),
-        write_jp2(tmp_path / "few.jp2", RGB >> 4, nbits=4),
-        write_jp2(tmp_path / "deep.jp2", RGB.astype(np.uint16)),
-        write_tiff(tmp_path / "ycc.tif", RGB, photometric="YCBCR", compress="jpeg"),
-    ]
-    expected = {path: read_image(path) for path in paths}
-    monkeypatch.setattr(geotiff, "driver", lambda kind: "")
-    for path in paths:
-        assert np.array_equal(read_image(path), expected[path]), path.name
-        assert image_size(path) == expected[path].shape[:2]
-    for path in refused:
-        with pytest.raises(InputError, match=r"satstudy\[geo\]|more than 8 bits"):
-            read_image(path)

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from field_files import AVIF_OF_10_BITS, RGB, geo, png_chunk, png_of, profile, turned
+from field_files import AVIF_OF_10_BITS, RGB, png_chunk, png_of, profile, turned
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageOps
+from PIL import Image
 
 from satstudy.core.errors import InputError
 from satstudy.data import images
@@ -43,30 +43,6 @@ def test_lossy_or_nameless_endings_are_refused(tmp_path):
 def test_an_image_too_long_for_webp_is_refused_with_the_remedy(tmp_path):
     with pytest.raises(InputError, match=r"16383.*\.png or \.tif"):
         write_image(tmp_path / "a.webp", np.zeros((1, 16384, 3), np.uint8))
-
-
-@pytest.mark.parametrize(
-    ("mode", "colour", "expected"),
-    [
-        ("L", 7, (7, 7, 7)),
-        ("LA", (7, 0), (7, 7, 7)),
-        ("RGBA", (7, 8, 9, 0), (7, 8, 9)),
-        ("1", 1, (255, 255, 255)),
-    ],
-)
-def test_other_modes_become_rgb_and_alpha_is_dropped(tmp_path, mode, colour, expected):
-    Image.new(mode, (3, 2), colour).save(tmp_path / "a.png")
-    pixels = read_image(tmp_path / "a.png")
-    assert pixels.shape == (2, 3, 3)
-    assert pixels.dtype == np.uint8
-    assert tuple(pixels[0, 0]) == expected
-
-
-def test_a_palette_is_looked_up(tmp_path):
-    image = Image.new("P", (3, 2), 1)
-    image.putpalette([0, 0, 0, 9, 8, 7])
-    image.save(tmp_path / "a.png")
-    assert tuple(read_image(tmp_path / "a.png")[1, 2]) == (9, 8, 7)
 
 
 def test_more_than_eight_bits_are_refused_in_grey_and_in_colour(tmp_path):
@@ -138,7 +114,7 @@ def test_missing_files_folders_and_text_are_told_apart(tmp_path):
     (tmp_path / "text.png").write_text("hello")
     with pytest.raises(InputError, match="no image that can be read"):
         image_size(tmp_path / "text.png")
-    with pytest.raises(InputError, match="is a folder: name an image file"):
+    with pytest.raises(InputError, match="is a folder: name a file"):
         image_size(tmp_path)
     (tmp_path / "link.png").symlink_to("nowhere.png")
     with pytest.raises(InputError, match=r"is a link to nowhere\.png, which is not there"):
@@ -150,7 +126,7 @@ def test_missing_files_folders_and_text_are_told_apart(tmp_path):
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
 def test_a_stream_is_refused_and_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "pipe.png")
-    with pytest.raises(InputError, match="no regular file"):
+    with pytest.raises(InputError, match="is a stream or a device"):
         image_size(tmp_path / "pipe.png")
 
 
@@ -161,19 +137,6 @@ def test_video_and_heif_are_named(tmp_path):
 
 
 # --- Orientation ---
-
-
-@pytest.mark.parametrize("orientation", range(1, 9))
-@pytest.mark.parametrize("ending", [".jpg", ".png", ".webp", ".avif", pytest.param(".tif", marks=geo)])
-def test_an_image_is_turned_as_its_orientation_says(tmp_path, ending, orientation):
-    path = turned(tmp_path / f"a{ending}", orientation)
-    with Image.open(path) as opened:
-        expected = np.array(ImageOps.exif_transpose(opened).convert("RGB"))
-    assert np.array_equal(read_image(path), expected)
-    assert image_size(path) == expected.shape[:2] == (RGB.shape[:2] if orientation < 5 else RGB.shape[1::-1])
-    with open_image(path) as image:
-        assert np.array_equal(image.read(3, 20, 5, 30), expected[3:20, 5:30])
-        assert image.remarks == []
 
 
 def test_an_orientation_behind_the_pixels_of_a_png_counts(tmp_path):

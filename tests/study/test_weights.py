@@ -19,7 +19,7 @@ def test_weights_are_trained_when_asked_for_and_read_again(here, monkeypatch):
     assert (about["profile"], about["domain"], about["synthetic"]) == ("tiny", "overhead", "true")
     assert (about["start"], about["steps"], about["N"], about["M"]) == ("overhead-lam0.01", "2", "8", "12")
     assert about["data"] == "synthetic scenes: train-compress"
-    assert int(about["images"]) == 5, "one of six is held back"
+    assert int(about["images"]) == 5, "one of six is for validation"
     folder = opened().training_folder(0.01)
     assert {path.name for path in folder.iterdir()} >= {"weights.safetensors", "metrics.csv"}
     monkeypatch.setattr(weights, "Trainer", lambda *a, **k: pytest.fail("trained again"))
@@ -151,7 +151,7 @@ def test_a_lam_that_is_no_trade_off_is_refused(here, lam):
         ({"train": {"init": "data/none.safetensors"}}, r"starts from .*data/none.safetensors, which is not there"),
         ({"train": {"N": 16}}, "asks for N = 16 and starts from overhead-lam0.01 with N = 8: take the same N"),
         ({"train": {"init": "profile:none"}}, "There is no profile 'none'"),
-        ({"train": {"validation": 6}}, "6 of 6 images are held back"),
+        ({"train": {"validation": 6}}, "6 of 6 images are for validation"),
     ],
 )
 def test_what_cannot_start_is_said_in_one_sentence(here, changes, text):
@@ -255,7 +255,7 @@ def test_the_natural_twin_has_the_same_start_and_other_images(here, drawn):
     assert drawn[1].metadata["data"] == "natural photographs"
 
 
-def test_the_images_held_back_are_not_trained_on(here, drawn):
+def test_validation_images_are_not_trained_on(here, drawn):
     opened(train={"validation": 2}).weights(0.01)
     assert (len(drawn[0].images), len(drawn[0].validation)) == (4, 2)
     assert not set(drawn[0].images) & set(drawn[0].validation)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from satstudy.core.errors import InputError
 from satstudy.data.images import write_image
 from satstudy.training import crops
-from satstudy.training.crops import CropSource
+from satstudy.training.crops import CropSource, recoloured
 
 
 def noise(height: int, width: int, seed: int = 0) -> np.ndarray:
@@ -116,3 +116,34 @@ def test_threads_that_read_one_image_at_once_count_it_once(tmp_path, monkeypatch
 def test_no_image_is_an_error():
     with pytest.raises(InputError, match="no image to train on"):
         CropSource([], 8, seed=0)
+
+
+def test_images_are_drawn_by_their_weights():
+    images = [np.full((64, 64, 3), value, np.uint8) for value in (10, 20, 30)]
+    source = CropSource(images, 64, seed=0, weights=[1, 0, 3])
+    drawn = torch.cat([source.batch(step, 8)[:, 0, 0, 0] for step in range(100)]).mul(255).round()
+    assert set(drawn.tolist()) == {10, 30}
+    assert 0.7 < float((drawn == 30).float().mean()) < 0.8
+    with pytest.raises(InputError, match="weight"):
+        CropSource(images, 64, seed=0, weights=[1, 2])
+
+
+def test_half_of_the_crops_change_their_colours():
+    image = noise(64, 64)
+    source = CropSource([image], 64, seed=0, recolour=True)
+    changed = 0
+    for step in range(50):
+        for crop in source.batch(step, 4):
+            counts = np.bincount((crop.mul(255).round().byte().numpy()).ravel(), minlength=256)
+            changed += not np.array_equal(counts, np.bincount(image.ravel(), minlength=256))
+    assert 70 < changed < 130
+
+
+def test_recolouring_keeps_the_order_of_grey_values():
+    """Gamma, gain and offset are monotone in each band."""
+    ramp = np.repeat(np.arange(256, dtype=np.uint8)[None, :, None], 3, 2)
+    for seed in range(20):
+        found = recoloured(ramp, np.random.default_rng(seed))
+        assert found.dtype == np.uint8
+        assert (np.diff(found.astype(int), axis=1) >= 0).all()
+        assert not np.array_equal(found, ramp)

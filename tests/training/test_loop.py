@@ -14,15 +14,21 @@ import torch.multiprocessing
 from satstudy.codecs.learned import checkpoint
 from satstudy.core.errors import InputError, SatstudyError
 from satstudy.core.tensor_files import metadata
+from satstudy.training import step
 from satstudy.training.config import TrainingConfig
 from satstudy.training.loop import CSV_FIELDS, Trainer
-from satstudy.training.processes import Process
+from satstudy.training.step import Process
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 TINY = TrainingConfig(
-    lam=0.01, steps=8, batch=2, crop=64, warmup=2, precondition_frequency=2, precision="fp32", log_every=2,
-    save_every=100, validate_every=4,
+    lam=0.01, steps=8, batch=2, crop=64, warmup=2, precision="fp32", log_every=2,
+    validate_every=4,
 )  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def _preconditioners_change_within_a_test(monkeypatch):
+    monkeypatch.setattr(step, "PRECONDITION_EVERY", 2)
 
 
 @pytest.fixture(scope="module")
@@ -55,10 +61,8 @@ def test_a_run_that_was_stopped_twice_ends_with_the_same_weights(images, tmp_pat
     resumed = trainer(config, images, tmp_path / "cut", N=24, M=36)
     path = resumed.run()
     assert path == tmp_path / "cut" / "weights.safetensors"
-    assert same_weights(whole.learner.model, resumed.learner.model)
-    assert all(
-        torch.equal(whole.learner.average[name], resumed.learner.average[name]) for name in whole.learner.average
-    )
+    assert same_weights(whole.state.model, resumed.state.model)
+    assert all(torch.equal(whole.state.average[name], resumed.state.average[name]) for name in whole.state.average)
     assert same_weights(*(checkpoint.load(tmp_path / name / "weights.safetensors").model for name in ("whole", "cut")))
     keys = [(row["step"], row["split"]) for row in rows(tmp_path / "cut")]
     assert len(keys) == len(set(keys))
@@ -71,27 +75,27 @@ def test_an_interrupt_stops_between_steps_and_the_run_goes_on(images, tmp_path, 
     whole = trainer(TINY, images, tmp_path / "whole")
     whole.run()
     broken = trainer(TINY, images, tmp_path / "broken")
-    learn = broken.learner.learn
+    learn = broken.state.update
 
     def interrupted(x, step):
         if step == 2:
             os.kill(os.getpid(), signal.SIGINT)
         return learn(x, step)
 
-    monkeypatch.setattr(broken.learner, "learn", interrupted)
+    monkeypatch.setattr(broken.state, "update", interrupted)
     handler = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt, match="step 3"):
         broken.run()
     assert signal.getsignal(signal.SIGINT) is handler
     resumed = trainer(TINY, images, tmp_path / "broken")
     resumed.run()
-    assert same_weights(whole.learner.model, resumed.learner.model)
+    assert same_weights(whole.state.model, resumed.state.model)
 
 
 def test_an_interrupt_at_the_last_step_of_a_part_is_not_lost(images, tmp_path, monkeypatch):
     broken = trainer(TINY, images, tmp_path)
-    learn = broken.learner.learn
-    monkeypatch.setattr(broken.learner, "learn", lambda *a: (os.kill(os.getpid(), signal.SIGINT), learn(*a))[1])
+    learn = broken.state.update
+    monkeypatch.setattr(broken.state, "update", lambda *a: (os.kill(os.getpid(), signal.SIGINT), learn(*a))[1])
     with pytest.raises(KeyboardInterrupt):
         broken.run(until=1)
 
@@ -138,17 +142,17 @@ def test_a_short_run_lowers_the_loss(images, tmp_path):
 
 def test_a_run_starts_from_given_weights(images, tmp_path, tiny_model):
     started = trainer(TINY, images, tmp_path, init=tiny_model, N=64, M=96)
-    assert same_weights(started.learner.model, tiny_model)
-    assert started.learner.model is not tiny_model
+    assert same_weights(started.state.model, tiny_model)
+    assert started.state.model is not tiny_model
     before = {name: p.clone() for name, p in tiny_model.weights().items()}
-    started.learner.learn(started.source.batch(0, 2), 0)
+    started.state.update(started.source.batch(0, 2), 0)
     assert all(torch.equal(before[name], p) for name, p in tiny_model.weights().items())
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(images, tmp_path):
     run = trainer(TINY, images, tmp_path)
     with torch.no_grad():
-        run.learner.model.g_s[6].bias.fill_(float("nan"))
+        run.state.model.g_s[6].bias.fill_(float("nan"))
     with pytest.raises(SatstudyError, match="step 0"):
         run.run()
 
@@ -159,8 +163,8 @@ def share(rank, port, folder, images, config):
     torch.set_num_threads(1)
     run = trainer(config, images, folder)
     if rank == 1:  # only one of them hears of an interrupt
-        learn = run.learner.learn
-        run.learner.learn = lambda x, step: (step == 1 and os.kill(os.getpid(), signal.SIGINT), learn(x, step))[1]
+        learn = run.state.update
+        run.state.update = lambda x, step: (step == 1 and os.kill(os.getpid(), signal.SIGINT), learn(x, step))[1]
     try:
         run.run()
         raise AssertionError("not interrupted")

@@ -7,7 +7,7 @@ import torch
 
 from satstudy.codecs.mbt2018.model import from_weights
 from satstudy.core.errors import InputError
-from satstudy.training.surgery import DECONVOLUTIONS, TAKEN_BY, grow, prune, resize
+from satstudy.training.surgery import DECONVOLUTIONS, READ_BY, grow, prune, resize
 
 
 @pytest.fixture(scope="module")
@@ -84,9 +84,9 @@ def test_units_that_nobody_hears_are_the_ones_left_out(tiny_model, grown, square
     """Silence what growing has added, and pruning gives back the small model, weight by weight."""
     silent = copy.deepcopy(grown)
     m, M = tiny_model.M, grown.M
-    sizes = {layer: tiny_model.get_submodule(layer).bias.shape[0] for layer in TAKEN_BY}
+    sizes = {layer: tiny_model.get_submodule(layer).bias.shape[0] for layer in READ_BY}
     with torch.no_grad():
-        for layer, (hearing, before) in TAKEN_BY.items():
+        for layer, (hearing, before) in READ_BY.items():
             heard = silent.get_submodule(hearing).weight
             heard = heard if hearing in DECONVOLUTIONS else heard.transpose(0, 1)
             more = silent.get_submodule(layer).bias.shape[0] - sizes[layer]
@@ -153,7 +153,7 @@ def test_a_pruned_model_is_a_model_of_its_size(tiny_model, squares):
     assert not hooked, "what listened while units were judged is taken off again"
 
 
-def test_resizing_grows_prunes_or_leaves(tiny_model, squares):
+def test_resize_grows_prunes_or_leaves(tiny_model, squares):
     assert [resize(tiny_model, M, squares).M for M in (9, 12, 14)] == [9, 12, 14]
     with pytest.raises(InputError, match="is more than the 12 latents"):
         prune(tiny_model, 13, squares)

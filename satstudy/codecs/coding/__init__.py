@@ -1,1 +1,1 @@
-"""What learned codecs share below their networks: exact integers, range coding, the file format, cutting, blending."""
+"""What all learned codecs share: exact integers, range coding, the file format, tiles and blending."""

@@ -1,4 +1,4 @@
-"""The `.sat` file: one header, one index, one stream for each group of tiles.
+"""The `.sat` file format: a header, an index, and one stream for each group of tiles.
 
 ::
 
@@ -8,16 +8,16 @@
     5       fingerprint of the weights, 8 bytes
     13      with validity masks alone: the value of pixels without data (1)
     …       varints: height, width, tile side / 16, overlap, tiles per side of a group, length of the notes;
-            in version 3 also what names λ, zigzag: 0, −1, 1, −2, … as 0, 1, 2, 3, …
+            in version 3 also the index of λ, zigzag: 0, −1, 1, −2, … as 0, 1, 2, 3, …
     …       notes: UTF-8 JSON object, deflated; absent when its length is 0
     …       index, for each group of tiles, row by row: length of its stream (varint), CRC-32 of it; none for one group
-    …       CRC-32 of everything before, and for one group of its stream as well
-    …       the streams, each with its validity mask before it where there are such (`pack_mask`)
+    …       CRC-32 of all bytes before; for one group also of its stream
+    …       the streams, with validity masks each one after the mask of its group (`pack_mask`)
 
-Integers of fixed size are little-endian. A varint has seven bits a byte, least significant first, the
-eighth saying that another follows; it has no superfluous zero bytes and at most five bytes.
+Integers of fixed size are little-endian. A varint has seven bits a byte, least significant first; the eighth bit is set
+if another byte follows. It has at most five bytes and no superfluous zero bytes.
 
-No field is believed before it has been checked against the bytes that are there.
+A reader checks every field against the bytes that are there before it allocates memory.
 """
 
 from __future__ import annotations
@@ -31,46 +31,50 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from satstudy.core.errors import DamagedFile, InputError
-from satstudy.core.geometry import Grid, Rect, grid
+from satstudy.core.geometry import Grid, Rect, grid, span_count
 from satstudy.core.types import Mask, Pixels
 
 MAGIC = b"SaT"
-
-
-#: Without and with what names λ.
+#: Versions without and with the index of λ.
 PLAIN, WITH_RATE = 2, 3
-
-#: Bit of the tiling's byte: every stream begins with the validity mask of its group.
+TILINGS = ("independent", "blend", "blend-ramp", "seamless")
+#: Bit of the tiling's byte: every stream starts with the validity mask of its group.
 MASKED = 0x80
-
-#: Larger than any image of fMoW (16288×16291); a caller may allow more.
+#: Default limit of the decoder, larger than any image of fMoW (16288×16291).
 MAX_PIXELS = 20_000 * 20_000
-
-
+MAX_SIDE = 1 << 17
+#: Bytes of the notes.
 MAX_NOTES = 1 << 16
-#: What names λ lies within ± this.
+#: Largest magnitude of the index of λ.
 MAX_RATE = 1 << 10
-
+#: Sides of tiles are multiples of this.
+TILE_UNIT = 16
+#: Largest side in pixels of an entropy tile of `seamless`, and of a group of tiles without overlaps.
+MAX_TILE = 4096
+#: Largest side in pixels of a patch, which goes through the synthesis in one piece.
+MAX_PATCH = 1024
+#: Least average size of a group in pixels, for more than FEW_GROUPS groups.
+MIN_GROUP, FEW_GROUPS = 1 << 15, 64
 
 _REMEDY = "fetch or compress it again"
 
 
 @dataclass(frozen=True)
 class Container:
-    """A file that has passed every check but those of its streams, which are made as they are read."""
+    """A file whose header and index were checked. Its streams are checked when they are read."""
 
     header: Header
     data: memoryview
     spans: tuple[tuple[int, int], ...]  #: start and end of each stream in `data`
-    checksums: tuple[int, ...]  #: of the streams; none for a single one, which the header's covers
+    checksums: tuple[int, ...]  #: CRC-32 of each stream; empty for one stream, which the header's CRC-32 covers
 
     def stream(self, index: int) -> bytes:
-        """One group's bytes.
+        """The bytes of one group.
 
         Raises
         ------
         DamagedFile
-            They are not those that were written.
+            The checksum does not match.
         """
         start, end = self.spans[index]
         piece = bytes(self.data[start:end])
@@ -112,12 +116,12 @@ class _Cursor:
 
 
 def packed_notes(notes: dict[str, Any]) -> bytes:
-    """Notes as they stand in a file.
+    """Notes as the deflated JSON of a file; empty for no notes.
 
     Raises
     ------
     InputError
-        Above 64 KiB, no table, or not plain JSON.
+        Above 64 KiB, no dict with text as keys, or not plain JSON.
     """
     if not isinstance(notes, dict) or not all(isinstance(key, str) for key in notes):
         raise InputError(f"Notes are a table of names and values, not {notes!r:.60}: give a dict with text as keys.")
@@ -138,7 +142,7 @@ def write(header: Header, streams: Sequence[bytes]) -> bytes:
     Raises
     ------
     InputError
-        Notes above 64 KiB or not plain JSON, or numbers that no reader would accept.
+        Notes above 64 KiB or not plain JSON, or header fields out of range.
     """
     if not header.in_range():
         raise InputError(
@@ -160,22 +164,22 @@ def write(header: Header, streams: Sequence[bytes]) -> bytes:
     if len(streams) > 1:
         for stream in streams:
             out += _varint(len(stream)) + struct.pack("<I", zlib.crc32(stream))
-    # An image of 256² pixels at 0.02 bpp has 160 bytes: a single stream gets no checksum of its own.
+    # An image of 256² pixels at 0.02 bpp has 160 bytes: a single stream has no checksum of its own.
     covered = bytes(out) + (streams[0] if len(streams) == 1 else b"")
     return bytes(out) + struct.pack("<I", zlib.crc32(covered)) + b"".join(streams)
 
 
 def read(data: bytes | memoryview, max_pixels: int = MAX_PIXELS) -> Container:
-    """Check a file and find its streams.
+    """Check header and index of a file.
 
     Parameters
     ----------
-    max_pixels : refuse larger images, before any memory is taken for them
+    max_pixels : refuse larger images before memory is allocated for them
 
     Raises
     ------
     DamagedFile
-        No such file, truncated, altered, too long, or with a field out of range.
+        No `.sat` file, truncated, altered, too long, or with a field out of range.
     InputError
         Written by a newer version, or larger than `max_pixels`.
     """
@@ -209,7 +213,7 @@ def read(data: bytes | memoryview, max_pixels: int = MAX_PIXELS) -> Container:
     packed = cursor.take(length)
     count = math.prod(header.shape())
     entries = count if count > 1 else 0
-    # An index entry takes five bytes at least: a file too short for its index asks for nothing.
+    # An index entry has five bytes or more: a file that is too short is refused before its index is read.
     if entries * 5 + 4 > len(data) - cursor.at:
         raise DamagedFile(f"This file is cut short at byte {len(data)}: {_REMEDY}.")
     lengths, checksums = [], []
@@ -247,38 +251,20 @@ def _notes(packed: bytes) -> dict[str, Any]:
     return notes
 
 
-TILINGS = ("independent", "blend", "blend-ramp", "seamless")
-
-
-MAX_SIDE = 1 << 17
-
-#: Sides of tiles are multiples of the latents' stride.
-TILE_UNIT = 16
-
-#: Pixels along one side of an entropy tile of `seamless`, and of a group of tiles.
-MAX_TILE = 4096
-
-#: Pixels along one side of a patch, which goes through the synthesis in one piece.
-MAX_PATCH = 1024
-
-#: Pixels a group has at least on average, where there are more than a few.
-MIN_GROUP, FEW_GROUPS = 1 << 15, 64
-
-
 @dataclass(frozen=True)
 class Header:
-    """What a file says about its image and how it was cut.
+    """The fields of a file's header.
 
     Attributes
     ----------
     tiling : one of `TILINGS`
     tile : side of a patch (independent, blend) or of an entropy tile (seamless) in pixels
-    overlap : pixels that neighbouring patches share; 0 but for blends
+    overlap : pixels that neighbouring patches share; 0 unless the tiling is a blend
     group : tiles along one side of a group; a group has one stream
+    fingerprint : of the weights, 8 bytes
     notes : small JSON object kept with the image, such as a georeference
-    fill : value, in all bands, of pixels without data, whose masks then stand before the streams; None
-        where the image has no such pixels to tell apart
-    rate : what names λ where the weights serve every rate, and is not 0 there; 0 elsewhere
+    fill : value, in all bands, of pixels without data; None for an image without validity mask
+    rate : index of λ for weights of every rate, not 0; 0 for weights of one λ
     """
 
     height: int
@@ -293,10 +279,10 @@ class Header:
     rate: int = 0
 
     def in_range(self) -> bool:
-        """Whether a reader accepts these numbers.
+        """Whether a reader accepts these fields.
 
-        An overlap of more than half a tile, or many small groups, would let a small file ask for any amount of
-        work, and a larger group or patch for any amount of memory.
+        The limits of overlaps and of small groups bound the time that a small file can take, those of groups and patches
+        its memory.
         """
         blends = self.tiling.startswith("blend")
         return (
@@ -313,25 +299,25 @@ class Header:
         )
 
     def layout(self) -> Grid:
-        """The tiles."""
+        """The grid of tiles."""
         return grid(self.height, self.width, self.tile, self.overlap)
 
     def tiles(self) -> tuple[int, int]:
         """Tiles along both axes."""
-        rows, columns = (_tiles(length, self.tile, self.overlap) for length in (self.height, self.width))
+        rows, columns = (span_count(length, self.tile, self.overlap) for length in (self.height, self.width))
         return rows, columns
 
     def shape(self) -> tuple[int, int]:
-        """Groups along both axes, without listing their tiles."""
+        """Groups along both axes."""
         rows, columns = self.tiles()
         return -(-rows // self.group), -(-columns // self.group)
 
     def group_index(self, row: int, column: int) -> int:
-        """Which stream the group at (row, column) has."""
+        """The index of the stream of the group at (row, column)."""
         return row * self.shape()[1] + column
 
     def group_tiles(self, row: int, column: int) -> list[tuple[int, int]]:
-        """The (row, column) of the tiles of one group, in the order they are coded."""
+        """(row, column) of the tiles of one group, in coding order."""
         rows, columns = self.tiles()
         return [
             (i, j)
@@ -340,7 +326,7 @@ class Header:
         ]
 
     def group_area(self, row: int, column: int) -> Rect:
-        """The rectangle of pixels that the tiles of one group cover."""
+        """The pixels that the tiles of one group cover."""
         step = self.tile - self.overlap
         end = (self.group - 1) * step + self.tile
         top, left = row * self.group * step, column * self.group * step
@@ -352,30 +338,26 @@ class Header:
         return (self.group_tiles(i, j) for i in range(down) for j in range(across))
 
 
-def _tiles(length: int, tile: int, overlap: int) -> int:
-    return 1 if length <= tile else 1 + -(-(length - tile) // (tile - overlap))
-
-
-_RAW = -zlib.MAX_WBITS  # deflate without a header and checksum of its own: the stream has one
+_RAW = -zlib.MAX_WBITS  # deflate without header and checksum: the stream has its own
 
 
 def pack_mask(valid: Mask | None) -> bytes:
-    """The mask of a rectangle, as a stream of bits begins with it.
+    """A validity mask as the first bytes of a stream.
 
     Parameters
     ----------
-    valid : bool (rows, columns); None where every pixel is
+    valid : bool (rows, columns); None if all pixels are valid
 
     Returns
     -------
     bytes
-        0 where every pixel is valid. Otherwise 1 and, deflated, one bit a pixel, most significant first,
-        each row filled up with zeros to whole bytes and combined by exclusive or with the row above: the
-        edge of a scene differs little from row to row.
+        0 if all pixels are valid. Otherwise 1 and, deflated, one bit a pixel, most significant first, each row padded
+        with zeros to whole bytes and combined by exclusive or with the row above, since edges differ little between
+        rows.
     """
     if valid is None or valid.all():
         return b"\0"
-    import numpy as np  # a third of a second, which `satstudy info` does without
+    import numpy as np  # takes a third of a second, and `satstudy info` does not need it
 
     rows = np.packbits(valid, axis=1)
     rows[1:] ^= rows[:-1].copy()
@@ -384,17 +366,17 @@ def pack_mask(valid: Mask | None) -> bytes:
 
 
 def split_mask(stream: bytes, height: int, width: int) -> tuple[Pixels | None, bytes]:
-    """Undo `pack` at the beginning of a stream, and give what follows.
+    """Split a stream into its validity mask and the rest.
 
     Returns
     -------
-    rows : uint8 (height, ⌈width / 8⌉), the mask in bits for `unpack`; None where every pixel is valid
-    rest : the stream behind it
+    rows : uint8 (height, ⌈width / 8⌉), the mask in bits for `unpack_mask`; None if all pixels are valid
+    rest : the stream after the mask
 
     Raises
     ------
     DamagedFile
-        Not exactly one mask of this size; no more memory than it takes is asked for.
+        The mask is not of this size; no more memory is allocated than a mask takes.
     """
     if stream[:1] == b"\0":
         return None, stream[1:]
@@ -415,7 +397,7 @@ def split_mask(stream: bytes, height: int, width: int) -> tuple[Pixels | None, b
 
 
 def unpack_mask(rows: Pixels, top: int, bottom: int, left: int, right: int) -> Mask:
-    """A part of the mask that `split` found: bool (bottom − top, right − left)."""
+    """A part of a mask of `split_mask`: bool (bottom − top, right − left)."""
     import numpy as np
 
     first = left // 8
@@ -424,10 +406,9 @@ def unpack_mask(rows: Pixels, top: int, bottom: int, left: int, right: int) -> M
 
 
 def impose_mask(pixels: Pixels, valid: Mask | None, value: int) -> None:
-    """Give masked pixels `value` in all bands, in place, and take it from any other pixel.
+    """Set pixels without data to `value` in all bands, and change valid pixels of that value by one level; in place.
 
-    A valid pixel that was decoded to exactly `value` in all bands moves by one level, so that a reader who
-    goes by the value finds the same mask.
+    So a reader that goes by the value finds the same mask.
     """
     same = (pixels == value).all(axis=2)
     if same.any():

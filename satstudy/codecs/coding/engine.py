@@ -1,18 +1,18 @@
-"""What a family of learned models does for `LearnedCodec`: pixels to latents to bytes, and back.
+"""The interface between `LearnedCodec` and a family of models: pixels to latents to bytes, and back.
 
-`LearnedCodec` cuts images, keeps files and puts tiles together; it does not know which model works in between. A
-family says at which strides its latents stand, and how far its transforms see.
+`LearnedCodec` cuts images into tiles, writes files and joins decoded tiles, for any family. A family defines the strides
+of its latents and the receptive fields of its transforms.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
-#: The latents of one tile: tensors (channels, rows, columns), each at a stride of its own.
+#: The latents of one tile: tensors (channels, rows, columns), each with its own stride.
 Latents = tuple[Tensor, ...]
 #: Latents and images are padded to multiples of this many pixels.
 UNIT = 16
@@ -24,11 +24,11 @@ class Engine(Protocol):
     Attributes
     ----------
     device : where the networks run
-    strides : pixels along one side of a sample, of each tensor of the latents; all divide 16
-    analysis_halo, synthesis_halo : pixels around a piece of an image that must be transformed with it, so that the
-        piece comes out as it does in the whole image; multiples of 16
-    piece : side of the pieces in which large images are transformed, in pixels, halo not counted
-    rate : what a file stores of λ, 0 for a model of a single λ
+    strides : pixels per latent along one side, for each tensor of the latents; divisors of 16
+    analysis_halo, synthesis_halo : pixels around a piece of an image that must be transformed with it, so that the result
+        equals that of the whole image; multiples of 16
+    piece : side in pixels, without halo, of the pieces in which large images are transformed
+    rate : the index of λ that a file stores; 0 for a model of one λ
     """
 
     device: torch.device
@@ -56,13 +56,22 @@ class Engine(Protocol):
         Raises
         ------
         DamagedFile
-            The stream cannot have been written for these shapes.
+            The stream does not fit these shapes.
         """
         ...
 
 
+@runtime_checkable
+class EveryRateEngine(Engine, Protocol):
+    """An engine of weights that serve every λ."""
+
+    def at(self, lam: float) -> EveryRateEngine:
+        """The same engine at another λ; InputError where a file cannot name it."""
+        ...
+
+
 def padded(pixels: Tensor) -> Tensor:
-    """uint8 (h, w, 3), its last row and column repeated until both sides are multiples of 16."""
+    """uint8 (h, w, 3) with the last row and column repeated up to multiples of 16."""
     height, width = pixels.shape[:2]
     down, right = -height % UNIT, -width % UNIT
     if not (down or right):
@@ -73,5 +82,9 @@ def padded(pixels: Tensor) -> Tensor:
 
 
 def unit_shape(height: int, width: int) -> tuple[int, int]:
-    """Rows and columns of 16×16 pixels that an image of `height` × `width` pixels is padded to."""
+    """The size of a padded image in units of 16 pixels: (rows, columns).
+
+    >>> unit_shape(1496, 250)
+    (94, 16)
+    """
     return -(-height // UNIT), -(-width // UNIT)

@@ -1,10 +1,9 @@
-"""Arithmetic that comes out the same everywhere: layers of the network in whole numbers.
+"""Exact arithmetic: network layers in integers, with equal results on every machine.
 
-Floating-point networks do not give the same numbers twice: another thread count, batch size or library
-changes the last bit. Here every number is an integer (Ballé, Johnston, Minnen, *Integer networks for data
-compression with latent-variable models*, ICLR 2019): weights on a grid of 2⁻¹⁰, activations on a grid of
-2⁻⁶, within ±1024. Sums of their products are exact in float64, whose 53 bits hold them in any order, and in
-float32 where a bound on them says so, so that any matrix product may be used to take them.
+The last bit of a floating-point network depends on the number of threads, the batch size and the library. Here every
+number is an integer (Ballé, Johnston, Minnen, *Integer networks for data compression with latent-variable models*, ICLR
+2019): weights in multiples of 2⁻¹⁰, activations in multiples of 2⁻⁶ within ±1024. Floats hold the integers, so that fast
+matrix products apply: sums of products are exact in float64, and in float32 where a bound on them guarantees it.
 """
 
 from __future__ import annotations
@@ -24,18 +23,17 @@ from satstudy.core.errors import InputError
 WEIGHT_BITS = 10  #: fraction bits of weights
 ACTIVATION_BITS = 6  #: fraction bits of activations and means
 LIMIT = 1 << 16  #: activations stay within ±LIMIT units of 2^-ACTIVATION_BITS
-#: Sums stay within this, 16 times ±LIMIT·2^WEIGHT_BITS, so that two of them fit 32 bits.
+#: Limit of sums, 16 times LIMIT·2^WEIGHT_BITS: the sum of two fits 32 bits.
 SATURATION = (1 << 30) - 1 - (1 << WEIGHT_BITS)
 #: Slope of the leaky rectifier, 0.01 in CompressAI: 82 / 2¹³.
 LEAK, LEAK_BITS = 82, 13
 
 
 class _Precision:
-    """PyTorch's precision of float32 products, which is one setting for all threads.
+    """PyTorch's precision of float32 products, one setting for all threads.
 
-    The first that comes in sets it to full and the last that leaves sets it back, so that no thread takes it
-    from another. PyTorch has an older and a newer interface to it; the older one refuses to be read once the
-    newer was used, but can be set, and sets both.
+    The first thread that enters sets it to full, and the last one that leaves restores it. PyTorch has an older and a
+    newer interface: the older one can always be set, which sets both, but not read once the newer one was used.
     """
 
     def __init__(self) -> None:
@@ -74,7 +72,7 @@ _PRECISION = _Precision()
 
 @contextlib.contextmanager
 def full_precision() -> Iterator[None]:
-    """No autograd, autocast or reduced-precision products, whatever the caller has switched on."""
+    """Within, no autograd, autocast or products of reduced precision, whatever the caller has set."""
     _PRECISION.enter()
     try:
         with torch.inference_mode(), torch.autocast("cpu", enabled=False), torch.autocast("cuda", enabled=False):
@@ -84,11 +82,10 @@ def full_precision() -> Iterator[None]:
 
 
 def _multiplier(weight: Tensor) -> Callable[[Tensor], Tensor]:
-    """float32 (rows, in) times `weight` (in, out), the weight brought into the form that is fastest here.
+    """The fastest exact product of float32 (rows, in) with `weight` (in, out) on its device.
 
-    On a CPU oneDNN takes the product, with the weight laid out for it once: its kernels are two to three
-    times as fast as the BLAS behind `@` on processors that the latter was not made for, and sum plain
-    products all the same.
+    On a CPU it is oneDNN's, with the weight laid out once. On some processors its kernels are two to three times as
+    fast as the BLAS behind `@`, and they sum plain products as well.
     """
     if weight.device.type != "cpu":
         return lambda x: x @ weight
@@ -100,7 +97,7 @@ def _multiplier(weight: Tensor) -> Callable[[Tensor], Tensor]:
         return lambda x: x @ weight
 
     def product(x: Tensor) -> Tensor:
-        if not torch.backends.mkldnn.enabled:  # switched off since
+        if not torch.backends.mkldnn.enabled:  # the caller has switched it off
             return x @ weight
         result: Tensor = multiply(x.contiguous(), packed, None, "none", [], "")
         return result
@@ -109,12 +106,11 @@ def _multiplier(weight: Tensor) -> Callable[[Tensor], Tensor]:
 
 
 def float32_is_exact(device: torch.device) -> bool:
-    """Whether products of whole numbers come out exact here.
+    """Whether float32 products of integers are exact on this device; found by trying.
 
-    Settings beyond this program (an environment variable of oneDNN or of cuBLAS, a library's own default) can
-    make float32 products quietly coarser. What is tried: full sums of short factors, and single products of odd
-    factors of 12 bits, which neither bfloat16 nor TensorFloat-32 holds; for few rows and many, since libraries
-    choose their kernels by that.
+    Environment variables of oneDNN or cuBLAS, and defaults of libraries, can reduce their precision silently. The test
+    takes long sums of short factors, and single products of odd 12-bit factors, which neither bfloat16 nor TensorFloat-32
+    can hold. It takes few rows and many, since libraries choose their kernels by that.
     """
     generator = np.random.default_rng(0)
     for rows in (1, 37, 1024):
@@ -124,7 +120,7 @@ def float32_is_exact(device: torch.device) -> bool:
         for x, weight in (short, (single, odd)):
             product = _multiplier(torch.from_numpy(weight).to(device, torch.float32))
             found = product(torch.from_numpy(x).to(device, torch.float32))
-            # In float64, which has a fast product and holds these sums too.
+            # float64 has a fast product and holds these sums exactly.
             if not np.array_equal(found.cpu().numpy(), x.astype(np.float64) @ weight.astype(np.float64)):
                 return False
     return True
@@ -133,22 +129,20 @@ def float32_is_exact(device: torch.device) -> bool:
 class Linear:
     """`x @ weight + bias` in integers, for rows of activations.
 
-    A float of p bits carries a sum exactly, in whatever order it is taken, as long as the magnitudes of its
-    terms add up to less than 2^p. By the Cauchy–Schwarz inequality they do where the product of the two
-    vectors' lengths does. So the product is taken in float32, piece by piece, and rows whose length does not
-    allow it are taken again in float64. Both give the same integers, and nothing depends on who takes which way.
+    A float of p bits holds a sum exactly, in any order of its terms, if their magnitudes add up to less than 2^p. By the
+    Cauchy–Schwarz inequality this holds if the product of the two vectors' norms is below 2^p. So the product is computed
+    in float32, and again in float64 for rows of larger norm. Both give the same integers.
 
     Parameters
     ----------
-    weights : float (in, out) each, taken to the grid of 2^-WEIGHT_BITS: the layer's inputs in pieces, which are
-        summed one after the other
+    weights : float (in, out) each, rounded to multiples of 2^-WEIGHT_BITS; one for each part of the layer's inputs
     bias : float (out,)
-    dtype : torch.float32, with float64 where needed; torch.float64 for all of it
+    dtype : torch.float32, with float64 where needed, or torch.float64 for all rows
 
     Raises
     ------
     InputError
-        Weights so large that their sums could not be told exactly.
+        Weights too large for exact sums.
     """
 
     def __init__(self, weights: Sequence[Tensor], bias: Tensor, dtype: torch.dtype, device: torch.device):
@@ -164,19 +158,24 @@ class Linear:
         self.double = dtype == torch.float64
         self.pieces = [grid.to(device, dtype) for grid in grids]
         self.products = [] if self.double else [_multiplier(piece) for piece in self.pieces]
-        # One percent off for the rounding of the length itself.
+        # One percent less, for the rounding of the norm itself.
         self.allowed = [0.99 * 2.0**24 / max(1.0, math.sqrt(float(grid.square().sum(0).max()))) for grid in grids]
 
     def sums(self, *parts: Tensor) -> Tensor:
-        """int32 (rows, out) in units of 2^-(WEIGHT_BITS + ACTIVATION_BITS), held within ±SATURATION."""
+        """int32 (rows, out) in units of 2^-(WEIGHT_BITS + ACTIVATION_BITS), clamped to ±SATURATION.
+
+        Parameters
+        ----------
+        parts : (rows, in) each, integers in the layer's dtype, one for each of its weights
+        """
         if self.double:
             return self._in_double(parts)
         total, long = self.bias, None
         for part, product, allowed in zip(parts, self.products, self.allowed, strict=True):
             total = product(part).to(torch.int32).add_(total)
-            length = torch.linalg.vector_norm(part, dim=1)
-            if length.max() >= allowed:
-                rows = length >= allowed
+            norm = torch.linalg.vector_norm(part, dim=1)
+            if norm.max() >= allowed:
+                rows = norm >= allowed
                 long = rows if long is None else long | rows
         if long is not None:
             total[long] = self._in_double([part[long] for part in parts])
@@ -190,9 +189,9 @@ class Linear:
 
 
 def to_activation(sums: Tensor, leaky: bool) -> Tensor:
-    """Sums rounded to activations (half up), rectified, and kept within ±LIMIT: int32. `sums` is used up."""
+    """Sums, int32, as activations: rounded half up, through the leaky rectifier if asked, clamped to ±LIMIT; in place."""
     x = sums.add_(1 << (WEIGHT_BITS - 1)).bitwise_right_shift_(WEIGHT_BITS)
     if leaky:
-        # Below zero the leak is the larger of the two, above it the smaller.
+        # The leaky rectifier is max(x, slope · x) for slopes below 1.
         x = torch.maximum(x, (x * LEAK).add_(1 << (LEAK_BITS - 1)).bitwise_right_shift_(LEAK_BITS))
     return x.clamp_(-LIMIT, LIMIT)

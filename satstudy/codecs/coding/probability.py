@@ -1,7 +1,7 @@
-"""The probabilities of symbols as integer frequencies, the same on every machine.
+"""Probability tables of the range coder as integer frequencies, equal on every machine.
 
-Two kinds of tables: of a Gaussian at each of 64 scales, for the latents, made here; and of each channel's
-factorized prior, for the hyper-latents, made once and stored with the weights.
+Latents use the tables of a Gaussian at 64 scales, computed here. Hyper-latents use the tables of each channel's factorized
+prior, which are stored with the weights (`satstudy.codecs.mbt2018.prior`).
 """
 
 from __future__ import annotations
@@ -16,26 +16,29 @@ import numpy as np
 
 from satstudy.codecs.coding.integers import ACTIVATION_BITS, WEIGHT_BITS
 
-LEVELS = 64  #: scales that a probability table exists for
+LEVELS = 64  #: number of scales with a table
 SCALE_MIN, SCALE_MAX = 0.11, 256.0  #: of CompressAI's scale table
-#: A residual is coded within ±MAX_SYMBOL; no network of use comes near.
+#: Residuals are clamped to ±MAX_SYMBOL, which no useful network reaches.
 MAX_SYMBOL = (1 << 15) - 1
-#: Frequencies of the tables that are stored with the weights.
+#: Frequencies of a table add up to about 2^TABLE_BITS.
 TABLE_BITS = 22
 
 
 def scale_levels() -> list[float]:
-    """The scales of the tables, evenly spaced in their logarithm."""
+    """The scales of the tables, evenly spaced in their logarithm.
+
+    >>> [round(scale, 3) for scale in scale_levels()][::21]
+    [0.11, 1.458, 19.318, 256.0]
+    """
     step = math.log(SCALE_MAX / SCALE_MIN) / (LEVELS - 1)
     return [SCALE_MIN * math.exp(step * i) for i in range(LEVELS)]
 
 
 @lru_cache(1)
 def scale_thresholds() -> tuple[int, ...]:
-    """Where one level ends and the next begins, in units of 2^-(WEIGHT_BITS + ACTIVATION_BITS).
+    """The boundaries between neighbouring levels, in units of 2^-(WEIGHT_BITS + ACTIVATION_BITS).
 
-    The geometric mean of two neighbouring levels: the loss of coding with the wrong scale grows with the
-    square of the error in its logarithm.
+    They are geometric means, since the cost of a wrong scale grows with the square of the error in its logarithm.
     """
     levels = scale_levels()
     unit = 1 << (WEIGHT_BITS + ACTIVATION_BITS)
@@ -44,10 +47,10 @@ def scale_thresholds() -> tuple[int, ...]:
 
 @lru_cache(1)
 def gaussian_frequencies() -> tuple[tuple[int, ...], ...]:
-    """For each level, integer frequencies of the residuals −n … n and, last, of an escape.
+    """For each level, integer frequencies of the residuals −n … n and of the escape symbol.
 
-    `math.erfc` differs between platforms in the last of 53 bits; frequencies are rounded to 22, and no
-    rounding happens within 2⁻²⁶ of a tie (tested), so these integers are the same everywhere.
+    `math.erfc` differs between platforms in the last of 53 bits. Frequencies are rounded to 22 bits, and no value lies
+    within 2⁻²⁶ of a tie (tested), so the integers are equal everywhere.
     """
 
     def below(t: float) -> float:
@@ -65,12 +68,12 @@ def gaussian_frequencies() -> tuple[tuple[int, ...], ...]:
 
 def categorical(frequencies: Sequence[int]) -> constriction.stream.model.Categorical:
     """The range coder's model of symbols 0, 1, … with these frequencies."""
-    # Quotients by the sum are correctly rounded (IEEE 754), and so the same on every machine.
+    # IEEE 754 rounds quotients correctly, so they are equal on every machine.
     array = np.asarray(frequencies, dtype=np.float64)
     return constriction.stream.model.Categorical(array / array.sum(), perfect=False)
 
 
 @lru_cache(1)
 def gaussian_models() -> list[constriction.stream.model.Categorical]:
-    """One for each level: symbol k + n is the residual k, the last one the escape."""
+    """The range coder's model of each level: symbol k + n is the residual k, the last symbol is the escape."""
     return [categorical(frequencies) for frequencies in gaussian_frequencies()]

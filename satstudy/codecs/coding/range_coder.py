@@ -1,4 +1,4 @@
-"""Symbols to bytes and back: one range coder, with escapes for values that no table holds."""
+"""Range coding of integers; a value outside the table is an escape symbol plus an Exp-Golomb code."""
 
 from __future__ import annotations
 
@@ -18,16 +18,24 @@ _UNIFORM_SIGN = constriction.stream.model.Uniform(2)
 
 
 class Writer:
-    """Symbols to one stream of bytes."""
+    """Encodes symbols to one stream of bytes.
+
+    >>> model = categorical([3, 1])
+    >>> writer = Writer()
+    >>> writer.write(np.array([0, 0, 1, 0], np.int32), model)
+    >>> Reader(writer.finish()).read(model, 4).tolist()
+    [0, 0, 1, 0]
+    """
 
     def __init__(self) -> None:
         self.coder = constriction.stream.queue.RangeEncoder()
 
     def write(self, symbols: Ints, model: constriction.stream.model.Categorical) -> None:
+        """Encode int32 symbols 0, 1, … with one model."""
         self.coder.encode(np.ascontiguousarray(symbols, dtype=np.int32), model)
 
     def escapes(self, excess: Ints, negative: NDArray[np.bool_]) -> None:
-        """How far values lie outside their tables (≥ 0), and on which side: exponential-Golomb."""
+        """Encode the distances of values from their tables (≥ 0) as Exp-Golomb codes, and their signs."""
         if not len(excess):
             return
         value = excess.astype(np.int64) + 1
@@ -39,16 +47,16 @@ class Writer:
         self.coder.encode(negative.astype(np.int32), _UNIFORM_SIGN)
 
     def finish(self) -> bytes:
-        """The stream."""
+        """The bytes of the stream."""
         data: bytes = self.coder.get_compressed().astype("<u4").tobytes()
         # The decoder reads zeros past the end.
         return data.rstrip(b"\0")
 
 
 class Reader:
-    """What a `Writer` wrote, asked for in the same order.
+    """Decodes the stream of a `Writer`, by the same calls in the same order.
 
-    Other bytes give other symbols, or an AssertionError where no writer can have written them.
+    Other bytes give other symbols, or an AssertionError where no `Writer` gives such bytes.
     """
 
     def __init__(self, data: bytes):
@@ -56,11 +64,12 @@ class Reader:
         self.coder = constriction.stream.queue.RangeDecoder(np.frombuffer(padded, "<u4").astype(np.uint32))
 
     def read(self, model: constriction.stream.model.Categorical, count: int) -> Ints:
+        """Decode `count` symbols with one model."""
         result: Ints = self.coder.decode(model, count)
         return result
 
     def escapes(self, count: int) -> tuple[Ints, NDArray[np.bool_]]:
-        """`count` of what `Writer.escapes` wrote at once."""
+        """Decode `count` values of one call of `Writer.escapes`."""
         if not count:
             return np.zeros(0, np.int32), np.zeros(0, bool)
         bits = self.coder.decode(_UNIFORM_BITS, count)
@@ -74,7 +83,13 @@ class Reader:
 
 
 def write_residuals(writer: Writer, k: Ints, level: NDArray[np.uint8]) -> None:
-    """Residuals of one step and the level of each, sorted by level so that each table is called once."""
+    """Encode the residuals of one step, sorted by level, so that each table is used once.
+
+    Parameters
+    ----------
+    k : int32 (n,), residuals
+    level : uint8 (n,), index of each residual's table
+    """
     order = np.argsort(level, kind="stable")
     k, counts = k[order], np.bincount(level, minlength=LEVELS)
     outside: list[tuple[Ints, NDArray[np.bool_]]] = []
@@ -94,7 +109,7 @@ def write_residuals(writer: Writer, k: Ints, level: NDArray[np.uint8]) -> None:
 
 
 def read_residuals(reader: Reader, level: NDArray[np.uint8]) -> Ints:
-    """What `write_residuals` wrote for these levels."""
+    """Decode the residuals of one step: int32 (n,)."""
     order = np.argsort(level, kind="stable")
     counts = np.bincount(level, minlength=LEVELS)
     k = np.empty(len(level), np.int32)
@@ -121,7 +136,7 @@ def _half_width(level: int) -> int:
 
 
 class HyperSymbols:
-    """Codes hyper-latents, channel by channel, with the tables that are stored with the weights."""
+    """Codes hyper-latents, channel by channel, with the tables of the weights (`satstudy.codecs.mbt2018.prior`)."""
 
     def __init__(self, tables: dict[str, Tensor]):
         self.start, self.length = tables["z_start"].numpy(), tables["z_length"].numpy()
@@ -131,7 +146,7 @@ class HyperSymbols:
         ]
 
     def write(self, writer: Writer, symbols: Ints) -> None:
-        """symbols int32 (positions, N), relative to the medians."""
+        """Encode symbols, int32 (positions, N), relative to the medians."""
         excess, sides = [], []
         for channel, model in enumerate(self.models):
             start, n = int(self.start[channel]), int(self.length[channel])
@@ -147,7 +162,7 @@ class HyperSymbols:
             writer.escapes(np.concatenate(excess), np.concatenate(sides))
 
     def read(self, reader: Reader, positions: int) -> Ints:
-        """int32 (positions, N)."""
+        """Decode int32 (positions, N)."""
         index = np.stack([reader.read(model, positions) for model in self.models])
         far = index == self.length[:, None]
         if far.any():

@@ -1,7 +1,7 @@
-"""Putting decoded patches together: blending weights, and an image rebuilt band by band.
+"""Blending of decoded patches, in bands of rows from top to bottom.
 
-A blending weight is the product of one weight along the rows and one along the columns. The weights of all patches
-over a pixel add up to one, so that no sum of weights is divided by afterwards and no whole image stands in floats.
+A blending weight is the product of a weight along the rows and one along the columns. The weights of all patches over a
+pixel add up to one, so a band needs no division by a sum of weights, and the whole image is never held in floats.
 """
 
 from __future__ import annotations
@@ -19,10 +19,22 @@ Weighting = Literal["mean", "ramp"]
 
 
 def axis_weights(parts: tuple[Span, ...], weighting: Weighting) -> list[NDArray[np.float32]]:
-    """One weight a pixel for each span, adding up to one at every pixel of the axis.
+    """The weight of each pixel of each span; the weights at one pixel of the axis add up to one.
 
-    `mean` gives every span over a pixel the same weight (paper, §3.2). `ramp` lets it fall linearly
-    towards an edge that another span covers, so that no step is left where an overlap begins.
+    `mean` gives all spans over a pixel the same weight (paper, §3.2). `ramp` lets the weight fall linearly towards an
+    edge that another span covers, so that the overlap has no visible edges.
+
+    Raises
+    ------
+    InputError
+        `weighting` is neither.
+
+    Examples
+    --------
+    >>> [weights.round(2).tolist() for weights in axis_weights(((0, 4), (2, 6)), "mean")]
+    [[1.0, 1.0, 0.5, 0.5], [0.5, 0.5, 1.0, 1.0]]
+    >>> [weights.round(2).tolist() for weights in axis_weights(((0, 4), (2, 6)), "ramp")]
+    [[1.0, 1.0, 0.75, 0.25], [0.25, 0.75, 1.0, 1.0]]
     """
     length = parts[-1][1]
     raw = []
@@ -50,18 +62,18 @@ def blend(
     rows: Sequence[int] | None = None,
     columns: Sequence[int] | None = None,
 ) -> Iterator[tuple[int, NDArray[np.uint8]]]:
-    """Put patches together, band by band.
+    """Blend patches to an image, in bands of rows.
 
     Parameters
     ----------
-    patches : float32 or uint8 (height, width, 3) in [0, 255], row by row
-    rows, columns : consecutive rows and columns of the layout that `patches` holds; all by default.
-        Pixels that a patch left out would contribute to are incomplete.
+    patches : float32 or uint8 (height, width, 3) in [0, 255], row by row of the layout
+    rows, columns : consecutive rows and columns of the layout that `patches` holds, all by default; pixels that other
+        patches cover too are incomplete
 
     Yields
     ------
     top : first row of the band, counted from the top of the image
-    band : uint8 (rows, width, 3), rounded once, after blending; it begins with the first of `columns`
+    band : uint8 (rows, width, 3), rounded once, after blending; it starts at the first of `columns`
     """
     down, across = axis_weights(layout.rows, weighting), axis_weights(layout.columns, weighting)
     rows = range(len(layout.rows)) if rows is None else rows
@@ -80,14 +92,14 @@ def blend(
                 raise ValueError(f"patch ({i}, {j}) is {piece.shape}, not {(bottom - top, right - left, 3)}")
             weight = down[i][:, None, None] * across[j][None, :, None]
             band[:, left - start : right - start] += piece * weight
-        # Rows that no later patch reaches are finished.
+        # Rows above the next row of patches are complete.
         done = (layout.rows[i + 1][0] if i != rows[-1] else bottom) - top
         yield top, np.rint(np.clip(band[:done], 0, 255)).astype(np.uint8)
         carried = band[done:]
 
 
 def assemble(height: int, width: int, bands: Iterable[tuple[int, NDArray[np.uint8]]]) -> NDArray[np.uint8]:
-    """One image from its bands."""
+    """The image of all bands: uint8 (height, width, 3)."""
     image = np.empty((height, width, 3), np.uint8)
     for top, band in bands:
         image[top : top + len(band)] = band

@@ -1,12 +1,13 @@
-"""Checkpoints: weights in safetensors with what made them, and nothing in pickle.
+"""Weights files: safetensors with text metadata, and the fingerprint of weights.
 
-A weights file holds the trained tensors (float32, or float16 where it is shipped) and flat text
-metadata. What the entropy coder derives from them with transcendental functions is stored too
-(`tables.*`, integers), so that two machines whose `exp` differs in the last bit still agree.
+A weights file holds the trained tensors in float32, or float16 for weights that ship. It also holds the integer tables
+(`tables.*`) that the entropy coder derives from them: machines whose `exp` differs in the last bit would not agree on
+them.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import math
 from collections.abc import Sequence
@@ -29,21 +30,23 @@ from satstudy.core.hardware import plain_defaults
 from satstudy.core.tensor_files import metadata
 
 TABLES = "tables."
-#: The context model, and how many of its 5×5 taps come before the position that is coded.
+#: The context model, and the number of its taps that are not masked.
 CONTEXT, TAPS = "context_prediction.weight", len(wavefront.CONTEXT)
-#: What metadata call the architecture of the wavelet codec.
+#: `arch` in the metadata of wavelet models.
 WAVELET = "wavelet"
-#: Kinds of images that weights are trained on.
+#: Kinds of training images.
 OVERHEAD, NATURAL = "overhead", "natural"
 
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """A model in evaluation mode and what is known about it.
+    """A model in evaluation mode, its metadata and its tables.
 
     Attributes
     ----------
-    stored : the entropy coder's tables as far as they came with the weights; see `tables`
+    metadata : text by name, such as the λ, data and steps of the training
+    stored : tables that were stored with the weights, see `tables`
+    path : of the file
     """
 
     model: Model | WaveletModel
@@ -53,25 +56,38 @@ class Checkpoint:
 
     @property
     def serves_every_rate(self) -> bool:
-        """Whether λ is a choice of the caller; other weights have their own."""
+        """Whether the caller may choose λ."""
         return isinstance(self.model, WaveletModel)
 
     @property
     def paper_model(self) -> Model:
-        """The model, where it is the paper's `mbt2018`.
+        """The model, if it is the paper's `mbt2018`.
 
         Raises
         ------
         InputError
-            It is another one.
+            It is a wavelet model.
         """
         if not isinstance(self.model, Model):
             raise InputError(f"{self.path} holds a wavelet model: name weights of mbt2018.")
         return self.model
 
     @property
+    def wavelet_model(self) -> WaveletModel:
+        """The model, where it is a wavelet model.
+
+        Raises
+        ------
+        InputError
+            It is another one.
+        """
+        if not isinstance(self.model, WaveletModel):
+            raise InputError(f"{self.path} holds no wavelet model: name weights that serve every rate.")
+        return self.model
+
+    @property
     def lam(self) -> float:
-        """The λ that the weights were trained with, or the one that they are used with by default."""
+        """λ of the training; for weights of every rate the default."""
         return float(self.metadata["lam"])
 
     @property
@@ -80,13 +96,13 @@ class Checkpoint:
 
     @cached_property
     def tables(self) -> dict[str, Tensor]:
-        """The entropy coder's integer tables: as stored with the weights, or made from the model."""
+        """The integer tables of the entropy coder: those stored with the weights, else computed from the model."""
         with plain_defaults():
             return self.stored or (hyper_tables(self.model) if isinstance(self.model, Model) else {})
 
     @cached_property
     def fingerprint(self) -> bytes:
-        """What a file says it was made with: eight bytes of the weights and their tables."""
+        """The eight bytes that a `.sat` file stores to name its weights."""
         with plain_defaults():
             return fingerprint(self.model, self.tables)
 
@@ -98,20 +114,24 @@ class Checkpoint:
         refine: int = 0,
         dtype: torch.dtype = torch.float32,
     ) -> Engine:
-        """The model ready for use by `LearnedCodec`.
+        """The model prepared for `LearnedCodec`.
 
         Parameters
         ----------
-        lam : for weights that serve every rate; `lam` of the checkpoint by default
+        lam : for weights of every rate; by default that of the checkpoint
+        refine, dtype : see `LearnedCodec`
 
         Raises
         ------
         InputError
-            A λ for weights that have their own.
+            The weights are for another λ.
         """
-        # The engines import what trains and codes; listing weights does without.
+        # Engines import the range coder and more, which listing weights does not need.
         if isinstance(self.model, WaveletModel):
             from satstudy.codecs.wavelet.engine import WaveletEngine
+
+            if refine:
+                raise InputError("Latent refinement is for weights of mbt2018: leave it out, or name such weights.")
 
             return WaveletEngine(self.model, self.lam if lam is None else lam, device)
         if lam is not None and lam != self.lam:
@@ -122,14 +142,14 @@ class Checkpoint:
 
 
 def fingerprint(model: Model | WaveletModel, tables: dict[str, Tensor]) -> bytes:
-    """Eight bytes that differ when any weight or table does.
+    """Eight bytes of a SHA-256 over weights and tables.
 
-    Taken over float32 values, so that a float16 file and its float32 copy agree.
+    Weights count as float32 values, so that a float16 file and its float32 copy have one fingerprint.
     """
     digest = hashlib.sha256()
     for name, tensor in sorted({**model.weights(), **tables}.items()):
         plain = tensor.detach().cpu().contiguous()
-        # Adding 0 turns −0 into 0: a masked weight is either.
+        # Adding 0 turns −0 into 0: masked weights can be either.
         plain = plain.float() + 0.0 if plain.is_floating_point() else plain.long()
         digest.update(f"{name}{tuple(plain.shape)}".encode())
         digest.update(plain.numpy().tobytes())
@@ -143,25 +163,30 @@ def save(
     tables: dict[str, Tensor] | None = None,
     half: bool = False,
 ) -> None:
-    """Write weights under a temporary name and rename them into place.
+    """Write a weights file, whole or not at all.
 
     Parameters
     ----------
-    metadata : text by text; `lam` is required, and of mbt2018 `N` and `M`
-    half : store float16, half the size, and of the context model only the taps that its mask lets through; what
-        rounding costs is in the model card
+    metadata : text by name; must have `lam`, for mbt2018 also `N` and `M`
+    tables : of `hyper_tables`; left out, they are computed after loading
+    half : store float16, and of the context model only the taps that are not masked; the model card states the loss
+
+    Raises
+    ------
+    InputError
+        The metadata lack a name.
     """
-    of_paper = isinstance(model, Model)
+    mbt2018 = isinstance(model, Model)
     if isinstance(model, WaveletModel):
         metadata = {**metadata, "arch": WAVELET, **model.config.text()}
-    missing = ({"N", "M", "lam"} if of_paper else {"lam"}) - set(metadata)
+    missing = ({"N", "M", "lam"} if mbt2018 else {"lam"}) - set(metadata)
     if missing:
         raise InputError(f"Weights need {', '.join(sorted(missing))} in their metadata.")
     tensors = {
         name: tensor.detach().cpu().to(torch.float16 if half else torch.float32).contiguous()
         for name, tensor in model.weights().items()
     }
-    if half and of_paper:
+    if half and mbt2018:
         tensors[CONTEXT] = tensors[CONTEXT].flatten(2)[:, :, :TAPS].contiguous()
     tensors |= {TABLES + name: tensor.cpu().contiguous() for name, tensor in (tables or {}).items()}
     tensor_files.write(path, tensors, metadata)
@@ -169,12 +194,18 @@ def save(
 
 @plain_defaults()
 def load(path: Path | str) -> Checkpoint:
-    """Read weights, written by `save` or any `mbt2018` state in safetensors with `lam` in its metadata.
+    """Read a weights file of `save`, or any `mbt2018` state in safetensors with `lam` in its metadata.
 
     Raises
     ------
     InputError
-        No such file, damaged, another architecture, or no `lam`.
+        No such file, a damaged one, another architecture, or no `lam`.
+
+    Examples
+    --------
+    >>> weights = load(shipped()[0.013])
+    >>> weights.lam, weights.model.N, weights.model.M, weights.fingerprint.hex()
+    (0.013, 64, 192, '04f82605c530366f')
     """
     path = Path(path)
     if not path.is_file():
@@ -182,10 +213,11 @@ def load(path: Path | str) -> Checkpoint:
     tensors, text = tensor_files.read(path)
     if "lam" not in text:
         raise InputError(f"{path} does not say which lam it was trained for: add `lam` to its metadata.")
-    try:
-        float(text["lam"])
-    except ValueError:
-        raise InputError(f"{path} has lam = {text['lam']!r}, which is no number: correct its metadata.") from None
+    lam = 0.0
+    with contextlib.suppress(ValueError):
+        lam = float(text["lam"])
+    if not 0 < lam < math.inf:
+        raise InputError(f"{path} has lam = {text['lam']!r}, which is no number above 0: correct its metadata.")
     if text.get("arch") == WAVELET:
         model = wavelet_from_weights(tensors, text)
         return Checkpoint(model, text, {}, path)
@@ -197,20 +229,42 @@ def load(path: Path | str) -> Checkpoint:
 
 
 def domains() -> list[str]:
-    """The kinds of images that shipped weights were trained on."""
-    return sorted({metadata(path).get("domain", OVERHEAD) for path in paths.WEIGHTS.glob("*.safetensors")})
+    """The kinds of training images of the weights that ship."""
+    return sorted({metadata(path).get("domain", OVERHEAD) for path in everything_shipped()})
 
 
 def shipped(domain: str = OVERHEAD) -> dict[float, Path]:
-    """λ → path of the weights in the package that were trained on `domain`, rising in λ."""
+    """λ → path of the weights in the package that were trained on `domain`, in ascending order.
+
+    >>> list(shipped())
+    [0.0001, 0.0008, 0.0025, 0.0067, 0.013, 0.045]
+    """
     found = {}
-    for path in paths.WEIGHTS.glob("*.safetensors"):
+    for path in everything_shipped():
         text = metadata(path)
         if text.get("domain", OVERHEAD) == domain and text.get("arch") != WAVELET:
             found[float(text["lam"])] = path
     return dict(sorted(found.items()))
 
 
+def shipped_for_every_rate(domain: str = OVERHEAD) -> Path | None:
+    """The path of the weights in the package that serve every λ, where there are some of this domain."""
+    for path in everything_shipped():
+        text = metadata(path)
+        if text.get("arch") == WAVELET and text.get("domain", OVERHEAD) == domain:
+            return path
+    return None
+
+
+def everything_shipped() -> list[Path]:
+    """All weights in the package."""
+    return sorted(paths.WEIGHTS.glob("*.safetensors"))
+
+
 def nearest(lam: float, candidates: Sequence[float]) -> float:
-    """The candidate whose ratio to `lam` is closest to one."""
+    """The candidate with the ratio to `lam` closest to one; of two, the smaller.
+
+    >>> nearest(0.01, [0.001, 0.0067, 0.02])
+    0.0067
+    """
     return min(candidates, key=lambda other: (abs(math.log(other / lam)), other))

@@ -1,4 +1,4 @@
-"""The learned codec: transforms, exact entropy coding, and the three ways to cut an image."""
+"""The learned codec: images to `.sat` files and back, with three tilings."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tqdm.auto import tqdm
 
 from satstudy.codecs.coding import bitstream
 from satstudy.codecs.coding.bitstream import MAX_PATCH, MAX_PIXELS, MAX_SIDE, MAX_TILE, Container, Header
-from satstudy.codecs.coding.engine import UNIT, Engine, Latents, padded, unit_shape
+from satstudy.codecs.coding.engine import UNIT, Engine, EveryRateEngine, Latents, padded, unit_shape
 from satstudy.codecs.coding.stitching import Weighting, assemble, blend
 from satstudy.codecs.learned.checkpoint import NATURAL, Checkpoint
 from satstudy.core.errors import InputError, WrongWeights
@@ -22,12 +22,11 @@ from satstudy.core.hardware import plain_defaults
 from satstudy.core.types import Pixels
 from satstudy.data.sources import ArraySource, MaskedSource, Source, masked, read
 
-#: Side of an entropy tile of `seamless`. Contexts start cold at its borders, which costs bits: of two NAIP scenes 2 to
-#: 15 % at 256 pixels and 1 to 7 % at 512 (λ of 0.013 to 0.0008). Of 2048² pixels of Blue Marble, 1024 takes 6 to 7 %
-#: more bits than 2048, which needs a fifth more time: its wavefront has twice the steps, of half the width.
+#: Default side in pixels of an entropy tile of `seamless`. The context model starts without context at its borders, so
+#: smaller tiles take more bits; larger ones take more time, since their wavefront has more and shorter steps.
 SEAMLESS_TILE = 1024
 
-#: Pixels along one side of a group of tiles, which share a stream: all patches of the paper's example.
+#: Default side in pixels of a group of tiles; one group holds all patches of the paper's example.
 GROUP_PIXELS = 2048
 
 
@@ -38,17 +37,30 @@ class LearnedCodec:
     ----------
     checkpoint : from `satstudy.codecs.learned.checkpoint.load`
     tiling : `independent`, patches side by side; `blend`, overlapping patches averaged (the paper);
-        `seamless`, every latent coded once and transforms that see across tile borders
-    patch : side in pixels, a multiple of 16; 256 by default, 1024 for `seamless`, where it is the side of
-        an entropy tile
-    overlap : pixels, for `blend` alone; even the default of 8 is the paper's
-    weighting : of `blend`, `mean` (the paper) or `ramp`
-    lam : λ of the files, for weights that serve every rate; others have their own
-    refine : steps of latent refinement (`satstudy.codecs.mbt2018.refinement`), none by default; each takes about as
-        long as decoding, which stays as it is
+        `seamless`, the result of one transform of the whole image, computed tile by tile with a halo
+    patch : side in pixels, a multiple of 16; 256 by default. For `seamless` the side of an entropy tile, 1024 by default
+    overlap : pixels, for `blend` alone (paper: 8)
+    weighting : of `blend`, "mean" (the paper) or "ramp"
+    lam : λ, for weights of every rate
+    refine : steps of latent refinement (`satstudy.codecs.mbt2018.refinement`), 0 for none; each takes about as long as
+        decoding
     device : where the networks run
-    dtype : torch.float32 or torch.float64 for the exact part; the files are the same
+    dtype : of the integer networks, torch.float32 or torch.float64; the files are the same
     progress : show a bar with the time left
+
+    Raises
+    ------
+    InputError
+        A tiling, patch, overlap or number of steps that is not possible, or λ for weights of another λ.
+
+    Examples
+    --------
+    >>> from satstudy.codecs.learned import checkpoint
+    >>> codec = LearnedCodec(checkpoint.load(checkpoint.shipped()[0.0001]))
+    >>> image = np.full((40, 60, 3), 128, np.uint8)
+    >>> data = codec.encode(image)
+    >>> codec.decode(data).shape, codec.decode(data, Window(8, 0, 16, 32)).shape
+    ((40, 60, 3), (32, 16, 3))
     """
 
     def __init__(
@@ -87,13 +99,30 @@ class LearnedCodec:
         self.weighting = weighting
         self.progress = progress
         self.refine = refine
+        self.lam = checkpoint.lam if lam is None else lam
         with plain_defaults():
             self.fingerprint = checkpoint.fingerprint
             self.engine: Engine = checkpoint.engine(device, refine=refine, lam=lam, dtype=dtype)
 
+    def at(self, lam: float) -> LearnedCodec:
+        """The same codec at another λ, for weights that serve every rate; networks and tables are shared.
+
+        Raises
+        ------
+        InputError
+            Weights for one λ, or a λ outside of what files can name.
+        """
+        if not isinstance(self.engine, EveryRateEngine):
+            raise InputError(f"{self.checkpoint.path} is for lam = {self.checkpoint.lam:g} alone: name other weights.")
+        other = object.__new__(LearnedCodec)  # `copy` would prepare the networks again
+        vars(other).update(vars(self))
+        other.lam, other._options = lam, {**self._options, "lam": lam}
+        other.engine = self.engine.at(lam)
+        return other
+
     def __reduce__(self) -> Any:
-        # What the networks and tables are prepared to cannot be copied or pickled, and is prepared again.
-        return _made, (self.checkpoint, self._options)
+        # Prepared networks and tables cannot be copied or pickled: a copy prepares them again.
+        return _from_options, (self.checkpoint, self._options)
 
     @property
     def name(self) -> str:
@@ -103,15 +132,15 @@ class LearnedCodec:
 
     @property
     def setting(self) -> str:
-        """What a table calls it."""
-        return f"lam={self.checkpoint.lam:g}" + (f" refine={self.refine}" if self.refine else "")
+        """λ and, if any, the steps of refinement: "lam=0.013 refine=40"."""
+        return f"lam={self.lam:g}" + (f" refine={self.refine}" if self.refine else "")
 
     # --- Encoding ---------------------------------------------------------------------------------------
 
     def _header(self, source: Source, notes: dict[str, Any] | None) -> Header:
         tiling = "blend-ramp" if self.tiling == "blend" and self.weighting == "ramp" else self.tiling
         group = max(1, min(64, GROUP_PIXELS // self.patch))
-        tells = masked(source)
+        with_mask = masked(source)
         return Header(
             source.height,
             source.width,
@@ -121,24 +150,24 @@ class LearnedCodec:
             group,
             self.fingerprint,
             {} if notes is None else notes,
-            tells.fill if tells else None,
+            with_mask.fill if with_mask else None,
             self.engine.rate,
         )
 
     @plain_defaults()
     def encode(self, image: Pixels | Source | MaskedSource, notes: dict[str, Any] | None = None) -> bytes:
-        """A whole `.sat` file.
+        """The bytes of a `.sat` file.
 
         Parameters
         ----------
-        image : uint8 (height, width, 3), or a `Source` that is read by windows; a `MaskedSource` keeps which
-            pixels have no data
-        notes : small JSON object kept with it
+        image : uint8 (height, width, 3), or a `Source` that is read by windows; a `MaskedSource` has a validity mask,
+            which is kept exactly
+        notes : small JSON object that is stored in the file
 
         Raises
         ------
         InputError
-            No RGB image of 8 bits, or of no pixel.
+            Not uint8 RGB, without pixels or too large, or notes that the file cannot hold.
         """
         source: Source = ArraySource(image) if isinstance(image, np.ndarray) else image
         if source.height < 1 or source.width < 1:
@@ -146,7 +175,7 @@ class LearnedCodec:
                 f"An image of {source.height}×{source.width} pixels cannot be coded: it needs 1×1 or more."
             )
         header = self._header(source, notes)
-        bitstream.packed_notes(header.notes)  # too long ones are said before the work
+        bitstream.packed_notes(header.notes)  # refuses notes that are too long before the work
         if not header.in_range():
             raise InputError(
                 f"An image of {source.height}×{source.width} pixels is above the limit of {MAX_SIDE} a side: "
@@ -156,9 +185,9 @@ class LearnedCodec:
         with tqdm(total=len(header.layout()), desc="encode", unit="tile", disable=not self.progress) as bar:
             for tiles in header.groups():
                 mask = b""
-                if tells := masked(source):
+                if with_mask := masked(source):
                     area = header.group_area(tiles[0][0] // header.group, tiles[0][1] // header.group)
-                    mask = bitstream.pack_mask(tells.valid(*area))
+                    mask = bitstream.pack_mask(with_mask.valid(*area))
                 streams.append(mask + self.engine.encode(list(self._analyse(source, header, tiles, bar))))
         return bitstream.write(header, streams)
 
@@ -177,14 +206,14 @@ class LearnedCodec:
     # --- Decoding ---------------------------------------------------------------------------------------
 
     def open(self, data: bytes | memoryview, max_pixels: int = MAX_PIXELS) -> Container:
-        """Check a file, and that it was made with these weights.
+        """Check the header of a file and its fingerprint.
 
         Raises
         ------
         DamagedFile, InputError
             From `satstudy.codecs.coding.bitstream.read`.
         WrongWeights
-            Made with other weights.
+            The file was made with other weights.
         """
         file = bitstream.read(data, max_pixels)
         if file.header.fingerprint != self.fingerprint:
@@ -195,14 +224,17 @@ class LearnedCodec:
         return file
 
     def decode(self, data: bytes | memoryview, window: Window | None = None, max_pixels: int = MAX_PIXELS) -> Pixels:
-        """The image, or a window of it, as uint8 (height, width, 3).
+        """The image, or a window of it: uint8 (height, width, 3).
 
-        Only the groups that the window touches are read, so damage elsewhere does not matter to it.
+        Parameters
+        ----------
+        window : (x, y, width, height) in pixels; only the groups of tiles that overlap it are read
+        max_pixels : refuse to decode more
 
         Raises
         ------
         DamagedFile, WrongWeights, InputError
-            As `open`; also a window that leaves the image.
+            As `open`; also for a window outside the image.
         """
         file = self.open(data, MAX_SIDE**2 if window else max_pixels)
         window = check_window(window, file.header, max_pixels)
@@ -210,7 +242,7 @@ class LearnedCodec:
         return assemble(window.height, window.width, bands)
 
     def bands(self, file: Container, window: Window | None = None) -> Iterator[tuple[int, Pixels]]:
-        """Decode from top to bottom without holding the image.
+        """Decode from top to bottom in bands of rows, so that the whole image is never in memory.
 
         Yields
         ------
@@ -220,11 +252,12 @@ class LearnedCodec:
         header = file.header
         window = check_window(window, header, MAX_SIDE**2)
         layout = header.layout()
-        rows, columns = touched(layout.rows, window.y, window.height), touched(layout.columns, window.x, window.width)
+        rows = overlapping(layout.rows, window.y, window.height)
+        columns = overlapping(layout.columns, window.x, window.width)
         latents = FileLatents(self.engine, file)
         bands = self._bands(latents, window, layout, rows, columns)
         while True:
-            with plain_defaults():  # step by step: what the caller does between two bands is the caller's
+            with plain_defaults():  # not while the caller works between two bands
                 top, band = next(bands, (0, None))
                 if band is None:
                     return
@@ -236,7 +269,7 @@ class LearnedCodec:
     def _bands(
         self, latents: FileLatents, window: Window, layout: Grid, rows: list[int], columns: list[int]
     ) -> Iterator[tuple[int, Pixels]]:
-        """What the networks make of a window, before pixels without data are set to their value."""
+        """`bands` before pixels without data are set to their value."""
         header = latents.file.header
         with tqdm(total=len(rows) * len(columns), desc="decode", unit="tile", disable=not self.progress) as bar:
             if header.tiling == "seamless":
@@ -251,12 +284,12 @@ class LearnedCodec:
                     yield first, band[first - top : last - top, left : left + window.width]
 
 
-def _made(checkpoint: Checkpoint, options: dict[str, Any]) -> LearnedCodec:
+def _from_options(checkpoint: Checkpoint, options: dict[str, Any]) -> LearnedCodec:
     return LearnedCodec(checkpoint, **options)
 
 
 class Window(NamedTuple):
-    """Part of an image, in pixels from its upper left corner."""
+    """A part of an image in pixels; (x, y) is its upper left corner."""
 
     x: int
     y: int
@@ -265,12 +298,12 @@ class Window(NamedTuple):
 
 
 def check_window(window: Window | None, header: Header, max_pixels: int) -> Window:
-    """The window, or the whole image.
+    """The window, or that of the whole image for None.
 
     Raises
     ------
     InputError
-        Empty, outside the image, or of more than `max_pixels`.
+        The window is empty, leaves the image, or has more than `max_pixels`.
     """
     if window is None:
         return Window(0, 0, header.width, header.height)
@@ -285,13 +318,17 @@ def check_window(window: Window | None, header: Header, max_pixels: int) -> Wind
     return window
 
 
-def touched(parts: Sequence[Span], start: int, length: int) -> list[int]:
-    """Which spans share a pixel with [start, start + length)."""
+def overlapping(parts: Sequence[Span], start: int, length: int) -> list[int]:
+    """Indices of the spans that share a pixel with [start, start + length).
+
+    >>> overlapping([(0, 256), (248, 504), (496, 752)], 250, 100)
+    [0, 1]
+    """
     return [i for i, (a, b) in enumerate(parts) if a < start + length and b > start]
 
 
 class FileLatents:
-    """Quantized latents of a file by tile, and masks, decoded group by group when first asked for."""
+    """Quantized latents and validity masks of a file; groups of tiles are decoded when they are first needed."""
 
     def __init__(self, engine: Engine, file: Container):
         self.engine, self.file = engine, file
@@ -301,7 +338,7 @@ class FileLatents:
         self._masks: dict[tuple[int, int], Pixels | None] = {}
 
     def forget(self, row: int) -> None:
-        """Drop the groups that lie wholly above row `row` of pixels."""
+        """Free the groups that lie above row `row` of pixels."""
         rows = self.layout.rows
         for key in list(self._groups):
             last = min((key[0] + 1) * self.side, len(rows)) - 1
@@ -329,11 +366,11 @@ class FileLatents:
         return self._groups[key][i, j]
 
     def valid(self, top: int, bottom: int, left: int, right: int) -> NDArray[np.bool_]:
-        """Which pixels of a rectangle have data: bool (rows, columns)."""
+        """The validity mask of a rectangle: bool (rows, columns)."""
         result = np.ones((bottom - top, right - left), bool)
         down, across = self.file.header.shape()
         span = self.side * (self.file.header.tile - self.file.header.overlap)
-        # Where groups overlap they say the same, and the one that begins later is asked.
+        # Overlapping groups have equal masks in the overlap; the later one is read.
         for i in range(min(top // span, down - 1), min((bottom - 1) // span, down - 1) + 1):
             for j in range(min(left // span, across - 1), min((right - 1) // span, across - 1) + 1):
                 self._load((i, j))
@@ -346,12 +383,12 @@ class FileLatents:
         return result
 
     def region(self, top: int, bottom: int, left: int, right: int, halo: int) -> tuple[Latents, int, int]:
-        """The latents under a rectangle of pixels, and of up to `halo` pixels more on each side.
+        """The latents of a rectangle of pixels with a halo, which ends at the borders of the image.
 
         Returns
         -------
         region : tensors (channels, rows, columns)
-        y, x : the pixel at which it begins
+        y, x : its first pixel
         """
         header = self.file.header
         rows, columns = unit_shape(header.height, header.width)
@@ -369,7 +406,7 @@ class FileLatents:
 
 
 def cut(latents: Latents, strides: Sequence[int], rows: tuple[int, int], columns: tuple[int, int]) -> Latents:
-    """The latents of a rectangle of pixels [first, last) along both axes; it begins at multiples of the strides."""
+    """The latents of the pixels [first, last) along both axes; `first` is a multiple of the strides."""
     return tuple(
         y[:, rows[0] // s : -(-rows[1] // s), columns[0] // s : -(-columns[1] // s)]
         for y, s in zip(latents, strides, strict=True)
@@ -380,14 +417,14 @@ def _joined(parts: Sequence[Latents], dim: int) -> Latents:
     return tuple(torch.cat(tensors, dim=dim) for tensors in zip(*parts, strict=True))
 
 
-#: Patches that go through a transform together: on a CPU more take memory and save no time.
+#: Patches per batch of a transform: on a CPU more take memory and save no time.
 BATCH = {"cpu": 1, "cuda": 16}
 
 
 def _analyse_patches(
     engine: Engine, source: Source, layout: Grid, tiles: list[tuple[int, int]], bar: tqdm[Any]
 ) -> Iterator[Latents]:
-    """Latents of the patches `tiles`, in their order."""
+    """Latents of the patches `tiles`, in this order."""
     batch = BATCH.get(engine.device.type, 1)
     waiting: list[Tensor] = []
     for index, at in enumerate(tiles):
@@ -424,7 +461,7 @@ def _size(layout: Grid, i: int, j: int) -> tuple[int, int]:
 
 
 def _analyse_tile(engine: Engine, source: Source, tile: Rect) -> Latents:
-    """The latents of one tile as an analysis of the whole image has them."""
+    """The latents of one tile, equal to those of an analysis of the whole image."""
     halo = engine.analysis_halo
     lines = []
     for a, b in spans(tile.height, engine.piece, 0):
@@ -443,7 +480,7 @@ def _analyse_tile(engine: Engine, source: Source, tile: Rect) -> Latents:
 def _seamless_bands(
     engine: Engine, latents: FileLatents, window: Window, bar: tqdm[Any]
 ) -> Iterator[tuple[int, Pixels]]:
-    """Bands of the window, rounded; synthesis sees a halo around each piece.
+    """Bands of the window; each piece is synthesized with its halo.
 
     Yields
     ------
@@ -452,7 +489,8 @@ def _seamless_bands(
     """
     header = latents.file.header
     pieces = grid(header.height, header.width, engine.piece, 0)
-    rows, columns = touched(pieces.rows, window.y, window.height), touched(pieces.columns, window.x, window.width)
+    rows = overlapping(pieces.rows, window.y, window.height)
+    columns = overlapping(pieces.columns, window.x, window.width)
     bar.reset(len(rows) * len(columns))
     for i in rows:
         top, bottom = pieces.rows[i]

@@ -1,4 +1,4 @@
-"""The learned codecs in the list of codecs. PyTorch is imported when one of them is made."""
+"""The entries of the learned codecs. PyTorch is imported when one of them is made."""
 
 from __future__ import annotations
 
@@ -20,39 +20,12 @@ def _make(weights: Checkpoint, **options: Any) -> LearnedCodec:
     return LearnedCodec(weights, **options)
 
 
-register(
-    CodecEntry(
-        "learned",
-        "learned",
-        setting="lam",
-        ladder=LADDER,
-        factory=_make,
-        number=float,
-        style=PlotStyle("blue", "o"),
-        learned=Learned("overhead"),
-    )
-)
-register(
-    CodecEntry(
-        "learned-natural",
-        "learned (natural)",
-        setting="lam",
-        ladder=LADDER,
-        factory=_make,
-        number=float,
-        style=PlotStyle("sky", "o", (0, (3, 1)), hollow=True),
-        learned=Learned("natural"),
-    )
-)
-register(
-    CodecEntry(
-        "learned-refined",
-        "learned, refined",
-        setting="lam",
-        ladder=LADDER,
-        factory=_make,
-        number=float,
-        style=PlotStyle("black", "P", (0, (6, 2))),
-        learned=Learned("overhead", refined=True),
-    )
-)
+for _name, _label, _learned, _style in (
+    ("learned", "learned", Learned("overhead"), PlotStyle("blue", "o")),
+    ("learned-natural", "learned (natural)", Learned("natural"), PlotStyle("sky", "o", (0, (3, 1)), hollow=True)),
+    ("learned-refined", "learned, refined", Learned("overhead", refined=True), PlotStyle("black", "P", (0, (6, 2)))),
+):
+    register(
+        CodecEntry(_name, _label, setting="lam", ladder=LADDER, factory=_make, number=float, style=_style,
+                   learned=_learned)
+    )  # fmt: skip

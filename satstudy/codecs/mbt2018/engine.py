@@ -1,4 +1,4 @@
-"""`mbt2018` as an engine of `LearnedCodec`: one λ for each set of weights, one tensor of latents at a stride of 16."""
+"""`mbt2018` behind the interface `Engine`: one λ for each set of weights, one tensor of latents with a stride of 16."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ class Mbt2018Engine:
 
     Parameters
     ----------
-    model, tables : as stored in a file of weights
-    lam : the λ that the model was trained with
+    model, tables : from a file of weights
+    lam : λ of the training
     refine : steps of latent refinement; 0 for none
+    dtype : of the integer networks, see `EntropyCoder`
     """
 
     strides: tuple[int, ...] = (UNIT,)

@@ -1,7 +1,7 @@
-"""Exact entropy coding of latents: probabilities in integers, tiles in lock-step, one coder for many.
+"""Exact entropy coding of the latents of `mbt2018`: the probability model runs in integers.
 
-The decoder must find bit for bit the probabilities that the encoder used, or everything after the first
-difference is garbage. So every number that decides a probability is an integer (`satstudy.codecs.coding.integers`).
+The decoder must compute exactly the probabilities of the encoder, or every symbol after the first difference is noise.
+So every number that decides a probability is an integer (`satstudy.codecs.coding.integers`).
 """
 
 from __future__ import annotations
@@ -40,15 +40,20 @@ CHECKSUM = 2
 
 
 class EntropyCoder:
-    """Codes the latents of groups of tiles into one stream a group.
+    """Codes the latents of a group of tiles as one stream.
 
     Parameters
     ----------
     model : the trained network
-    tables : from `hyper_tables`, as stored with the weights; made from the model if not given
-    dtype : torch.float32 (faster, with float64 for the few rows that need it) or torch.float64; the streams
-        are the same
+    tables : from `hyper_tables`, as stored with the weights; computed from the model if not given
+    dtype : of the integers: torch.float32, faster, with float64 for the few rows that need it, or torch.float64;
+        the streams are the same
     device : where the integer networks run; the range coder runs on the CPU
+
+    Raises
+    ------
+    InputError
+        Damaged tables, or weights too large for exact sums.
     """
 
     def __init__(
@@ -72,9 +77,9 @@ class EntropyCoder:
         self.hyper_symbols = HyperSymbols(self.tables)
 
     def _parameters(self, z: Ints, shapes: Sequence[tuple[int, int]], steps: Steps) -> Tensor:
-        """The first layer's sums over `h_s`'s output, int32 (tiles·rows·columns, channels).
+        """The part of `entropy_parameters`' first layer that reads `h_s`: int32 (tiles·rows·columns, channels).
 
-        Tiles of one shape go through the network together.
+        Tiles of one shape form a batch.
         """
         _, rows, columns = steps.grid
         medians = self.tables["z_median"].numpy().astype(np.int64)
@@ -106,7 +111,12 @@ class EntropyCoder:
         Returns
         -------
         data : one stream
-        y_hat : float32 (M, rows, columns) each, what `decode` gives back
+        y_hat : float32 (M, rows, columns) each, the result of `decode`
+
+        Raises
+        ------
+        InputError
+            Latents that are not finite.
         """
         with full_precision():
             shapes = [(y.shape[1], y.shape[2]) for y in latents]
@@ -130,13 +140,13 @@ class EntropyCoder:
             target = target.reshape(-1, self.M) * (1 << ACTIVATION_BITS)
             result = torch.zeros(target.shape, dtype=torch.int32, device=self.device)
             buffer, offsets = self._buffer(steps), steps.context().to(self.device)
-            for at, place in zip(steps.positions, steps.places, strict=True):
-                at, place = at.to(self.device), place.to(self.device)
-                level, mean = self.context(buffer, at, hyper.index_select(0, place), offsets)
-                k = target.index_select(0, place).sub_(mean).mul_(2.0**-ACTIVATION_BITS).round_()
+            for at, plain in zip(steps.padded_indices, steps.indices, strict=True):
+                at, plain = at.to(self.device), plain.to(self.device)
+                level, mean = self.context(buffer, at, hyper.index_select(0, plain), offsets)
+                k = target.index_select(0, plain).sub_(mean).mul_(2.0**-ACTIVATION_BITS).round_()
                 k = k.clamp_(-MAX_SYMBOL, MAX_SYMBOL).to(torch.int32)
                 value = (k << ACTIVATION_BITS).add_(mean)
-                result.index_copy_(0, place, value)
+                result.index_copy_(0, plain, value)
                 buffer.index_copy_(0, at, value.clamp_(-LIMIT, LIMIT).to(self.dtype))
                 write_residuals(writer, k.flatten().cpu().numpy(), level.flatten().to(torch.uint8).cpu().numpy())
             return writer.finish() + _checksum(result), self._tiles(result, shapes, steps)
@@ -147,7 +157,7 @@ class EntropyCoder:
         Raises
         ------
         DamagedFile
-            The stream cannot have been written for these shapes, or does not give the latents that were coded.
+            The stream does not fit these shapes, or the decoded latents do not match their checksum.
         """
         data, checksum = data[:-CHECKSUM], data[-CHECKSUM:]
         with full_precision():
@@ -158,13 +168,13 @@ class EntropyCoder:
                 hyper = self._parameters(self.hyper_symbols.read(reader, positions), shapes, steps)
                 result = torch.zeros(math.prod(steps.grid), self.M, dtype=torch.int32, device=self.device)
                 buffer, offsets = self._buffer(steps), steps.context().to(self.device)
-                for at, place in zip(steps.positions, steps.places, strict=True):
-                    at, place = at.to(self.device), place.to(self.device)
-                    level, mean = self.context(buffer, at, hyper.index_select(0, place), offsets)
+                for at, plain in zip(steps.padded_indices, steps.indices, strict=True):
+                    at, plain = at.to(self.device), plain.to(self.device)
+                    level, mean = self.context(buffer, at, hyper.index_select(0, plain), offsets)
                     k = read_residuals(reader, level.flatten().to(torch.uint8).cpu().numpy())
                     symbols = torch.from_numpy(k).to(self.device).reshape(mean.shape)
                     value = (symbols << ACTIVATION_BITS).add_(mean)
-                    result.index_copy_(0, place, value)
+                    result.index_copy_(0, plain, value)
                     buffer.index_copy_(0, at, value.clamp_(-LIMIT, LIMIT).to(self.dtype))
             except (AssertionError, ValueError) as error:
                 raise DamagedFile(f"The coded latents do not fit this model ({error}).") from None
@@ -180,7 +190,7 @@ class EntropyCoder:
 
 
 def _batches(latents: Sequence[Tensor]) -> Iterator[Tensor]:
-    """Neighbours of one shape together, some at a time: (b, M, rows, columns)."""
+    """Consecutive latents of one shape as batches (b, M, rows, columns) of at most `HYPER_BATCH`."""
     for _, same in itertools.groupby(latents, key=lambda y: y.shape):
         tiles = list(same)
         for start in range(0, len(tiles), HYPER_BATCH):
@@ -188,9 +198,9 @@ def _batches(latents: Sequence[Tensor]) -> Iterator[Tensor]:
 
 
 def _checksum(values: Tensor) -> bytes:
-    """CRC-16 of quantized latents, int32: arithmetic that differs between here and there is noticed.
+    """CRC-16 of quantized latents, int32: detects a mismatch between the arithmetic of encoder and decoder.
 
-    Damage is what the file's own checksums are for.
+    Damage of the file is detected by the checksums of the file format.
     """
     return binascii.crc_hqx(values.cpu().numpy().astype("<i4", copy=False).data, 0).to_bytes(CHECKSUM, "little")
 
@@ -199,17 +209,17 @@ def _hyper_shape(shape: tuple[int, int]) -> tuple[int, int]:
     return math.ceil(shape[0] / HYPER_STRIDE), math.ceil(shape[1] / HYPER_STRIDE)
 
 
-#: Positions whose neighbourhoods are gathered at a time.
+#: Positions whose neighbourhoods are gathered at once.
 STRIP = 4096
-#: The positions of one row, in `CONTEXT`.
-CONTEXT_LINES = [slice(0, 5), slice(5, 10), slice(10, 12)]
+#: The rows of `CONTEXT`.
+CONTEXT_ROWS = [slice(0, 5), slice(5, 10), slice(10, 12)]
 
 
 class HyperSynthesis:
-    """`h_s` in integers: hyper-latents to the parameters that do not depend on the context.
+    """`h_s` in integers.
 
-    Convolutions are taken as matrix products over gathered neighbourhoods, since a library may compute a
-    3×3 convolution by Winograd's method, whose fractions are not exact.
+    Convolutions are matrix products over gathered neighbourhoods: a library may compute a 3×3 convolution by Winograd's
+    method, whose intermediate fractions are not exact.
     """
 
     def __init__(self, h_s: torch.nn.Sequential, dtype: torch.dtype, device: torch.device):
@@ -228,8 +238,7 @@ class HyperSynthesis:
         phases = []
         for row in (0, 1):
             for column in (0, 1):
-                # Output 2i + p takes input i + d through tap 2 + p − 2d, where that is within 0…4: an odd phase
-                # has no d = −1.
+                # Output 2i + p reads input i + d through tap 2 + p − 2d if that is in 0…4: an odd phase has no d = −1.
                 taps = [
                     torch.cat([weight[:, :, 4 + row - 2 * i, 4 + column - 2 * j] for j in range(column, 3)])
                     for i in range(row, 3)
@@ -239,9 +248,12 @@ class HyperSynthesis:
 
     @staticmethod
     def _neighbourhoods(x: Tensor) -> Iterator[tuple[slice, slice, list[Tensor]]]:
-        """(b, h, w, c) to three (b·h·w, 3c): rows of each position's 3×3 surroundings, zero outside.
+        """The zero-padded 3×3 neighbourhoods of x, (b, h, w, c), in strips, since they take nine times its memory.
 
-        Given out in strips, as it takes nine times the memory of `x`: tiles, rows, and what surrounds them.
+        Yields
+        ------
+        tiles, rows : the strip of x
+        around : the three rows of each neighbourhood, (positions, 3c) each
         """
         b, h, w, c = x.shape
         padded = F.pad(x, (0, 0, 1, 1, 1, 1))
@@ -255,7 +267,7 @@ class HyperSynthesis:
                 yield tiles, rows, around
 
     def __call__(self, z: Tensor) -> Tensor:
-        """Integer hyper-latents (b, h, w, N) to integer parameters (b, 4h, 4w, 2M)."""
+        """Integer hyper-latents (b, h, w, N) to integer outputs of `h_s` (b, 4h, 4w, 2M)."""
         x = z
         for phases in self.up:
             b, h, w, c = x.shape
@@ -276,23 +288,22 @@ class HyperSynthesis:
 
 
 class ContextModel:
-    """`context_prediction` and `entropy_parameters` in integers: the level and the mean of every latent.
+    """`context_prediction` and `entropy_parameters` in integers: the scale level and the mean of every latent.
 
     Attributes
     ----------
-    from_hyper : the part of the first layer that sees the output of `h_s`, all positions at once
+    from_hyper : the part of the first layer that reads the output of `h_s`, for all positions at once
     """
 
     def __init__(self, model: Model, dtype: torch.dtype, device: torch.device):
         self.M, self.dtype = model.M, dtype
-        # (12, in, out): only the taps that the mask lets through.
+        # (12, in, out): the taps that are not masked.
         taps = [model.context_prediction.weight.detach()[:, :, r + 2, c + 2].T for r, c in CONTEXT]
         bias = model.context_prediction.bias.detach()
-        lines = [torch.cat(taps[part]) for part in CONTEXT_LINES]
-        self.context = Linear(lines, bias, dtype, device)
+        self.context = Linear([torch.cat(taps[row]) for row in CONTEXT_ROWS], bias, dtype, device)
         layers: list[Any] = [layer for layer in model.entropy_parameters if isinstance(layer, torch.nn.Conv2d)]
         weights = [(layer.weight.detach()[:, :, 0, 0].T, layer.bias.detach()) for layer in layers]
-        # The first layer is a sum over the parameters of h_s, known beforehand, and over the context.
+        # The first layer is a sum of a part that reads h_s, computed beforehand, and a part that reads the context.
         first, bias = weights[0]
         self.from_hyper = Linear([first[: 2 * self.M]], bias, dtype, device)
         self.from_context = Linear([first[2 * self.M :]], torch.zeros_like(bias), dtype, device)
@@ -304,27 +315,26 @@ class ContextModel:
 
         Parameters
         ----------
-        buffer : integer latents (padded positions, M), zero where none is coded yet
-        at : int64 (rows,), the padded positions
-        hyper : int32 (rows, width), what `from_hyper` gives for them
-        offsets : int64 (12,), from a padded position to those of its context
+        buffer : integer latents (padded positions, M), zero where not coded yet
+        at : int64 (n,), padded indices of the positions
+        hyper : int32 (n, width), the sums of `from_hyper` there
+        offsets : int64 (12,), from `Steps.context`
 
         Returns
         -------
-        level : int32 (rows, M)
-        mean : int32 (rows, M), in units of 2^-ACTIVATION_BITS
+        level : int32 (n, M), index of the scale in the probability tables
+        mean : int32 (n, M), in units of 2^-ACTIVATION_BITS
         """
-        # Looked up one by one: indexing with a matrix is three times slower.
+        # Indexing with a matrix is three times slower than `index_select`.
         around = (
-            buffer.index_select(0, (at[:, None] + offsets[line]).flatten()).reshape(len(at), -1)
-            for line in CONTEXT_LINES
+            buffer.index_select(0, (at[:, None] + offsets[row]).flatten()).reshape(len(at), -1) for row in CONTEXT_ROWS
         )
         context = to_activation(self.context.sums(*around), leaky=False).to(self.dtype)
         x = to_activation(self.from_context.sums(context).add_(hyper), leaky=True)
         for layer in self.rest[:-1]:
             x = to_activation(layer.sums(x.to(self.dtype)), leaky=True)
         sums = self.rest[-1].sums(x.to(self.dtype))
-        # Scales are compared before rounding: the grid of activations is coarse for small ones.
+        # Scales are compared before rounding: the grid of activations is coarse for small scales.
         level = torch.bucketize(sums[:, : self.M].contiguous(), self.thresholds, out_int32=True)
         mean = to_activation(sums[:, self.M :], leaky=False)
         return level, mean

@@ -1,7 +1,7 @@
-"""The layers of `mbt2018`, with CompressAI's names, numbers and gradients, without importing it.
+"""The layers of `mbt2018`: CompressAI's names, values and gradients without its import.
 
-Importing CompressAI costs several times what coding a small image does: it imports torchvision, torch_geometric and
-SciPy on the way. The tests hold these layers against CompressAI's own.
+Importing CompressAI takes several times as long as coding a small image, since it imports torchvision and more. Tests
+compare these layers with CompressAI's.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-#: Least likelihood that a loss sees, and least scale of a Gaussian.
+#: Lower bounds of a likelihood in the loss, and of the scale of a Gaussian.
 LEAST_LIKELIHOOD, LEAST_SCALE = 1e-9, 0.11
-#: Mass outside the outer quantiles of the factorized prior.
+#: Probability outside the outer quantiles of the factorized prior.
 TAIL_MASS = 1e-9
 
 
 class _Bounded(torch.autograd.Function):
-    """`max(x, bound)`, whose gradient also passes where it moves x towards the bound."""
+    """`max(x, bound)`; below the bound, the gradient passes if a gradient step would raise x."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, bound: Tensor) -> Tensor:
@@ -35,7 +35,7 @@ class _Bounded(torch.autograd.Function):
 
 
 class LowerBound(nn.Module):
-    """A bound from below that training can leave again."""
+    """`max(x, bound)` with a gradient that leads x back above the bound."""
 
     bound: Tensor
 
@@ -48,7 +48,7 @@ class LowerBound(nn.Module):
 
 
 class NonNegative(nn.Module):
-    """A parameter stored as the square root of what it stands for, so that this stays at or above `minimum`."""
+    """A non-negative parameter, stored as its square root, with the lower bound `minimum`."""
 
     pedestal: Tensor
 
@@ -59,7 +59,7 @@ class NonNegative(nn.Module):
         self.lower_bound = LowerBound((minimum + pedestal) ** 0.5)
 
     def stored(self, value: Tensor) -> Tensor:
-        """The parameter that stands for `value`."""
+        """The stored form of `value`."""
         return torch.sqrt(torch.max(value + self.pedestal, self.pedestal))
 
     def forward(self, stored: Tensor) -> Tensor:
@@ -89,7 +89,7 @@ class GDN(nn.Module):
 
 
 class MaskedConv2d(nn.Conv2d):
-    """A convolution that sees only what comes before its position, row by row (PixelCNN's mask of type A)."""
+    """A convolution over the positions before the current one in raster order (PixelCNN's mask of type A)."""
 
     mask: Tensor
     bias: Tensor
@@ -107,20 +107,21 @@ class MaskedConv2d(nn.Conv2d):
 
 
 class EntropyBottleneck(nn.Module):
-    """The factorized prior of the hyper-latents: a density for each channel, as a monotone network.
+    """The factorized prior of the hyper-latents: the cumulative distribution of each channel is a small monotone network.
 
     Ballé, Minnen, Singh, Hwang, Johnston, *Variational image compression with a scale hyperprior*, ICLR 2018, §6.1.
 
     Attributes
     ----------
-    quantiles : float32 (channels, 1, 3): where the lower tail ends, the median, where the upper tail begins
+    quantiles : float32 (channels, 1, 3): end of the lower tail, median, start of the upper tail
     """
 
     target: Tensor
     filters = (3, 3, 3, 3)
 
-    def __init__(self, channels: int, init_scale: float = 10):
+    def __init__(self, channels: int):
         super().__init__()
+        init_scale = 10.0
         self.channels = channels
         self.likelihood_lower_bound = LowerBound(LEAST_LIKELIHOOD)
         widths = (1, *self.filters, 1)
@@ -152,16 +153,16 @@ class EntropyBottleneck(nn.Module):
         return x
 
     def _likelihood(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Mass of [x − ½, x + ½], and the logits of its two ends; x float32 (channels, 1, n)."""
+        """Probability of [x − ½, x + ½], and the logits at its ends; x is (channels, 1, n)."""
         lower, upper = (self._logits_cumulative(x + end, False) for end in (-0.5, 0.5))
         return torch.sigmoid(upper) - torch.sigmoid(lower), lower, upper
 
     def loss(self) -> Tensor:
-        """What moves the quantiles to where the tails end, and nothing else."""
+        """A loss with gradients for the quantiles alone, zero where they cut off the tails."""
         return torch.abs(self._logits_cumulative(self.quantiles, True) - self.target).sum()
 
     def forward(self, x: Tensor, training: bool | None = None) -> tuple[Tensor, Tensor]:
-        """Values with noise (training) or rounded relative to the medians, and their likelihoods; both as x."""
+        """Noisy (training) or rounded values, relative to the medians, and their likelihoods; both in the shape of x."""
         training = self.training if training is None else training
         turned = x.transpose(0, 1).contiguous()
         values = turned.reshape(turned.shape[0], 1, -1)
@@ -174,10 +175,10 @@ class EntropyBottleneck(nn.Module):
         return tuple(part.reshape(turned.shape).transpose(0, 1).contiguous() for part in (values, likelihood))  # type: ignore[return-value]
 
     @torch.no_grad()
-    def _update_quantiles(self, radius: float = 1e5) -> None:
+    def _update_quantiles(self) -> None:
         """Find the quantiles by bisection."""
         for i, target in enumerate(self.target):
-            low = torch.full((self.channels, 1, 1), -radius, device=self.quantiles.device)
+            low = torch.full((self.channels, 1, 1), -1e5, device=self.quantiles.device)
             high = -low
             low = torch.where(target <= self._logits_cumulative(high, True), low, high)
             high = torch.where(self._logits_cumulative(low, True) <= target, high, low)
@@ -189,7 +190,7 @@ class EntropyBottleneck(nn.Module):
 
 
 class GaussianConditional(nn.Module):
-    """The distribution of a latent: a Gaussian with the mean and scale that are given for it."""
+    """Gaussian latents with a mean and a scale each."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -197,23 +198,23 @@ class GaussianConditional(nn.Module):
         self.lower_bound_scale = LowerBound(LEAST_SCALE)
 
     def _likelihood(self, x: Tensor, scales: Tensor, means: Tensor) -> Tensor:
-        """Mass of [x − ½, x + ½]; all of one shape."""
+        """Probability of [x − ½, x + ½]; all tensors have one shape."""
         scales = self.lower_bound_scale(scales)
         distance = torch.abs(x - means)
         upper, lower = ((end - distance) / scales for end in (0.5, -0.5))
-        # The complementary error function keeps the digits of the tails.
+        # The complementary error function stays exact in the tails.
         below = -(2**-0.5)
         return 0.5 * torch.erfc(below * upper) - 0.5 * torch.erfc(below * lower)
 
     def forward(self, x: Tensor, scales: Tensor, means: Tensor, training: bool | None = None) -> tuple[Tensor, Tensor]:
-        """Latents with noise (training) or rounded relative to their means, and their likelihoods."""
+        """Noisy (training) or rounded latents, relative to their means, and their likelihoods."""
         training = self.training if training is None else training
         x = x + torch.empty_like(x).uniform_(-0.5, 0.5) if training else torch.round(x - means) + means
         return x, self.likelihood_lower_bound(self._likelihood(x, scales, means))
 
 
 def conv(inputs: int, outputs: int, kernel: int = 5, stride: int = 2) -> nn.Conv2d:
-    """A convolution that keeps the size, or halves it with a stride of 2."""
+    """A convolution that divides the size by its stride."""
     return nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2)
 
 

@@ -1,10 +1,8 @@
-"""The joint autoregressive and hierarchical-prior model, its loss, and how it is run.
+"""The joint autoregressive and hierarchical-prior model of the paper, and its training pass.
 
-The network is CompressAI's `JointAutoregressiveHierarchicalPriors` (`mbt2018`: Minnen, Ballé, Toderici,
-*Joint Autoregressive and Hierarchical Priors for Learned Image Compression*, NeurIPS 2018), weights and
-names unchanged, on layers of our own (`satstudy.codecs.mbt2018.layers`). What is added is the forward pass used
-in training, with the noise handed in, so that a run can be repeated, resumed and spread over processes with the
-same numbers.
+The network is CompressAI's `JointAutoregressiveHierarchicalPriors` (`mbt2018`: Minnen, Ballé, Toderici, *Joint
+Autoregressive and Hierarchical Priors for Learned Image Compression*, NeurIPS 2018), with its names and weights. The
+training pass takes its noise as an argument, so that a run can be repeated, resumed and spread over processes.
 """
 
 from __future__ import annotations
@@ -16,12 +14,13 @@ from torch import Tensor, nn
 
 from satstudy.codecs.mbt2018.layers import GDN, EntropyBottleneck, GaussianConditional, MaskedConv2d, conv, deconv
 from satstudy.core.errors import InputError
+from satstudy.core.loss import rate_distortion
 
 #: Pixels of the image per latent, and latents per hyper-latent, along one side.
 LATENT_STRIDE = 16
 HYPER_STRIDE = 4
-#: Likelihood of a latent that its distribution does not foresee, one step from the mean.
-ESCAPE = 2.0**-17
+#: Added likelihood of any latent at its mean, which stands for the escape code of a file.
+ESCAPE_LIKELIHOOD = 2.0**-17
 
 
 class TrainingOutput(NamedTuple):
@@ -33,24 +32,19 @@ class TrainingOutput(NamedTuple):
 
 
 class Loss(NamedTuple):
-    """Rate and distortion of a batch; `total = lam * 255**2 * mse + bpp` (CompressAI's convention)."""
+    """The loss of a batch, its rate and its distortion: float32 scalars (`satstudy.core.loss`)."""
 
     total: Tensor
     bpp: Tensor
-    mse: Tensor
-
-    @property
-    def psnr(self) -> Tensor:
-        """dB, peak 1, from the unrounded reconstruction (a training figure, not a result)."""
-        return -10 * torch.log10(self.mse)
+    mse: Tensor  #: of pixels in [0, 1], not rounded
 
 
 def round_ste(x: Tensor) -> Tensor:
-    """Rounding whose gradient is that of the identity."""
+    """Rounding with the gradient of the identity (straight-through estimator)."""
     return x + (torch.round(x) - x).detach()
 
 
-#: Buffers of a CompressAI state that are derived from its weights, and not needed here.
+#: Buffers of a CompressAI state that follow from its weights.
 _DERIVED = ("_offset", "_quantized_cdf", "_cdf_length", "scale_table", "scale_bound")
 
 
@@ -59,12 +53,11 @@ class Model(nn.Module):
 
     Parameters
     ----------
-    N, M : int
-        Channels of the transforms and of the latents. The paper leaves them open; 192 and 192 are
-        CompressAI's for low and middle rates, 64 and 96 are what a CPU trains in hours.
+    N, M : channels of the transforms and of the latents. The paper does not give them; CompressAI has 192 and 192 for low
+        and middle rates. A CPU trains 64 and 96 in hours.
     """
 
-    # PyTorch's types say nothing of what stands in a sequence.
+    # PyTorch does not type the layers of a sequence.
     g_a: Any
     g_s: Any
     h_a: Any
@@ -76,8 +69,8 @@ class Model(nn.Module):
     def __init__(self, N: int, M: int):
         super().__init__()
         self.N, self.M = N, M
-        # Layers stand in CompressAI's order, which that of an optimizer's state follows, and are made in its order:
-        # the classes it builds on make layers first that it replaces. So a seed gives the same weights as there.
+        # Layers are registered in CompressAI's order, which the state of an optimizer follows. They are also created in
+        # its order, with those that its base classes create and replace. So a seed gives the same weights.
         self.entropy_bottleneck = EntropyBottleneck(N)
         _analysis(N, M), _synthesis(N, M), _hyper_analysis(N, M), deconv(N, N), deconv(N, N), conv(N, M, 3, 1)
         _hyper_analysis(N, M), _hyper_synthesis(N, M)
@@ -91,26 +84,25 @@ class Model(nn.Module):
         self.context_prediction = MaskedConv2d(M, 2 * M, kernel_size=5, padding=2)
 
     def aux_loss(self) -> Tensor:
-        """What moves the quantiles of the factorized prior."""
+        """The loss that fits the quantiles of the factorized prior, a scalar."""
         return self.entropy_bottleneck.loss()
 
     def training_pass(
         self, x: Tensor, noise_y: Tensor, noise_z: Tensor, precision: torch.dtype, context_passes: int = 0
     ) -> TrainingOutput:
-        """Rate by additive noise, distortion through straight-through rounding.
+        """One forward pass: the rate of noisy latents, the distortion of rounded ones.
 
-        The rate needs a differentiable likelihood, which uniform noise gives (Ballé et al. 2017); the
-        synthesis, though, should see what it will see in use, so it gets `round(y − means) + means` with
-        a straight-through gradient ("mixed quantization", Minnen & Singh, *Channel-wise autoregressive
-        entropy models*, ICIP 2020, §3.3).
+        The rate needs a differentiable likelihood, so uniform noise replaces rounding (Ballé et al. 2017). The synthesis
+        sees `round(y − means) + means` as a decoder does, with a straight-through gradient ("mixed quantization", Minnen
+        & Singh, *Channel-wise autoregressive entropy models*, ICIP 2020, §3.3).
 
         Parameters
         ----------
         x : float32 (b, 3, h, w) in [0, 1], h and w multiples of 64
         noise_y, noise_z : float32, uniform in [−0.5, 0.5), of the shapes of y and z
-        precision : torch.float32 or torch.bfloat16, for the convolutions; likelihoods are float32 always
-        context_passes : the context model sees the latents as a decoder has them (`decoded`), after so many passes;
-            with 0 it sees them with their noise
+        precision : torch.float32 or torch.bfloat16, for the convolutions; likelihoods are always float32
+        context_passes : passes of `decoded`, after which the context model sees the latents of a decoder; with 0 it sees
+            noisy latents
         """
         with torch.autocast(x.device.type, dtype=precision, enabled=precision != torch.float32):
             y = self.g_a(x)
@@ -122,37 +114,37 @@ class Model(nn.Module):
         y_noisy = y + noise_y
         with torch.autocast(x.device.type, dtype=precision, enabled=precision != torch.float32):
             hyper = self.h_s(z_hat)
-            seen = y_noisy
+            context = y_noisy
             if context_passes:
-                seen = y + (self.decoded(y, hyper, context_passes) - y).detach()
-            scales, means = self.distributions(hyper, seen)
+                context = y + (self.decoded(y, hyper, context_passes) - y).detach()
+            scales, means = self.distributions(hyper, context)
         conditional = self.gaussian_conditional
         likelihood_y = conditional._likelihood(y_noisy, scales, means)
-        # Far from its mean a normal distribution is zero in float32, and a bound on it has no gradient: what is worst
-        # predicted would never be learned from. In a file such a latent is an escape, whose bits grow with distance.
-        likelihood_y = likelihood_y + ESCAPE / (1 + (y_noisy - means).square())
+        # Far from its mean a normal distribution is 0 in float32 and a bound on it has no gradient, so the worst
+        # predictions would never improve. In a file such a latent is an escape code, longer with its distance.
+        likelihood_y = likelihood_y + ESCAPE_LIKELIHOOD / (1 + (y_noisy - means).square())
         y_hat = round_ste(y - means.detach()) + means.detach()
         with torch.autocast(x.device.type, dtype=precision, enabled=precision != torch.float32):
             x_hat = self.g_s(y_hat)
         return TrainingOutput(x_hat.float(), -torch.log2(likelihood_y).sum(), -torch.log2(likelihood_z).sum())
 
     def distributions(self, hyper: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
-        """Scales and means, float32, where the context model sees `context`."""
+        """Scales and means of the latents given `context`: float32 (b, M, rows, columns) each."""
         parameters = self.entropy_parameters(torch.cat((hyper, self.context_prediction(context)), dim=1))
         scales, means = parameters.float().chunk(2, 1)
         return scales, means
 
     @torch.no_grad()
     def decoded(self, y: Tensor, hyper: Tensor, passes: int) -> Tensor:
-        """The latents `round(y − means) + means` as a decoder has them, whose means follow from what it decoded before.
+        """The latents `round(y − means) + means` of a decoder, whose means depend on the latents that it decoded before.
 
-        Each pass finds all positions anew from those of the pass before. As many passes as the wavefront has steps are
-        exact; a few come near. Of 0 passes the integers remain, which is what CompressAI's `forward` sees.
+        Each pass computes all positions from those of the pass before. As many passes as the wavefront has steps are
+        exact, a few come close. With 0 passes the result is `round(y)`, as in CompressAI's `forward`.
 
         Parameters
         ----------
         y : float32 (b, M, rows, columns)
-        hyper : (b, 2M, rows, columns), the output of `h_s`
+        hyper : float32 (b, 2M, rows, columns), the output of `h_s`
         """
         y_hat = torch.round(y)
         for _ in range(passes):
@@ -161,27 +153,25 @@ class Model(nn.Module):
         return y_hat
 
     def likelihood_z(self, z: Tensor) -> Tensor:
-        """Likelihood of the hyper-latents under the factorized prior, in any order of elements."""
+        """Likelihoods of hyper-latents (b, N, rows, columns) under the factorized prior: float32 (N, 1, b·rows·columns)."""
         bottleneck = self.entropy_bottleneck
         values = z.transpose(0, 1).reshape(z.shape[1], 1, -1)
         likelihood, _, _ = bottleneck._likelihood(values)
         return bottleneck.likelihood_lower_bound(likelihood)
 
     def loss(self, output: TrainingOutput, x: Tensor, lam: float) -> Loss:
-        """`lam * 255² * MSE + bpp` of one batch."""
+        """The loss of one batch of crops `x`, float32 (b, 3, h, w) in [0, 1]."""
         pixels = x.shape[0] * x.shape[2] * x.shape[3]
         bpp = (output.bits_y + output.bits_z) / pixels
         mse = torch.mean((output.x_hat - x) ** 2)
-        return Loss(lam * 255**2 * mse + bpp, bpp, mse)
+        return Loss(rate_distortion(lam, mse, bpp), bpp, mse)
 
     @torch.no_grad()
     def estimate(self, x: Tensor, context_passes: int = 0) -> tuple[Tensor, Tensor]:
-        """Rate and reconstruction without coding: what validation during training looks at, never a result.
+        """Rate and reconstruction without coding, for validation during training; results come from real files.
 
-        The rate is that of CompressAI's own `forward`, but for `context_passes`, of which see `decoded`. The
-        reconstruction differs from it in one thing: latents are rounded relative to their means, as `compress` does,
-        where `forward` rounds them to integers; without passes the means are those of the integer latents, so that no
-        position waits for another.
+        The rate is that of CompressAI's `forward`, except for `context_passes` (see `decoded`). Latents are rounded
+        relative to their means, as in CompressAI's `compress`; its `forward` rounds them to integers.
 
         Returns
         -------
@@ -196,15 +186,20 @@ class Model(nn.Module):
         bits = sum(-torch.log2(likelihood).flatten(1).sum(1) for likelihood in (likelihood_y, likelihood_z))
         return bits, torch.round(self.g_s(y_hat).clamp(0, 1) * 255) / 255  # type: ignore[return-value]
 
+    @property
+    def size(self) -> str:
+        """The numbers of channels, for listings."""
+        return f"N={self.N} M={self.M}"
+
     def main_parameters(self) -> list[nn.Parameter]:
-        """All but the quantiles, which only the auxiliary loss moves."""
+        """All parameters but the quantiles, which `aux_loss` alone fits."""
         return [p for name, p in self.named_parameters() if not name.endswith("quantiles")]
 
     def weights(self) -> dict[str, Tensor]:
-        """The trained tensors alone: buffers are constants, or derived from these by `update`.
+        """The trained tensors, without buffers.
 
-        Taps of the context model that its mask hides are zero here. CompressAI zeroes them in the first
-        forward pass, and the fingerprint of a model must not depend on whether it has had one.
+        Masked taps of the context model are zero here. CompressAI zeroes them in the first forward pass, and the
+        fingerprint of a model must not depend on whether there was one.
         """
         weights = {name: parameter.detach() for name, parameter in self.named_parameters()}
         weights["context_prediction.weight"] = weights["context_prediction.weight"] * self.context_prediction.mask
@@ -235,12 +230,12 @@ def _leaky() -> nn.LeakyReLU:
 
 
 def build(N: int, M: int) -> Model:
-    """A fresh, randomly initialised model.
+    """A randomly initialised model.
 
     Raises
     ------
     InputError
-        N or M below 1 or above 1024, which no published model of this family is.
+        N is not in 1…1024, or M not in 3…1024.
     """
     if not (1 <= N <= 1024 and 3 <= M <= 1024):
         raise InputError(f"N = {N} and M = {M} are no sizes for this model: take N in 1…1024 and M in 3…1024.")
@@ -253,7 +248,7 @@ def from_weights(weights: dict[str, Tensor]) -> Model:
     Raises
     ------
     InputError
-        Tensors missing, superfluous, of another shape, or not finite.
+        Tensors are missing, unknown, of another shape, or not finite.
     """
     try:
         N, M = weights["g_a.0.weight"].shape[0], weights["g_a.6.weight"].shape[0]
@@ -262,7 +257,7 @@ def from_weights(weights: dict[str, Tensor]) -> Model:
             "These weights are not of CompressAI's JointAutoregressiveHierarchicalPriors (mbt2018): "
             "g_a.0.weight or g_a.6.weight is missing."
         ) from None
-    # A file that claims a large model has to bring it, before memory is taken for one.
+    # A large model is allocated only if the file has tensors of that size.
     for name, shape in (("g_a.2.weight", (N, N, 5, 5)), ("h_s.2.weight", (M, M * 3 // 2, 5, 5))):
         if name not in weights or weights[name].shape != shape:
             raise InputError(f"These weights do not fit mbt2018 with N = {N}, M = {M}: see {name}.")

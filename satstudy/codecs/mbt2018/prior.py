@@ -1,9 +1,10 @@
-"""The factorized prior of the hyper-latents as integer tables, made once and stored with the weights."""
+"""Integer probability tables of the hyper-latents: computed once from the factorized prior, stored with the weights."""
 
 from __future__ import annotations
 
+import copy
+
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from satstudy.codecs.coding.integers import ACTIVATION_BITS, LIMIT
@@ -13,29 +14,29 @@ from satstudy.core.errors import InputError
 
 
 def hyper_tables(model: Model) -> dict[str, Tensor]:
-    """Integer tables of the factorized prior of z, to be stored with the weights.
+    """Integer tables of the factorized prior of z.
 
     Returns
     -------
     dict
-        `z_frequencies` int32 (N, width): frequencies of `z_start`, `z_start + 1`, …, then of an escape in
-        the last column, zero where a channel has fewer values; `z_start`, `z_length` and `z_median`
-        int32 (N,), the median in units of 2^-ACTIVATION_BITS.
+        `z_frequencies` int32 (N, width): frequencies of the values `z_start`, `z_start + 1`, …, zero where a channel has
+        fewer values; the last column is the frequency of the escape symbol. `z_start`, `z_length` and `z_median` int32
+        (N,), the median in units of 2^-ACTIVATION_BITS.
     """
-    bottleneck = model.entropy_bottleneck
+    bottleneck = copy.deepcopy(model.entropy_bottleneck).cpu().double()
     with torch.no_grad():
-        quantiles = bottleneck.quantiles.detach().double().cpu()[:, 0]
+        quantiles = bottleneck.quantiles[:, 0]
         median = torch.round(quantiles[:, 1] * (1 << ACTIVATION_BITS)).clamp(-LIMIT, LIMIT)
         centre = median / (1 << ACTIVATION_BITS)
         start = torch.floor(quantiles[:, 0] - centre).clamp(-MAX_SYMBOL, -1).int()
         stop = torch.ceil(quantiles[:, 2] - centre).clamp(1, MAX_SYMBOL).int()
-        # The tails hold 1e-9 of the mass by CompressAI's default; more than this width is no prior of use.
+        # CompressAI's quantiles leave 1e-9 of the mass outside; a useful prior is never wider than this.
         start, stop = start.clamp_min(-255), stop.clamp_max(255)
         length = stop - start + 1
         width = int(length.max())
         offsets = torch.arange(width)[None]
         samples = (start[:, None] + offsets).double() + centre[:, None]
-        probability = _prior_mass(model, samples)
+        probability = bottleneck._likelihood(samples[:, None])[0][:, 0]
         probability = torch.where(offsets < length[:, None], probability, torch.zeros(()).double())
         escape = (1 - probability.sum(1, keepdim=True)).clamp_min(0)
         frequencies = torch.round(torch.cat((probability, escape), 1) * (1 << TABLE_BITS)).clamp_min(1)
@@ -49,28 +50,13 @@ def hyper_tables(model: Model) -> dict[str, Tensor]:
     }
 
 
-def _prior_mass(model: Model, values: Tensor) -> Tensor:
-    """Mass of [v − ½, v + ½] under the factorized prior, in double precision; values float64 (N, n)."""
-    bottleneck = model.entropy_bottleneck
-
-    def logits(x: Tensor) -> Tensor:
-        x = x[:, None]
-        for i, matrix in enumerate(bottleneck.matrices):
-            x = F.softplus(matrix.detach().cpu().double()) @ x + bottleneck.biases[i].detach().cpu().double()
-            if i < len(bottleneck.factors):
-                x = x + torch.tanh(bottleneck.factors[i].detach().cpu().double()) * torch.tanh(x)
-        return x[:, 0]
-
-    return torch.sigmoid(logits(values + 0.5)) - torch.sigmoid(logits(values - 0.5))
-
-
 def check_tables(tables: dict[str, Tensor], N: int) -> None:
-    """Refuse tables that a weights file may bring and that no `hyper_tables` made.
+    """Check the tables of a weights file.
 
     Raises
     ------
     InputError
-        Missing, of the wrong shape, or out of range.
+        They are missing, of the wrong shape, or out of range.
     """
     try:
         frequencies, start = tables["z_frequencies"], tables["z_start"]

@@ -1,15 +1,13 @@
-"""Latent refinement at encoding time: better files from the same weights, read by the same decoder.
+"""Latent refinement: the encoder optimizes the latents of each image; weights and decoder stay the same.
 
-`g_a` gives good latents in one pass, and not the best ones: what it learned for all images leaves something
-to gain on each. The search here lowers `lam * 255² * MSE + bpp` of one image by gradient steps on its latents
-(Campos et al., *Content adaptive optimization for neural image compression*, CVPR workshops 2019), after the
-stochastic Gumbel annealing of Yang, Bamler, Mandt (*Improving inference for neural image compression*, NeurIPS
-2020): a latent is a random mixture of the two integers around it, and chance fades as the steps go on.
+Gradient steps on the latents lower the loss of one image (Campos et al., *Content adaptive optimization for neural
+image compression*, CVPR workshops 2019), with the stochastic Gumbel annealing of Yang, Bamler, Mandt (*Improving
+inference for neural image compression*, NeurIPS 2020): each latent is a random mixture of the integers below and above,
+and the randomness falls to zero over the steps.
 
-Two things differ from theirs. The temperature falls in the odds of the two integers alone, not in the mixture, which
-gains more in few steps (λ = 0.013, 40 steps: 4.0 % of the loss against 2.3 %). And hyper-latents are not searched:
-they are what `h_a` makes of the latents, as the coder has them. Pixels that are padding, or that a validity mask
-hides, count like others.
+Two things differ. The temperature scales the odds of the two integers and not the mixture, which gains more in few
+steps. Hyper-latents are not optimized: they are `h_a` of the latents, as in the coder. Padding and pixels without data
+count like all others.
 """
 
 from __future__ import annotations
@@ -24,30 +22,31 @@ from satstudy.codecs.mbt2018.model import HYPER_STRIDE, Model, round_ste
 from satstudy.codecs.mbt2018.transforms import Transforms
 from satstudy.core.errors import InputError
 from satstudy.core.hardware import fast_bf16
+from satstudy.core.loss import distortion_weight
 
-#: Of a gradient step, in quantization steps: more steps are smaller ones. And the share left at the end.
+#: Step size of Adam in quantization steps, divided by the root of the number of steps; its share at the last step.
 STEP_SIZE, LAST_STEP_SIZE = 0.2, 0.4
-#: Decay of the two moments: the steps are few, and long memories never warm up.
+#: Adam's decay of the two moments: short, since the steps are few.
 BETAS = (0.75, 0.85)
-#: Of the annealing, at the first step and towards the last: at 0 all chance is gone.
+#: Annealing temperature at the first and the last step; 0 would be plain rounding.
 TEMPERATURE, LAST_TEMPERATURE = 0.5, 0.1
-#: More steps than this gain nothing and may be a slip.
+#: Limit of the number of steps.
 MAX_STEPS = 10_000
 
 
 class RefinedTransforms(Transforms):
-    """`Transforms` whose analysis goes on from the output of `g_a` to better latents.
+    """`Transforms` whose analysis refines the output of `g_a`.
 
     Parameters
     ----------
     model : the trained network
-    lam : what a bit is worth, the λ that the network was trained with
+    lam : λ of the loss, that of the network's training
     steps : gradient steps; each takes about as long as decoding
     device : where the networks run
 
     Attributes
     ----------
-    margin : latents around a piece of an image that are searched with it, so that pieces begin where hyper-latents do
+    margin : latents around a piece of an image that are refined with it; a multiple of the stride of hyper-latents
 
     Raises
     ------
@@ -77,13 +76,13 @@ class RefinedTransforms(Transforms):
             first = first.clone()
             x = self.scaled(pixels)
             with torch.enable_grad():
-                found = self._search(x, first)
+                refined = self._optimize(x, first)
             with torch.no_grad():
-                # Few steps, or an image with nothing to gain, can end worse than they began.
-                better = self._cost(x, found) < self._cost(x, first)
-            return torch.where(better[:, None, None, None], found, first)
+                # Few steps can end with a larger loss.
+                better = self._cost(x, refined) < self._cost(x, first)
+            return torch.where(better[:, None, None, None], refined, first)
 
-    def _search(self, x: Tensor, first: Tensor) -> Tensor:
+    def _optimize(self, x: Tensor, first: Tensor) -> Tensor:
         generator = torch.Generator().manual_seed(0)
         y = first.clone().requires_grad_(True)
         step_size = STEP_SIZE / math.sqrt(self.steps)
@@ -93,12 +92,12 @@ class RefinedTransforms(Transforms):
             progress = step / self.steps
             optimizer.param_groups[0]["lr"] = step_size * (1 - progress * (1 - LAST_STEP_SIZE))
             temperature = TEMPERATURE * (LAST_TEMPERATURE / TEMPERATURE) ** progress
-            # The context holds what is decoded before, which is known from the step before.
+            # The context model sees the decoded latents of the step before.
             bits_z, hyper = self._hyper(y)
             with self._autocast():
                 scales, means = self.model.distributions(hyper, y + (context - y).detach())
             residual = y - means
-            y_hat = _between(residual, temperature, generator) + means
+            y_hat = _gumbel_round(residual, temperature, generator) + means
             bits, distortion = self._bits(y_hat, scales, means), self._distortion(x, y_hat)
             optimizer.zero_grad()
             (bits + bits_z + distortion).sum().backward()  # type: ignore[no-untyped-call]
@@ -107,7 +106,7 @@ class RefinedTransforms(Transforms):
         return y.detach()
 
     def _cost(self, x: Tensor, y: Tensor) -> Tensor:
-        """Bits, and distortion in bits, of latents that are rounded: float32 (b,)."""
+        """The loss of rounded latents in bits: float32 (b,)."""
         bits_z, hyper = self._hyper(y)
         with self._autocast():
             scales, means = self.model.distributions(hyper, self.model.decoded(y, hyper, 1))
@@ -115,7 +114,7 @@ class RefinedTransforms(Transforms):
         return bits_z + self._bits(y_hat, scales, means) + self._distortion(x, y_hat)
 
     def _hyper(self, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Bits of the hyper-latents (b,), and what `h_s` says of the latents."""
+        """Bits of the hyper-latents (b,), and the output of `h_s` (b, 2M, rows, columns)."""
         model = self.model
         medians = model.entropy_bottleneck._get_medians().reshape(1, -1, 1, 1)
         with self._autocast():
@@ -131,21 +130,22 @@ class RefinedTransforms(Transforms):
         return -torch.log2(likelihood).flatten(1).sum(1)
 
     def _distortion(self, x: Tensor, y_hat: Tensor) -> Tensor:
+        """The distortion in bits: float32 (b,)."""
         with self._autocast():
             x_hat = self.model.g_s(y_hat)
         pixels = x.shape[2] * x.shape[3]
-        return self.lam * 255**2 * pixels * (x_hat.float() - x).square().flatten(1).mean(1)
+        return distortion_weight(self.lam) * pixels * (x_hat.float() - x).square().flatten(1).mean(1)
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, dtype=self.precision, enabled=self.precision != torch.float32)
 
 
-def _between(value: Tensor, temperature: float, generator: torch.Generator) -> Tensor:
-    """A random mixture of the integers below and above; with a gradient that grows halfway between them."""
+def _gumbel_round(value: Tensor, temperature: float, generator: torch.Generator) -> Tensor:
+    """A random mixture of the integers below and above `value`."""
     below = torch.floor(value.detach())
     rest = (value - below).clamp(1e-4, 1 - 1e-4)
-    chance = torch.rand((2, 1, *value.shape[1:]), generator=generator).clamp_(1e-9, 1 - 1e-7)
-    gumbel = -torch.log(-torch.log(chance)).to(value.device)
-    # Of two mixture weights the one above is the logistic function of the difference of their logits.
+    uniform = torch.rand((2, 1, *value.shape[1:]), generator=generator).clamp_(1e-9, 1 - 1e-7)
+    gumbel = -torch.log(-torch.log(uniform)).to(value.device)
+    # The softmax of two logits is the logistic function of their difference.
     odds = (torch.atanh(rest) - torch.atanh(1 - rest)) / temperature
     return below + torch.sigmoid(odds + gumbel[1] - gumbel[0])

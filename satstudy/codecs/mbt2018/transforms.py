@@ -1,4 +1,4 @@
-"""`g_a` and `g_s` as they are run in use: weights prepared once, channels last, no autograd."""
+"""`g_a` and `g_s` prepared for coding: GDN parameters computed once, channels last, no autograd."""
 
 from __future__ import annotations
 
@@ -11,17 +11,12 @@ from torch import Tensor, nn
 from satstudy.codecs.mbt2018.layers import GDN
 from satstudy.codecs.mbt2018.model import Model
 
-#: Latents of context that one output of `g_s` depends on, on each side (32 px); `g_a` reaches 30 px.
+#: Receptive field of the transforms on each side, in latents: `g_s` reaches 32 px, `g_a` 30 px.
 HALO = 2
 
 
 class FoldedGDN(nn.Module):
-    """Generalized divisive normalization with its parameters computed once, in place.
-
-    Ballé, Laparra, Simoncelli, *Density modeling of images using a generalized normalization
-    transformation*, ICLR 2016. CompressAI's layer recomputes gamma and beta from their square roots in
-    every call, which training needs and use does not.
-    """
+    """`GDN` without the reparametrization of gamma and beta, which only training needs; works in place."""
 
     gamma: Tensor
     beta: Tensor
@@ -46,9 +41,9 @@ def _prepared(transform: nn.Sequential, device: torch.device) -> nn.Sequential:
 
 
 class Transforms:
-    """The analysis and synthesis of one model, ready for use on `device`."""
+    """The analysis and synthesis of one model on `device`."""
 
-    #: Latents around a piece of an image that its analysis has to see.
+    #: Latents around a piece of an image that its analysis needs.
     margin = HALO
 
     def __init__(self, model: Model, device: torch.device | str = "cpu"):
@@ -62,7 +57,7 @@ class Transforms:
             return self.g_a(self.scaled(pixels))  # type: ignore[no-any-return]
 
     def scaled(self, pixels: Tensor) -> Tensor:
-        """uint8 (b, h, w, 3) to what `g_a` takes in, float32 (b, 3, h, w) in [0, 1]."""
+        """uint8 (b, h, w, 3) to the input of `g_a`, float32 (b, 3, h, w) in [0, 1]."""
         # A permuted (b, h, w, 3) tensor is channels-last without a copy.
         return pixels.to(self.device).permute(0, 3, 1, 2).float().mul_(1 / 255)
 

@@ -1,7 +1,7 @@
-"""The order of coding: along the wavefront, all tiles of a group in lock-step.
+"""The order of coding: wavefronts of latents, in all tiles of a group at once.
 
-The context of (r, c) reaches two columns to the right in the rows above, so all positions with equal
-c + 3r, of all tiles, are coded in one step.
+The context of (row, column) reaches two columns to the right in the two rows above. So all positions of equal
+column + 3·row, in all tiles, are coded in one step.
 """
 
 from __future__ import annotations
@@ -14,25 +14,37 @@ import numpy as np
 import torch
 from torch import Tensor
 
-#: Rows and columns, relative to the current position, that the masked 5×5 context reads.
+#: (row, column) of the 12 taps of the masked 5×5 context model, relative to the current position.
 CONTEXT = [(r, c) for r in (-2, -1) for c in (-2, -1, 0, 1, 2)] + [(0, -2), (0, -1)]
 
 
 class Steps(NamedTuple):
-    """The order in which the positions of a group of tiles are coded."""
+    """The order in which the positions of a group of tiles are coded.
 
-    positions: list[Tensor]  #: per step, indices into the padded (tile, row, column) grid
-    places: list[Tensor]  #: per step, indices into the unpadded (tile, row, column) grid
-    padded: tuple[int, int, int]  #: tiles, rows + 2, columns + 4
-    grid: tuple[int, int, int]  #: tiles, rows, columns
+    Attributes
+    ----------
+    padded_indices : per step, int64 indices into the flat grid of shape `padded`
+    indices : per step, int64 indices of the same positions into the flat grid of shape `grid`
+    padded : tiles, rows + 2, columns + 4, so that every context lies inside
+    grid : tiles, rows, columns
+    """
+
+    padded_indices: list[Tensor]
+    indices: list[Tensor]
+    padded: tuple[int, int, int]
+    grid: tuple[int, int, int]
 
     def context(self) -> Tensor:
-        """int64 (12,): from an index into the padded grid to those of its `CONTEXT`."""
+        """int64 (12,): offsets from a padded index to those of its `CONTEXT`."""
         return torch.tensor([r * self.padded[2] + c for r, c in CONTEXT])
 
 
 def plan(shapes: Sequence[tuple[int, int]]) -> Steps:
-    """The wavefront over tiles of `shapes` (rows, columns), all in lock-step."""
+    """The order for tiles of `shapes` (rows, columns).
+
+    >>> [index.tolist() for index in plan([(2, 5)]).indices]  # of ten positions, two pairs are coded at once
+    [[0], [1], [2], [3, 5], [4, 6], [7], [8], [9]]
+    """
     return _plan(tuple((int(r), int(c)) for r, c in shapes))
 
 

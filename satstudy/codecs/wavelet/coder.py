@@ -20,6 +20,7 @@ from torch import Tensor
 from satstudy.codecs.coding.probability import LEVELS as SCALES
 from satstudy.codecs.coding.probability import MAX_SYMBOL, gaussian_frequencies
 from satstudy.codecs.coding.range_coder import Reader, Writer, read_residuals, write_residuals
+from satstudy.codecs.wavelet.config import LAM_CENTRE, LAM_MAX, LAM_MIN, LEVELS
 from satstudy.codecs.wavelet.exact import (
     LAM_RATIO,
     UNIT,
@@ -31,9 +32,6 @@ from satstudy.codecs.wavelet.exact import (
 )
 from satstudy.codecs.wavelet.model import (
     ERROR_BITS,
-    LAM_CENTRE,
-    LAM_MAX,
-    LAM_MIN,
     LOW_BITS,
     TURNS,
     Prediction,
@@ -43,16 +41,7 @@ from satstudy.codecs.wavelet.model import (
     inside,
     take,
 )
-from satstudy.codecs.wavelet.subbands import (
-    BANDS,
-    LEVELS,
-    SMOOTH_LEVELS,
-    STRIDE,
-    Bands,
-    even_sides,
-    join_coarse,
-    split_coarse,
-)
+from satstudy.codecs.wavelet.subbands import BANDS, SMOOTH_LEVELS, STRIDE, Bands, even_sides, join_coarse, split_coarse
 from satstudy.core.errors import DamagedFile, InputError
 
 #: Pixels that go through the networks together; the order of the symbols in a stream depends on it.
@@ -84,6 +73,11 @@ def lam_index(lam: float) -> int:
 def lam_of(index: int) -> float:
     """The λ of an index."""
     return LAM_CENTRE * LAM_RATIO**index
+
+
+def named_lams() -> list[float]:
+    """All λ that a file can name in the range of the training, rising; each is 1 % above the one before."""
+    return [lam_of(index) for index in range(lam_index(LAM_MIN), lam_index(LAM_MAX) + 1)]
 
 
 class WaveletCoder:

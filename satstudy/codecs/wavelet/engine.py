@@ -40,6 +40,12 @@ class WaveletEngine:
         self.model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.coder = WaveletCoder(model, self.device)
 
+    def at(self, lam: float) -> WaveletEngine:
+        """The same engine at another λ; networks and tables are shared."""
+        other = copy.copy(self)
+        other.rate = lam_index(lam)
+        return other
+
     def _condition(self, rate: int) -> Tensor:
         return condition(torch.tensor([lam_of(rate)], dtype=torch.float32, device=self.device))
 

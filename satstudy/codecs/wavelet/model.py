@@ -23,17 +23,16 @@ quantized, so that the networks learn the distributions that a file has.
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Sequence
 from typing import NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from satstudy.codecs.wavelet.config import LAM_CENTRE, LAM_MAX, LEVELS, WaveletConfig
 from satstudy.codecs.wavelet.subbands import (
     BANDS,
-    LEVELS,
     SMOOTH_LEVELS,
     Bands,
     even_sides,
@@ -45,8 +44,6 @@ from satstudy.codecs.wavelet.subbands import (
 )
 from satstudy.core.errors import InputError
 
-#: λ that `condition` counts from, and the range that models are trained for.
-LAM_CENTRE, LAM_MIN, LAM_MAX = 0.01, 1e-4, 0.2
 #: Δ² · λ · 255² of a step Δ at which, by the theory of fine quantization, one more bit buys λ's worth of error.
 STEP_SQUARED = 18 / math.log(2)
 #: What the squared error of one coefficient, in squared steps, costs in bits: λ · 255² · Δ² / 3.
@@ -61,6 +58,10 @@ LEAK = 0.125
 SCALE_MIN, SCALE_MAX = 0.11, 256.0
 #: Likelihood of a coefficient that its distribution does not foresee, one step from the mean.
 ESCAPE = 2.0**-17
+
+
+#: A shape to noise of that shape, uniform in [−0.5, 0.5), on the device of the model.
+Noise = Callable[[torch.Size], Tensor]
 
 
 class Turn(NamedTuple):
@@ -79,36 +80,6 @@ TURNS = (
     Turn(CHROMA, (0, 3)),
     Turn(CHROMA, (1, 2)),
 )
-
-
-@dataclass(frozen=True)
-class WaveletConfig:
-    """The size of a model.
-
-    Attributes
-    ----------
-    widths : channels of the network of each level, finest first; the last serves all coarser levels
-    depths : residual convolutions of each
-    correction : channels of the two networks that correct the image, at half its resolution
-    """
-
-    widths: tuple[int, ...] = (64, 80, 112, 96, 64)
-    depths: tuple[int, ...] = (1, 2, 2, 2, 1)
-    correction: int = 32
-
-    def text(self) -> dict[str, str]:
-        """As metadata of a file of weights."""
-        return {
-            "widths": ",".join(map(str, self.widths)),
-            "depths": ",".join(map(str, self.depths)),
-            "correction": str(self.correction),
-        }
-
-    def __post_init__(self) -> None:
-        if len(self.widths) != len(self.depths) or not 1 <= len(self.widths) <= LEVELS:
-            raise InputError(f"widths and depths of a wavelet model name 1 to {LEVELS} levels each, the same number.")
-        if not all(1 <= w <= 512 for w in (*self.widths, self.correction)) or not all(0 <= d <= 8 for d in self.depths):
-            raise InputError("A wavelet model has 1 to 512 channels and 0 to 8 convolutions a level.")
 
 
 def activation(x: Tensor) -> Tensor:
@@ -379,6 +350,11 @@ class WaveletModel(nn.Module):
         self.gain_slope = nn.Parameter(torch.zeros(LEVELS, BANDS))
         self.before, self.after = Correction(config.correction), Correction(config.correction)
 
+    @property
+    def size(self) -> str:
+        """The widths of the level networks, for listings."""
+        return "widths=" + ",".join(map(str, self.config.widths))
+
     def weights(self) -> dict[str, Tensor]:
         """The trained tensors."""
         return {name: parameter.detach() for name, parameter in self.named_parameters()}
@@ -416,17 +392,16 @@ class WaveletModel(nn.Module):
         x = rotate(join_smooth(bands), inverse=True)
         return x + 0.5 + self.after(x, cond)
 
-    def forward(
-        self, x: Tensor, lam: Tensor, noise: torch.Generator | None = None, early: bool = False
-    ) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, lam: Tensor, noise: Noise | None = None, early: bool = False) -> tuple[Tensor, Tensor]:
         """Rate and reconstruction as in a file, with gradients where there is noise.
 
         Parameters
         ----------
         x : float32 (b, 3, h, w) in [0, 1], sides multiples of 16
         lam : float32 (b,)
-        noise : for training. The rate is that of the quantized coefficients, and its gradient that of coefficients
-            with uniform noise, except for the scales: those learn the distribution of what is quantized
+        noise : for training, draws uniform noise in [−0.5, 0.5). The rate is that of the quantized coefficients, and
+            its gradient that of coefficients with noise, except for the scales: those learn the distribution of what
+            is quantized
         early : in the first steps of a training, when scales are far off, the rate is that with noise as well
 
         Returns
@@ -464,13 +439,13 @@ class WaveletModel(nn.Module):
         return bits, self.recompose(Bands(low_hat, decoded[:SMOOTH_LEVELS]), cond)
 
     def _quantized(
-        self, y: Tensor, asked: Prediction, error_bits: Tensor, noise: torch.Generator | None, early: bool
+        self, y: Tensor, asked: Prediction, error_bits: Tensor, noise: Noise | None, early: bool
     ) -> tuple[Tensor, Tensor]:
         """Bits of each coefficient, and the coefficient as decoded."""
         scale = torch.exp(asked.scales.clamp(math.log(SCALE_MIN), math.log(SCALE_MAX)))
         residual = y - asked.means
         if noise is not None:
-            shaken = residual + torch.rand(residual.shape, generator=noise).to(residual.device) - 0.5
+            shaken = residual + noise(residual.shape)
         if noise is not None and early:
             means = asked.means.detach()
             return -torch.log2(likelihood(shaken, scale)), round_ste(y - means) + means

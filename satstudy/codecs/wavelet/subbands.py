@@ -20,8 +20,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-#: Levels with 9/7 filters, and levels in all.
-SMOOTH_LEVELS, LEVELS = 4, 8
+from satstudy.codecs.wavelet.config import LEVELS
+
+#: Levels with 9/7 filters.
+SMOOTH_LEVELS = 4
 #: Pixels a side of one sample of the low-pass band that the 9/7 levels leave.
 STRIDE = 1 << SMOOTH_LEVELS
 #: Bands of one level: three orientations of each of three colours.

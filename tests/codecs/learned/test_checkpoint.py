@@ -4,7 +4,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from satstudy.codecs.learned import checkpoint as zoo
+from satstudy.codecs.learned import checkpoint
 from satstudy.codecs.mbt2018.prior import hyper_tables
 from satstudy.core import paths
 from satstudy.core.errors import InputError
@@ -16,14 +16,14 @@ META = {"N": "8", "M": "12", "lam": "0.01", "data": "none"}
 
 def test_weights_and_what_is_known_about_them_come_back(tiny_model, tmp_path):
     tables = hyper_tables(tiny_model)
-    zoo.save(tmp_path / "deep" / "w.safetensors", tiny_model, META, tables)
-    checkpoint = zoo.load(tmp_path / "deep" / "w.safetensors")
-    assert checkpoint.metadata == META == metadata(checkpoint.path)
-    assert (checkpoint.lam, checkpoint.name) == (0.01, "w")
-    assert all(torch.equal(tensor, tiny_model.weights()[name]) for name, tensor in checkpoint.model.weights().items())
-    assert set(checkpoint.stored) == set(tables)
-    assert all(torch.equal(checkpoint.stored[name], tables[name]) for name in tables)
-    assert zoo.fingerprint(checkpoint.model, checkpoint.stored) == zoo.fingerprint(tiny_model, tables)
+    checkpoint.save(tmp_path / "deep" / "w.safetensors", tiny_model, META, tables)
+    loaded = checkpoint.load(tmp_path / "deep" / "w.safetensors")
+    assert loaded.metadata == META == metadata(loaded.path)
+    assert (loaded.lam, loaded.name) == (0.01, "w")
+    assert all(torch.equal(tensor, tiny_model.weights()[name]) for name, tensor in loaded.model.weights().items())
+    assert set(loaded.stored) == set(tables)
+    assert all(torch.equal(loaded.stored[name], tables[name]) for name in tables)
+    assert checkpoint.fingerprint(loaded.model, loaded.stored) == checkpoint.fingerprint(tiny_model, tables)
     assert [p.name for p in (tmp_path / "deep").iterdir()] == ["w.safetensors"]
 
 
@@ -31,23 +31,23 @@ def test_tables_are_those_stored_or_made_from_the_model(tiny_model, tmp_path):
     made = hyper_tables(tiny_model)
     other = {**made, "z_median": made["z_median"] + 1}
     for stored, expected in ((None, made), (made, made), (other, other)):
-        zoo.save(tmp_path / "w.safetensors", tiny_model, META, stored)
-        checkpoint = zoo.load(tmp_path / "w.safetensors")
-        assert bool(checkpoint.stored) == bool(stored)
-        assert all(torch.equal(checkpoint.tables[name], expected[name]) for name in made)
-        assert checkpoint.fingerprint == zoo.fingerprint(tiny_model, expected)
+        checkpoint.save(tmp_path / "w.safetensors", tiny_model, META, stored)
+        loaded = checkpoint.load(tmp_path / "w.safetensors")
+        assert bool(loaded.stored) == bool(stored)
+        assert all(torch.equal(loaded.tables[name], expected[name]) for name in made)
+        assert loaded.fingerprint == checkpoint.fingerprint(tiny_model, expected)
 
 
 def test_float16_takes_half_the_room_and_has_the_fingerprint_of_its_float32_copy(tiny_model, tmp_path):
     tables = hyper_tables(tiny_model)
-    zoo.save(tmp_path / "full.safetensors", tiny_model, META)
-    zoo.save(tmp_path / "half.safetensors", tiny_model, META, tables, half=True)
+    checkpoint.save(tmp_path / "full.safetensors", tiny_model, META)
+    checkpoint.save(tmp_path / "half.safetensors", tiny_model, META, tables, half=True)
     assert load_file(tmp_path / "half.safetensors")["g_a.2.weight"].dtype == torch.float16
-    half = zoo.load(tmp_path / "half.safetensors")
-    zoo.save(tmp_path / "copy.safetensors", half.model, META, tables)
-    copy = zoo.load(tmp_path / "copy.safetensors")
-    assert zoo.fingerprint(half.model, half.stored) == zoo.fingerprint(copy.model, copy.stored)
-    assert zoo.fingerprint(half.model, half.stored) != zoo.fingerprint(tiny_model, tables)
+    half = checkpoint.load(tmp_path / "half.safetensors")
+    checkpoint.save(tmp_path / "copy.safetensors", half.model, META, tables)
+    copy = checkpoint.load(tmp_path / "copy.safetensors")
+    assert checkpoint.fingerprint(half.model, half.stored) == checkpoint.fingerprint(copy.model, copy.stored)
+    assert checkpoint.fingerprint(half.model, half.stored) != checkpoint.fingerprint(tiny_model, tables)
     weights = [p.numel() for p in tiny_model.parameters()]
     assert (tmp_path / "full.safetensors").stat().st_size > 4 * sum(weights)
     for name, tensor in tiny_model.weights().items():
@@ -59,19 +59,19 @@ def test_float16_takes_half_the_room_and_has_the_fingerprint_of_its_float32_copy
 def test_the_fingerprint_changes_with_any_weight_or_table(make_model):
     model = make_model(0, 4, 6)
     tables = hyper_tables(model)
-    seen = {zoo.fingerprint(model, tables)}
+    seen = {checkpoint.fingerprint(model, tables)}
     with torch.no_grad():
         for _, p in model.named_parameters():
             index = (0,) * p.dim()  # a tap that the mask of the context model lets through, too
             before = p[index].clone()
             p[index] = before + 1e-3
-            seen.add(zoo.fingerprint(model, tables))
+            seen.add(checkpoint.fingerprint(model, tables))
             p[index] = before
     for name in tables:
         changed = {**tables, name: tables[name] + 1}
-        seen.add(zoo.fingerprint(model, changed))
+        seen.add(checkpoint.fingerprint(model, changed))
     assert len(seen) == 1 + len(list(model.named_parameters())) + len(tables)
-    assert zoo.fingerprint(model, tables) in seen
+    assert checkpoint.fingerprint(model, tables) in seen
     assert all(len(print_) == 8 for print_ in seen)
 
 
@@ -94,39 +94,39 @@ def test_other_weights_are_refused(tiny_model, tmp_path, change, metadata, messa
     tensors = {name: tensor.clone() for name, tensor in tiny_model.weights().items()}
     change(tensors)
     with pytest.raises(InputError, match=message):
-        zoo.load(write(tmp_path, tensors, metadata))
+        checkpoint.load(write(tmp_path, tensors, metadata))
 
 
 def test_damaged_and_missing_files_are_refused(tiny_model, tmp_path):
     with pytest.raises(InputError, match="no weights"):
-        zoo.load(tmp_path / "none.safetensors")
-    zoo.save(tmp_path / "w.safetensors", tiny_model, META)
+        checkpoint.load(tmp_path / "none.safetensors")
+    checkpoint.save(tmp_path / "w.safetensors", tiny_model, META)
     data = (tmp_path / "w.safetensors").read_bytes()
     for damaged in (b"", data[:7], data[:-1], b"\xff" * 8 + data[8:], b"x" + data[1:], data[:20] + b"\0" + data[21:]):
         (tmp_path / "d.safetensors").write_bytes(damaged)
-        for read in (zoo.load, metadata, loop.load_state):
+        for read in (checkpoint.load, metadata, loop.load_state):
             with pytest.raises(InputError):
                 read(tmp_path / "d.safetensors")
 
 
 def test_metadata_must_say_the_size_and_lam(tiny_model, tmp_path):
     with pytest.raises(InputError, match="M, lam"):
-        zoo.save(tmp_path / "w.safetensors", tiny_model, {"N": "8"})
+        checkpoint.save(tmp_path / "w.safetensors", tiny_model, {"N": "8"})
     assert not list(tmp_path.iterdir())
 
 
 def test_shipped_weights_are_listed_by_lam(tiny_model, tmp_path, monkeypatch):
     monkeypatch.setattr(paths, "WEIGHTS", tmp_path)
     for lam, domain in (("0.05", "overhead"), ("0.002", "overhead"), ("0.01", "natural")):
-        zoo.save(tmp_path / f"{domain}-{lam}.safetensors", tiny_model, {**META, "lam": lam, "domain": domain})
-    assert [(lam, path.name) for lam, path in zoo.shipped().items()] == [
+        checkpoint.save(tmp_path / f"{domain}-{lam}.safetensors", tiny_model, {**META, "lam": lam, "domain": domain})
+    assert [(lam, path.name) for lam, path in checkpoint.shipped().items()] == [
         (0.002, "overhead-0.002.safetensors"),
         (0.05, "overhead-0.05.safetensors"),
     ]
-    assert list(zoo.shipped("natural")) == [0.01]
+    assert list(checkpoint.shipped("natural")) == [0.01]
 
 
 def test_nearest_is_by_ratio():
-    assert zoo.nearest(0.01, [0.001, 0.02]) == 0.02
-    assert zoo.nearest(0.01, [0.001, 0.09]) == 0.09, "in difference 0.001 were nearer"
-    assert zoo.nearest(0.01, [0.02, 0.005]) == 0.005, "of two as near the smaller"
+    assert checkpoint.nearest(0.01, [0.001, 0.02]) == 0.02
+    assert checkpoint.nearest(0.01, [0.001, 0.09]) == 0.09, "in difference 0.001 were nearer"
+    assert checkpoint.nearest(0.01, [0.02, 0.005]) == 0.005, "of two as near the smaller"

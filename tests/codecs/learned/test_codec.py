@@ -13,7 +13,7 @@ from oracle import compressai
 from satstudy.codecs.coding import bitstream
 from satstudy.codecs.coding.bitstream import MAX_SIDE
 from satstudy.codecs.coding.engine import padded, unit_shape
-from satstudy.codecs.learned import checkpoint as zoo
+from satstudy.codecs.learned import checkpoint
 from satstudy.codecs.learned import codec as learned
 from satstudy.codecs.learned.codec import LearnedCodec, Window
 from satstudy.codecs.mbt2018.engine import Mbt2018Engine
@@ -28,8 +28,8 @@ TILINGS = [("independent", 64, "mean"), ("blend", 64, "mean"), ("blend", 48, "ra
 @pytest.fixture(scope="module")
 def tiny_checkpoint(tiny_model, tmp_path_factory):
     path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
-    zoo.save(path, tiny_model, {"N": "8", "M": "12", "lam": "0.01"}, hyper_tables(tiny_model))
-    return zoo.load(path)
+    checkpoint.save(path, tiny_model, {"N": "8", "M": "12", "lam": "0.01"}, hyper_tables(tiny_model))
+    return checkpoint.load(path)
 
 
 @pytest.fixture
@@ -253,9 +253,9 @@ def test_other_weights_are_refused(tiny_checkpoint, picture, make_model, tmp_pat
     with torch.no_grad():
         other.g_s[0].bias[0] += 1e-3
     for model in (make_model(1), other):
-        zoo.save(tmp_path / "other.safetensors", model, {"N": "8", "M": "12", "lam": "0.01"}, hyper_tables(model))
+        checkpoint.save(tmp_path / "other.safetensors", model, {"N": "8", "M": "12", "lam": "0.01"}, hyper_tables(model))
         with pytest.raises(WrongWeights, match="other"):
-            LearnedCodec(zoo.load(tmp_path / "other.safetensors")).decode(data)
+            LearnedCodec(checkpoint.load(tmp_path / "other.safetensors")).decode(data)
 
 
 def test_a_codec_reads_its_file_after_the_model_was_run(tmp_path, make_model, picture):
@@ -263,13 +263,13 @@ def test_a_codec_reads_its_file_after_the_model_was_run(tmp_path, make_model, pi
     model = make_model(2)
     with torch.no_grad():
         model.context_prediction.weight[:, :, 4] = 0.5
-    zoo.save(tmp_path / "a.safetensors", model, {"N": "8", "M": "12", "lam": "0.01"})
-    checkpoint = zoo.load(tmp_path / "a.safetensors")
-    data = LearnedCodec(checkpoint).encode(picture(40, 40))
-    checkpoint.model.estimate(torch.rand(1, 3, 64, 64))
+    checkpoint.save(tmp_path / "a.safetensors", model, {"N": "8", "M": "12", "lam": "0.01"})
+    loaded = checkpoint.load(tmp_path / "a.safetensors")
+    data = LearnedCodec(loaded).encode(picture(40, 40))
+    loaded.model.estimate(torch.rand(1, 3, 64, 64))
     # A copy has its fingerprint still to take.
-    LearnedCodec(dataclasses.replace(checkpoint)).decode(data)
-    assert dataclasses.replace(checkpoint, model=model).fingerprint == LearnedCodec(checkpoint).fingerprint
+    LearnedCodec(dataclasses.replace(loaded)).decode(data)
+    assert dataclasses.replace(loaded, model=model).fingerprint == LearnedCodec(loaded).fingerprint
 
 
 @pytest.mark.parametrize(("tiling", "patch"), [("independent", 64), ("blend", 64), ("seamless", 64)])

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from satstudy.codecs.coding.bitstream import Header
-from satstudy.codecs.learned.codec import Window, check_window, touched
+from satstudy.codecs.learned.codec import Window, check_window, overlapping
 from satstudy.core.errors import InputError
 from satstudy.core.geometry import spans
 
@@ -43,4 +43,4 @@ def test_intervals_that_share_a_pixel_are_touched(length, patch, data):
     start = data.draw(st.integers(0, length - 1))
     count = data.draw(st.integers(1, length - start))
     pixels = set(range(start, start + count))
-    assert touched(parts, start, count) == [i for i, part in enumerate(parts) if pixels & set(range(*part))]
+    assert overlapping(parts, start, count) == [i for i, part in enumerate(parts) if pixels & set(range(*part))]

@@ -174,7 +174,7 @@ def test_the_coder_equals_int64_position_by_position(tiny_model, coder, monkeypa
     _, y_hat = coder.encode(y)
     steps = plan(shapes)
     found = np.full((math.prod(steps.grid), M), -1)
-    for place, level in zip(steps.places, levels, strict=True):
+    for place, level in zip(steps.indices, levels, strict=True):
         found[place.numpy()] = level.reshape(-1, M)
     found = found.reshape(*steps.grid, M)
 
@@ -370,7 +370,7 @@ def test_a_decoder_whose_arithmetic_differs_knows_it(tiny_model, monkeypatch, st
     coder = EntropyCoder(tiny_model)
     data, _ = coder.encode(y)
     calls, real = [], ContextModel.__call__
-    steps = len(plan([(6, 6)]).positions)
+    steps = len(plan([(6, 6)]).indices)
 
     def disturbed(self, *arguments):
         level, mean = real(self, *arguments)

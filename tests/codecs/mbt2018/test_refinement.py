@@ -91,7 +91,7 @@ def test_bits_of_its_estimate_are_those_of_the_file(trained, picture):
 @pytest.mark.parametrize("temperature", [0.5, 0.1])
 def test_mixtures_lie_between_their_integers_and_fall_to_the_nearer(temperature):
     value = torch.tensor([-1.9, -0.3, 0.02, 2.4, 3.98]).repeat(1, 4000, 1)
-    mixed = refinement._between(value, temperature, torch.Generator().manual_seed(1))
+    mixed = refinement._gumbel_round(value, temperature, torch.Generator().manual_seed(1))
     assert ((mixed >= torch.floor(value)) & (mixed <= torch.floor(value) + 1)).all()
     share = (torch.round(mixed) == torch.round(value))[0].double().mean(0)
     assert (share > 0.5).all()
@@ -101,7 +101,7 @@ def test_mixtures_lie_between_their_integers_and_fall_to_the_nearer(temperature)
 def test_chance_fades():
     value = torch.full((1, 4000), 0.3)
     near = [
-        (refinement._between(value, temperature, torch.Generator().manual_seed(2)) < 0.5).double().mean()
+        (refinement._gumbel_round(value, temperature, torch.Generator().manual_seed(2)) < 0.5).double().mean()
         for temperature in (1.0, 0.3, 0.05)
     ]
     assert near[0] < near[1] < near[2]

@@ -17,7 +17,7 @@ def test_every_position_comes_once_and_after_its_context(shapes):
     steps = plan(shapes)
     _tiles, rows, columns = steps.grid
     when = np.full(steps.grid, -1)
-    for step, (at, place) in enumerate(zip(steps.positions, steps.places, strict=True)):
+    for step, (at, place) in enumerate(zip(steps.padded_indices, steps.indices, strict=True)):
         tile, r, c = np.unravel_index(place.numpy(), steps.grid)
         assert np.array_equal(np.ravel_multi_index((tile, r + 2, c + 2), steps.padded), at.numpy())
         assert (when[tile, r, c] == -1).all()
@@ -36,7 +36,7 @@ def test_every_position_comes_once_and_after_its_context(shapes):
 def test_what_lies_around_a_tile_is_zero_and_never_another_tile():
     """Padded positions read as context but coded by no step stay zero: right, above and between tiles."""
     steps = plan([(3, 4), (3, 4)])
-    coded = torch.cat(steps.positions).numpy()
+    coded = torch.cat(steps.padded_indices).numpy()
     for tile in range(2):
         mine = set(coded[coded // (5 * 8) == tile])
         for at in mine:

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from satstudy.codecs.wavelet import subbands
-from satstudy.codecs.wavelet.subbands import BANDS, LEVELS, SMOOTH_LEVELS, Bands
+from satstudy.codecs.wavelet.config import LEVELS
+from satstudy.codecs.wavelet.subbands import BANDS, SMOOTH_LEVELS, Bands
 
 
 def line_by_sums(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,4 +1,4 @@
-"""Dealing whole objects to two sides is exact whenever it can be."""
+"""Whole objects are split into two groups of exact sizes whenever that is possible."""
 
 import itertools
 from pathlib import Path
@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from satstudy.data.records import ImageRecord
-from satstudy.data.splits import all_objects, count_images, deal, draw_objects, draw_pool
+from satstudy.data.splits import all_objects, count_images, draw_objects, draw_pool, group_split
 
 
 def records(*categories: list[int]) -> list[ImageRecord]:
@@ -22,7 +22,7 @@ def records(*categories: list[int]) -> list[ImageRecord]:
 
 
 def pool_of(*categories: list[int], seed: int = 0):
-    return draw_pool(records(*categories), None, None, np.random.default_rng(seed))
+    return draw_pool(records(*categories), np.random.default_rng(seed))
 
 
 POOLS = st.lists(st.lists(st.integers(1, 5), min_size=1, max_size=4), min_size=1, max_size=3)
@@ -30,14 +30,14 @@ POOLS = st.lists(st.lists(st.integers(1, 5), min_size=1, max_size=4), min_size=1
 
 @settings(max_examples=150, deadline=None)
 @given(categories=POOLS, data=st.data())
-def test_both_sides_get_enough_if_any_deal_of_whole_objects_gives_that(categories, data):
+def test_both_groups_are_large_enough_if_any_split_of_whole_objects_is(categories, data):
     pool = pool_of(*categories)
     total = count_images(all_objects(pool))
     first = data.draw(st.integers(0, total))
     second = data.draw(st.integers(0, total - first))
     if not first + second:
         return
-    one, two = deal(pool, first, second, np.random.default_rng(1))
+    one, two = group_split(pool, first, second, np.random.default_rng(1))
     has = count_images(all_objects(one)), count_images(all_objects(two))
     sizes = [n for objects in categories for n in objects]
     sums = {
@@ -50,21 +50,21 @@ def test_both_sides_get_enough_if_any_deal_of_whole_objects_gives_that(categorie
     assert not names[0] & names[1]
 
 
-def test_a_tight_deal_that_greed_would_miss():
-    one, two = deal(pool_of([2, 2, 3, 3]), 5, 5, np.random.default_rng(0))
+def test_a_tight_split_that_greed_would_miss():
+    one, two = group_split(pool_of([2, 2, 3, 3]), 5, 5, np.random.default_rng(0))
     assert count_images(all_objects(one)) == count_images(all_objects(two)) == 5
 
 
 def test_every_category_stands_on_both_sides_where_it_can():
     pool = pool_of(*[[4, 4, 4]] * 6)
     for first in (6, 12, 24):
-        one, two = deal(pool, first, 72 - 24, np.random.default_rng(first))
+        one, two = group_split(pool, first, 72 - 24, np.random.default_rng(first))
         assert all(len(objects) for objects in one.values())
         assert all(len(objects) for objects in two.values())
 
 
 def test_neither_side_is_left_empty():
-    one, two = deal(pool_of([50, 50]), 1, 100, np.random.default_rng(0))
+    one, two = group_split(pool_of([50, 50]), 1, 100, np.random.default_rng(0))
     assert all_objects(one)
     assert all_objects(two)
 
@@ -86,7 +86,3 @@ def test_objects_are_drawn_whole_but_for_the_last():
     taken = sorted(sum(r.object == name for r in drawn) for name in {r.object for r in drawn})
     assert taken == [1, 3, 3]
 
-
-def test_a_limit_per_object_is_kept():
-    pool = draw_pool(records([5, 1, 2]), None, 2, np.random.default_rng(0))
-    assert sorted(map(len, all_objects(pool))) == [1, 2, 2]

@@ -1,0 +1,120 @@
+"""Learned codecs in the order of their rates, and the search for the one that meets a rate or a PSNR."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from satstudy.codecs.base import closest_rate
+from satstudy.codecs.learned import checkpoint
+from satstudy.codecs.learned.checkpoint import Checkpoint
+from satstudy.codecs.learned.codec import LearnedCodec
+from satstudy.core.errors import InputError
+from satstudy.core.types import Pixels
+from satstudy.data.sources import MaskedSource, Source, masked
+from satstudy.metrics.quality import bpp as bits_per_pixel
+from satstudy.metrics.quality import psnr_of_error
+
+
+class Coded(NamedTuple):
+    """A file, what made it, and what was asked of it."""
+
+    data: bytes
+    codec: LearnedCodec
+    bpp: float
+    psnr: float | None  #: in dB, over the pixels that have data; None where it was not asked for
+
+
+class Ladder:
+    """Codecs rising in rate: one for each λ that a file can name, or one for each of several weights.
+
+    Parameters
+    ----------
+    weights : a checkpoint that serves every rate, or paths of weights for one λ each, rising in λ
+    options : of `LearnedCodec`
+
+    Raises
+    ------
+    InputError
+        A checkpoint of one rate.
+    """
+
+    def __init__(self, weights: Checkpoint | Sequence[Path], **options: Any):
+        self._options, self._made = options, dict[int, LearnedCodec]()
+        self._lams: list[float] = []
+        if isinstance(weights, Checkpoint):
+            from satstudy.codecs.wavelet.coder import named_lams
+
+            if not weights.serves_every_rate:
+                raise InputError(f"{weights.path} is for lam = {weights.lam:g} alone: name weights for every rate.")
+            self._lams = named_lams()
+            self._base = LearnedCodec(weights, **options)
+        else:
+            self._paths = list(weights)
+
+    def __len__(self) -> int:
+        return len(self._lams or self._paths)
+
+    def __getitem__(self, index: int) -> LearnedCodec:
+        if index not in self._made:
+            self._made[index] = (
+                self._base.at(self._lams[index])
+                if self._lams
+                else LearnedCodec(checkpoint.load(self._paths[index]), **self._options)
+            )
+        return self._made[index]
+
+    def encode(
+        self,
+        image: Pixels | Source | MaskedSource,
+        notes: dict[str, Any] | None = None,
+        *,
+        bpp: float | None = None,
+        psnr: float | None = None,
+    ) -> Coded:
+        """The file that comes closest to a rate in bits per pixel or to a PSNR in dB; both rise from codec to codec.
+
+        Examples
+        --------
+        >>> from satstudy.codecs.learned.checkpoint import load
+        >>> ladder = Ladder(load("weights.safetensors"))  # doctest: +SKIP
+        >>> ladder.encode(image, bpp=0.4).data  # doctest: +SKIP
+        """
+        if (bpp is None) == (psnr is None):
+            raise InputError("Name a rate or a PSNR, one of them.")
+        found: dict[int, Coded] = {}
+
+        def measured(index: int) -> float:
+            if index not in found:
+                codec = self[index]
+                data = codec.encode(image, notes)
+                height, width = image.shape[:2] if isinstance(image, np.ndarray) else (image.height, image.width)
+                reached = None if psnr is None else file_psnr(codec, data, image)
+                found[index] = Coded(data, codec, bits_per_pixel(len(data), height, width), reached)
+            return found[index].bpp if psnr is None else found[index].psnr or 0.0
+
+        best = closest_rate(measured, len(self), float(bpp if psnr is None else psnr))  # type: ignore[arg-type]
+        measured(best)
+        return found[best]
+
+
+def file_psnr(codec: LearnedCodec, data: bytes, image: Pixels | Source | MaskedSource) -> float:
+    """PSNR in dB of a file against the image, over the pixels that have data; neither is held in memory as a whole."""
+    total = samples = 0
+    for top, band in codec.bands(codec.open(data)):
+        bottom = top + len(band)
+        if isinstance(image, np.ndarray):
+            original, valid = image[top:bottom], None
+        else:
+            original = image.read(top, bottom, 0, image.width)
+            tells = masked(image)
+            valid = tells.valid(top, bottom, 0, image.width) if tells else None
+        difference = original.astype(np.int64) - band
+        if valid is not None:
+            difference = difference[valid]
+        total += int(np.vdot(difference, difference))
+        samples += difference.size
+    return psnr_of_error(total, samples)

@@ -1,0 +1,145 @@
+"""The weights of a study that serve every rate: the wavelet codec, and the images that it is trained on."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+from satstudy.codecs.learned import checkpoint
+from satstudy.codecs.learned.checkpoint import OVERHEAD, Checkpoint
+from satstudy.core import paths
+from satstudy.core.digests import digest, file_digest
+from satstudy.core.errors import InputError
+from satstudy.core.types import Pixels
+from satstudy.data import sensors
+from satstudy.data.images import read_image
+from satstudy.data.mosaics import mosaic, shrunk
+from satstudy.study.weights import StudyWeights
+from satstudy.training.loop import Trainer
+
+#: Factors by which images are shrunk, and columns and rows of the mosaics that the small ones make.
+FACTORS, COLUMNS = (2, 3, 4), 4
+
+
+@dataclasses.dataclass(frozen=True)
+class Mixture:
+    """Images to train on, and how often each is drawn, relative to the others.
+
+    Attributes
+    ----------
+    facts : share of the crops → where they come from, for the metadata of the weights
+    """
+
+    images: Sequence[Path | Pixels]
+    weights: Sequence[float]
+    facts: dict[str, str]
+
+
+class EveryRateWeights(StudyWeights):
+    """The weights of a study, with those that serve every rate."""
+
+    def every_rate(self, domain: str = OVERHEAD) -> Checkpoint:
+        """The weights of the wavelet codec, trained now if this study has not trained them; else those that ship.
+
+        Raises
+        ------
+        InputError
+            None ship, or images that the profile names are not there.
+        """
+        train = self.profile.every_rate
+        if not train.steps:
+            path = checkpoint.shipped_for_every_rate(domain)
+            if path is None:
+                raise InputError(f"No weights of the domain {domain} that serve every rate ship: set every_rate.steps.")
+            return checkpoint.load(path)
+        folder = self.every_rate_folder(domain)
+        finished = folder / "weights.safetensors"
+        if finished.exists():
+            return checkpoint.load(finished)
+        images, validation = self._training_images(domain)
+        start = self._every_rate_start
+        mixture = self._mixture(images, domain)
+        Trainer(
+            train.config(self.profile.seed),
+            mixture.images,
+            validation,
+            folder,
+            weights=mixture.weights,
+            init=checkpoint.load(start).wavelet_model if start else None,
+            wavelet=train.size,
+            metadata={
+                "profile": self.profile.name,
+                "domain": domain,
+                "data": "; ".join(f"{share} {source}" for source, share in mixture.facts.items()),
+                "images": str(len(mixture.images)),
+                "start": start.stem if start else "random",
+                "synthetic": str(self.profile.synthetic).lower(),
+            },
+            progress=self.progress,
+        ).run()
+        return checkpoint.load(finished)
+
+    def every_rate_folder(self, domain: str = OVERHEAD) -> Path:
+        """Where the training keeps its metrics, its state and its weights."""
+        settings = dataclasses.asdict(self.profile.every_rate)
+        del settings["validate_every"], settings["init"]
+        start = self._every_rate_start
+        further = [] if domain != OVERHEAD else sorted(path.name for path in self._further())
+        images = [[path.as_posix() for path in part] for part in self._training_images(domain, relative=True)]
+        key = digest(settings, file_digest(start) if start else "random", self.profile.seed, images, further)
+        return self.folder / "train" / f"{domain}-every-rate-{key}"
+
+    @property
+    def _every_rate_start(self) -> Path | None:
+        init = self.profile.every_rate.init
+        if init == "scratch":
+            return None
+        path = paths.ROOT / init
+        if not path.is_file():
+            raise InputError(
+                f"The profile {self.profile.name} starts from {path}, which is not there: put the weights there, or "
+                "set every_rate.init to scratch."
+            )
+        return path
+
+    def _further(self) -> list[Path]:
+        """Images of other sensors to train on."""
+        if not self.profile.every_rate.sensors:
+            return []
+        root = self.named_folder(self.profile.data.sensors)
+        return [path for paths_ in sensors.sets(root).values() for path in paths_ if not sensors.measured(path)]
+
+    def _mixture(self, images: Sequence[Path], domain: str) -> Mixture:
+        train, label = self.profile.every_rate, self.profile.data.label or self.profile.data.kind
+        parts: dict[str, tuple[float, Sequence[Path | Pixels]]] = {}
+        if domain == OVERHEAD and train.sensors:
+            sets: dict[str, list[Path]] = defaultdict(list)
+            for path in self._further():
+                sets[path.parent.name].append(path)
+            parts |= {name: (train.sensors / len(sets), paths_) for name, paths_ in sets.items()}
+        if domain == OVERHEAD and train.shrunk:
+            parts[f"{label}, shrunk"] = train.shrunk, self._shrunk_mosaics(images)
+        parts[label] = 1 - sum(share for share, _ in parts.values()), images
+        return Mixture(
+            [image for _, some in parts.values() for image in some],
+            [share / len(some) for share, some in parts.values() for _ in some],
+            {name: f"{share:.2f}" for name, (share, _) in parts.items()},
+        )
+
+    def _shrunk_mosaics(self, images: Sequence[Path]) -> list[Pixels]:
+        """Mosaics of the images at 1/2, 1/3 and 1/4 of their size, each of one class."""
+        category = dict(zip(self.manifest["path"], self.manifest["category"], strict=True))
+        classes: dict[str, list[Pixels]] = defaultdict(list)
+        for path in images:
+            classes[category[path.relative_to(self.root).as_posix()]].append(read_image(path))
+        size, found = COLUMNS**2, []
+        for factor in FACTORS:
+            for tiles in classes.values():
+                small = [shrunk(tile, factor) for tile in tiles]
+                for i in range(0, len(small) - size + 1, size):
+                    found.append(mosaic(small[i : i + size], COLUMNS))
+        if not found:
+            raise InputError(f"No class has {size} images for a mosaic of shrunk ones: set every_rate.shrunk to 0.")
+        return found
