@@ -8,8 +8,10 @@ JPEG files are gone, and a fifth of them is measured.
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import hashlib
+import sys
 from collections.abc import Hashable, Sequence
 from pathlib import Path
 
@@ -21,7 +23,7 @@ from satstudy.codecs.learned.checkpoint import NATURAL, OVERHEAD, Checkpoint
 from satstudy.codecs.learned.codec import LearnedCodec
 from satstudy.core import paths
 from satstudy.core.digests import digest
-from satstudy.core.errors import InputError
+from satstudy.core.errors import InputError, SatstudyError
 from satstudy.core.paths import atomic
 from satstudy.core.types import Pixels
 from satstudy.data.images import find_images, read_image
@@ -30,7 +32,7 @@ from satstudy.data.splits import subset
 from satstudy.metrics import bd_rate
 from satstudy.metrics.bootstrap import Interval, change_interval
 from satstudy.study import rate_distortion
-from satstudy.study.study import Study, spread
+from satstudy.study.study import Study, open_study, spread
 from satstudy.training.loop import Trainer
 
 #: What the codecs are trained on; "a, b" is first a, then b.
@@ -54,6 +56,8 @@ class DomainExperiment:
     study: Study
 
     def __post_init__(self) -> None:
+        if not self.study.profile.domain.seeds:
+            raise InputError(f"The profile {self.study.profile.name} asks for no seed: set domain.seeds.")
         if not self.study.profile.data.natural:
             raise InputError(
                 f"The profile {self.study.profile.name} names no natural images, which the domain experiment compares "
@@ -177,9 +181,9 @@ def gain(frame: pd.DataFrame, test: str, reference: str, tested_on: str) -> Inte
     part = frame[frame["tested_on"] == tested_on]
     rows: list[tuple[float, Hashable, Hashable]] = []
     for (_, category, seed), some in part.groupby(["image", "category", "seed"]):
-        curves = [some[some["trained_on"] == name].sort_values("bpp") for name in (reference, test)]
+        before, after = (some[some["trained_on"] == name].sort_values("bpp") for name in (reference, test))
         try:
-            saved = bd_rate.bd_rate(*(curve[column].to_numpy() for curve in curves for column in ("bpp", "psnr")))
+            saved = bd_rate.bd_rate(before["bpp"], before["psnr"], after["bpp"], after["psnr"])
         except InputError:
             continue
         rows.append((float(np.log1p(saved / 100)), category, seed))
@@ -190,7 +194,7 @@ def gain(frame: pd.DataFrame, test: str, reference: str, tested_on: str) -> Inte
 
 
 def gains(frame: pd.DataFrame) -> pd.DataFrame:
-    """Each training against that on the kind of images that it is tested on: tested_on, test, reference, %, interval."""
+    """Each training against the one on the kind of images that it is tested on: BD-rates in %, with intervals."""
     rows = []
     for tested_on in (OVERHEAD, NATURAL):
         for test in TRAININGS:
@@ -200,12 +204,21 @@ def gains(frame: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def write_results(experiment: DomainExperiment, folder: Path) -> Sequence[Path]:
-    """`domain.csv` and `domain_gains.csv` in `folder`."""
-    frame = experiment.results()
-    written = []
-    for name, table in (("domain.csv", frame), ("domain_gains.csv", gains(frame))):
-        with atomic(folder / name) as temporary:
-            table.to_csv(temporary, index=False)
-        written.append(folder / name)
-    return written
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The program of this module: `domain.csv` and `domain_gains.csv` among the results of a profile."""
+    parser = argparse.ArgumentParser(prog="python -m satstudy.study.domain", description=__doc__.split("\n")[0])
+    parser.add_argument("profile")
+    try:
+        study = open_study(parser.parse_args(arguments).profile)
+        frame = DomainExperiment(study).results()
+        for name, table in (("domain.csv", frame), ("domain_gains.csv", gains(frame))):
+            with atomic(study.results / name) as temporary:
+                table.to_csv(temporary, index=False)
+            print(study.results / name)
+    except SatstudyError as error:
+        print(f"satstudy: {error}", file=sys.stderr)
+        raise SystemExit(2 if isinstance(error, InputError) else 1) from None
+
+
+if __name__ == "__main__":
+    main()

@@ -7,7 +7,7 @@ from scipy.stats import gmean
 
 from satstudy.core.errors import InputError
 from satstudy.data.images import write_image
-from satstudy.study.domain import BOTH, NATURAL, OVERHEAD, TRAININGS, DomainExperiment, gain, gains
+from satstudy.study.domain import BOTH, NATURAL, OVERHEAD, TRAININGS, DomainExperiment, gain, gains, main
 from satstudy.study.study import open_study
 
 PROFILE = """
@@ -108,3 +108,15 @@ def test_all_trainings_are_compared_with_that_of_the_tested_kind():
     table = gains(frame)
     assert len(table) == 2 * (len(TRAININGS) - 1)
     assert (table["reference"] == table["tested_on"]).all()
+
+
+def test_the_program_writes_both_tables(study, tmp_path, capsys):
+    main([str(tmp_path / "p.yaml")])
+    written = [tmp_path / "build/domains/results" / name for name in ("domain.csv", "domain_gains.csv")]
+    assert capsys.readouterr().out.split() == [str(path) for path in written]
+    assert list(pd.read_csv(written[1]).columns) == ["tested_on", "test", "reference", "value", "low", "high"]
+    (tmp_path / "q.yaml").write_text((tmp_path / "p.yaml").read_text().replace("seeds: 1", "seeds: 0"))
+    with pytest.raises(SystemExit) as stopped:
+        main([str(tmp_path / "q.yaml")])
+    assert stopped.value.code == 2
+    assert "set domain.seeds" in capsys.readouterr().err
