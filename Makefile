@@ -4,10 +4,10 @@ PYTHON_BIN := .venv/bin
 SNAKEMAKE = $(PYTHON_BIN)/snakemake --snakefile workflow/Snakefile --cores all --quiet rules --rerun-incomplete
 
 .DEFAULT_GOAL := help
-.PHONY: help setup report test lab lint bench reference ship unlock lock clean
+.PHONY: help setup report test lab lint bench reference ship gpu-pack gpu-check unlock lock clean
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup:  ## install everything into .venv, once
 	@workflow/setup.sh
@@ -36,6 +36,12 @@ reference: setup  ## train, and measure rate, seams and classifiers, on real ima
 
 ship: setup  ## put the weights of the reference study into the package, and what they do into card and README
 	@$(PYTHON_BIN)/python workflow/ship.py
+
+gpu-pack: setup  ## one archive that trains PROFILE on a machine without network; into build/
+	@$(PYTHON_BIN)/python workflow/gpu_pack.py $(PROFILE)
+
+gpu-check: setup  ## what only a GPU can show: files the same as a CPU's, speed, mixed precision
+	@$(PYTHON_BIN)/python -m benchmarks gpu
 
 unlock: setup  ## let a run go on that was killed while it wrote
 	@$(SNAKEMAKE) --unlock --config profile=$(PROFILE)
