@@ -30,9 +30,9 @@ from satstudy.core.errors import InputError
 from satstudy.data.images import read_image
 from satstudy.data.splits import subset
 from satstudy.metrics import quality
-from satstudy.report import findings, tables
+from satstudy.report import figures_images, findings, tables
 from satstudy.study import rate_distortion
-from satstudy.study.notebook import load_table
+from satstudy.study.notebook import load_pictures, load_table
 from satstudy.study.study import Study, open_study, spread
 
 #: Images on which the cost of rounding to float16 is measured.
@@ -120,17 +120,26 @@ def headline(study: Study, images: int) -> str:
     """What the README says of the study's results."""
     try:
         bd, seams = (load_table(study, name) for name in ("bd_rate", "seams"))
-        scenes = load_table(study, "bd_rate_scenes") if study.profile.rd.scenes else None
+        sets = {name: load_table(study, f"bd_rate_{name}") for name in study.profile.rd.sets}
     except InputError as error:
         raise SystemExit(str(error)) from None
-    first, second = tables.bd_table(bd), tables.bd_table(bd, "jpeg")
-    rates = first.drop(columns=["images", first.columns[-1]]).merge(second.iloc[:, :2], how="left", on="codec")
-    said = [findings.domain(bd), *([] if scenes is None else [findings.places(scenes)]), findings.blending(seams)]
+    anchor = next(codec for codec in ("avif", "jpeg2000") if codec in set(bd["reference"]))
+    first, second = tables.bd_table(bd, anchor), tables.bd_table(bd, "jpeg")
+    rates = first.drop(columns=["images", *first.columns[-2:]]).merge(second.iloc[:, :2], how="left", on="codec")
+    large = [findings.direct(table, where=name) for name, table in sets.items()]
+    said = [*large, findings.direct(bd), findings.domain(bd), findings.blending(seams)]
     return (
         f"\n{study.profile.data.label}, {images:,} images that were not trained on, real files. Negative: fewer bits "
-        f"at equal PSNR; in brackets 95 % intervals over images.\n\n{markdown(rates.fillna('–'))}\n"
+        f"at equal PSNR; in brackets 95 % intervals over classes or places.\n\n{markdown(rates.fillna('–'))}\n"
         f"{findings.listed(*said)}\n"
     )
+
+
+def picture(study: Study) -> None:
+    """Draw the picture at the top of the README from the crops of the study."""
+    figure = figures_images.saved_crops(*load_pictures(study, "crops"))
+    with paths.atomic(paths.ROOT / "book" / "_static" / "crops.png") as temporary:
+        figure.savefig(temporary, dpi=110)
 
 
 def around(path: Path) -> tuple[str, str]:
@@ -158,6 +167,7 @@ def main() -> int:
     for path in (card, readme):
         around(path)
     said = headline(study, images)
+    picture(study)
     made = []
     for trained in tqdm(checkpoints, unit="λ"):
         target = ship(trained)

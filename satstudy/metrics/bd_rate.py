@@ -2,7 +2,7 @@
 
 A rate-distortion frame has a row for each image, codec and setting, with the columns `image`, `codec`, `setting`, `bpp`
 and `psnr` (`ms_ssim`, `height`, `width` and `category` where they are asked for). Codecs are compared over the same
-images or not at all, two of them over the PSNR range that both reach on an image, several over the range that all reach.
+images or not at all: two over the PSNR range that both reach on an image, several over the range that all reach.
 `in_ms_ssim` and `without_wrapping` change a frame, so that every comparison here serves for them too.
 """
 
@@ -310,13 +310,11 @@ def bd_rates(
     )
 
 
-def all_pairs(
-    frame: pd.DataFrame, *, objects: Mapping[str, Hashable] | None = None, **bootstrap: Any
-) -> pd.DataFrame:
+def all_pairs(frame: pd.DataFrame, *, objects: Mapping[str, Hashable] | None = None, **bootstrap: Any) -> pd.DataFrame:
     """Every codec directly against every other: a row for each ordered pair, as `bd_rates`.
 
-    Each pair is compared over all images on which both reach `MIN_SHARED` dB or more in common. A ranking of two codecs is
-    their row here, never the difference of two rows with a third.
+    Each pair is compared over all images on which both reach `MIN_SHARED` dB or more in common. A ranking of two codecs
+    is their row here, never the difference of two rows with a third.
     """
     images = image_set(frame)
     clusters = _clusters(images, objects)
@@ -345,7 +343,11 @@ def _compare(
         low, high = shared_psnr(ref.mean_psnr, curves.mean_psnr)
         of_means = _of_means(ref, curves, bd_rate, clusters=clusters, **bootstrap)
         row = row._replace(
-            of_means=of_means.value, of_means_low=of_means.low, of_means_high=of_means.high, psnr_low=low, psnr_high=high
+            of_means=of_means.value,
+            of_means_low=of_means.low,
+            of_means_high=of_means.high,
+            psnr_low=low,
+            psnr_high=high,
         )
     except InputError as error:
         row = row._replace(note=str(error))
@@ -354,8 +356,8 @@ def _compare(
         note = f"{few} of {len(kept)} images share {MIN_SHARED:g} dB or more: add settings."
         return row._replace(note=row.note or note)
     mean, low, high = _mean_change(ref, curves, kept, span, clusters, **bootstrap)
-    ends = {f"shared_{name}": float(np.median(end[kept])) for name, end in zip(("low", "high"), span, strict=True)}
-    return row._replace(bd_rate=mean, low=low, high=high, compared=int(kept.sum()), **ends)
+    start, stop = (float(np.median(end[kept])) for end in span)
+    return row._replace(bd_rate=mean, low=low, high=high, compared=int(kept.sum()), shared_low=start, shared_high=stop)
 
 
 def _mean_change(
@@ -494,14 +496,14 @@ def losses(
 ) -> pd.DataFrame:
     """The loss λ·255²·MSE + bpp of every codec over a set of images, and of the tenth that it codes worst.
 
-    MSE is that of samples in [0, 1]. A mean PSNR hides images that are coded badly; the loss does not. For every codec and
-    λ each image takes the setting with the least loss (`choose_by_lambda`).
+    MSE is that of samples in [0, 1]. A mean PSNR hides images that are coded badly; the loss does not. For every codec
+    and λ each image takes the setting with the least loss (`choose_by_lambda`).
 
     Returns
     -------
     DataFrame
-        codec, lam, loss, low, high, worst_loss (mean over the tenth of images with the largest loss), bpp, psnr (means),
-        psnr_of_mse (the PSNR of the mean MSE), worst_psnr (mean over the tenth with the least PSNR), images
+        codec, lam, loss, low, high, worst_loss (mean over the tenth of images with the largest loss), bpp, psnr
+        (means), psnr_of_mse (the PSNR of the mean MSE), worst_psnr (mean over the tenth with the least PSNR), images
     """
     images = image_set(frame)
     clusters = _clusters(images, objects)
@@ -567,3 +569,35 @@ def rate_saved_at_psnr(
     found = _of_means(a, b, saved, clusters=_clusters(images, objects), **bootstrap)
     bpp_a, bpp_b = (rate_at_psnr(curves.bpp.mean(axis=0), curves.mean_psnr, target) for curves in (a, b))
     return RateSaved(target, bpp_a, bpp_b, *found)
+
+
+# --- Speed ------------------------------------------------------------------------------------------------
+
+
+def speeds(
+    frame: pd.DataFrame,
+    reference: str = "jpeg2000",
+    *,
+    objects: Mapping[str, Hashable] | None = None,
+    **bootstrap: Any,
+) -> pd.DataFrame:
+    """Bits at equal PSNR and speed of every codec against `reference`, from a frame whose times are of one run.
+
+    Parameters
+    ----------
+    frame : also with `encode_s` and `decode_s`
+
+    Returns
+    -------
+    DataFrame
+        codec, bd_rate, low, high (in %; of `bd_rates`), encode, decode (times the speed of the reference: the medians
+        over images of the ratio of the mean times of all settings); the reference itself has 0, 1 and 1
+    """
+    times = frame.groupby(["codec", "image"])[["encode_s", "decode_s"]].mean()
+    table = bd_rates(frame, reference, objects=objects, **bootstrap)[["codec", "bd_rate", "low", "high"]]
+    own = pd.DataFrame([(reference, 0.0, 0.0, 0.0)], columns=table.columns)
+    table = pd.concat([own, table], ignore_index=True)
+    for column, name in (("encode_s", "encode"), ("decode_s", "decode")):
+        ratios = {codec: (times.loc[reference, column] / times.loc[codec, column]).median() for codec in table["codec"]}
+        table[name] = table["codec"].map(ratios)
+    return table

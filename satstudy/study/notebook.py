@@ -1,4 +1,4 @@
-"""What the first cell of every notebook needs: parameters checked, style set, study opened."""
+"""Shared by all notebooks: check the parameters, open the study, show text, store and load results."""
 
 from __future__ import annotations
 
@@ -18,33 +18,33 @@ from satstudy.core import paths
 from satstudy.core.errors import InputError
 from satstudy.core.types import Pixels
 from satstudy.data.images import find_images
+from satstudy.metrics import bd_rate
 from satstudy.report import figures_accuracy, figures_rd, findings, pictures, tables
 from satstudy.report.labels import condition_labels
-from satstudy.study.experiments import of_tiling
+from satstudy.study.experiments import places
 from satstudy.study.study import Study, open_study
 
-#: Set in a notebook whose parameters have been checked: what it defines later is no parameter.
+#: Set in a notebook after the check: names that it defines later are no parameters.
 _CHECKED = "_parameters_checked"
-#: The notebook that writes a table.
+#: Result → the notebook that writes it.
 _WRITERS = {
-    "rate_distortion": "rd", "bd_rate": "rd", "bd_rate_category": "rd",
-    "rate_distortion_scenes": "rd", "bd_rate_scenes": "rd", "seams": "blending", "seam": "blending",
-    "crops": "rd",
+    "rate_distortion": "rd", "bd_rate": "rd", "slices": "rd", "losses": "rd", "wrapping": "rd", "speed": "rd",
+    "crops": "rd", "seams": "blending", "seam": "blending", "tilings": "blending", "bd_rate_tilings": "blending",
 }  # fmt: skip
-#: Names that IPython itself puts into a notebook.
+#: Names that IPython defines in a notebook.
 _IPYTHON = {"In", "Out", "get_ipython", "exit", "quit", "open"}
 
 
 def check_parameters(namespace: Mapping[str, Any]) -> None:
-    """Stop at a parameter that the notebook does not have, or that has the wrong type.
+    """Check the parameters of a notebook: their names, and their types by the annotations of the parameters cell.
 
-    papermill only warns about an unknown name and runs with the default. The parameters cell annotates
-    what it knows, so anything else that is defined before the first import was handed in.
+    papermill only warns about an unknown name and uses the default. So every plain value that is defined before the
+    first import and has no annotation is an unknown parameter.
 
     Raises
     ------
     InputError
-        Naming the parameter that was probably meant.
+        An unknown name, with the nearest known one, or a wrong type.
     """
     known: dict[str, Any] = namespace.get("__annotations__", {})
     for name in () if _CHECKED in namespace else namespace:
@@ -52,7 +52,7 @@ def check_parameters(namespace: Mapping[str, Any]) -> None:
             continue
         value = namespace[name]
         if callable(value) or isinstance(value, types.ModuleType) or type(value).__module__ != "builtins":
-            continue  # papermill hands in plain values
+            continue  # papermill defines plain values only
         near = difflib.get_close_matches(name, known, 1, 0.5)
         hint = f"did you mean {near[0]}? It" if near else "it"
         raise InputError(f"This notebook has no parameter {name!r}: {hint} takes {', '.join(known)}.")
@@ -66,15 +66,19 @@ def check_parameters(namespace: Mapping[str, Any]) -> None:
 
 
 def begin(namespace: dict[str, Any]) -> Study:
-    """Check the parameters, quieten what a reader cannot act on, and open the study of `profile`.
+    """Check the parameters of a notebook and open the study of its profile.
 
-    A parameter `images` is looked for, with `~` for the home folder, and so are the folders that the profile names,
-    before anything is trained or measured.
+    The folder in a parameter `images` and those that the profile names must exist before anything is trained or
+    measured.
+
+    Parameters
+    ----------
+    namespace : `globals()` of the notebook
 
     Raises
     ------
     InputError
-        A parameter that does not fit, or images that are not there.
+        A parameter of another name or type, or images that are not there.
     """
     check_parameters(namespace)
     namespace[_CHECKED] = True
@@ -86,8 +90,10 @@ def begin(namespace: dict[str, Any]) -> Study:
     study = open_study(namespace["profile"])
     if "images" in namespace.get("__annotations__", {}):  # the notebook that trains first and reads all images later
         data = study.profile.data
-        for folder in filter(None, (data.root, data.natural, study.profile.rd.scenes)):
+        for folder in filter(None, (data.root, data.natural, *study.profile.rd.sets.values())):
             study.named_folder(folder)
+        for sentence in study.missing_codecs():
+            show(f"> **Left out.** {sentence}")
     if study.profile.synthetic:
         show(
             "> **Synthetic scenes.** The images of this page are drawn, and its numbers say nothing about real imagery."
@@ -96,25 +102,60 @@ def begin(namespace: dict[str, Any]) -> Study:
 
 
 def show(text: str) -> None:
-    """Prose with numbers in it, shown as text of the page."""
+    """Show Markdown as text of the page, such as a sentence with computed numbers."""
     display(Markdown(text))  # type: ignore[no-untyped-call]
 
 
-def show_scenes(scenes: pd.DataFrame, places: pd.DataFrame) -> None:
-    """For each place the curves of its scenes, and how codecs and tilings compare.
+def save_comparisons(
+    study: Study, suffix: str, frame: pd.DataFrame, lams: Sequence[float], wrapping: pd.DataFrame
+) -> None:
+    """Write the measurements of a set of images, and how every pair of codecs compares on it.
 
     Parameters
     ----------
-    scenes : of `experiments.scenes_frame`
-    places : of `experiments.scenes_comparison`
+    suffix : of the tables' names, "_naip"
+    wrapping : of `experiments.wrapping_frame`
     """
-    for place, part in scenes.groupby("category"):
-        count, (height, width) = part["image"].nunique(), part[["height", "width"]].iloc[0]
-        show(f"**{place}**: {f'{count} scenes, the first' if count > 1 else 'one scene'} of {height}×{width} pixels.")
-        here = places[places["category"] == place]
-        figure = figures_rd.rate_distortion(of_tiling(part, "seamless"), log=True)
-        for thing in (figure, *(tables.bd_table(here, reference) for reference in ("jpeg2000", "learned-blend"))):
-            display(thing)  # type: ignore[no-untyped-call]
+    options: dict[str, Any] = {"objects": places(frame), "resamples": study.profile.rd.resamples}
+    bare = bd_rate.without_wrapping(frame, dict(zip(wrapping["codec"], wrapping["bytes"], strict=True)))
+    save_table(study, f"rate_distortion{suffix}", frame)
+    save_table(study, f"bd_rate{suffix}", bd_rate.all_pairs(frame, **options))
+    save_table(study, f"bd_rate_bare{suffix}", bd_rate.all_pairs(bare, **options))
+    if frame["ms_ssim"].notna().any():
+        alike = bd_rate.in_ms_ssim(frame)
+        save_table(study, f"bd_rate_ms_ssim{suffix}", bd_rate.all_pairs(alike, **options))
+    save_table(study, f"slices{suffix}", bd_rate.by_slice(frame, _anchor(frame), **options))
+    save_table(study, f"losses{suffix}", bd_rate.losses(frame, lams, **options))
+
+
+def _anchor(frame: pd.DataFrame) -> str:
+    """What other codecs are drawn against: AVIF, or JPEG 2000, or the first of the table."""
+    return next((codec for codec in ("avif", "jpeg2000") if codec in set(frame["codec"])), str(frame["codec"].iloc[0]))
+
+
+def show_comparisons(study: Study, suffix: str, wrapping: pd.DataFrame) -> None:
+    """Curves, the matrix of pairs, slices of PSNR, losses and wrapping of one set, from the tables kept of it."""
+    frame, pairs, bare, slices, losses = (
+        load_table(study, f"{name}{suffix}")
+        for name in ("rate_distortion", "bd_rate", "bd_rate_bare", "slices", "losses")
+    )
+    anchor = _anchor(frame)
+    count, units = frame["image"].nunique(), frame["category"].nunique()
+    sizes = f"{frame['height'].min()}×{frame['width'].min()} to {frame['height'].max()}×{frame['width'].max()}"
+    show(f"{count} images of {units} {'places or classes' if units > 1 else 'place'}, {sizes} pixels.")
+    _show_all(
+        figures_rd.rate_distortion(frame, log=True, objects=places(frame)),
+        figures_rd.pair_matrix(pairs),
+        tables.pair_table(pairs),
+        tables.bd_table(pairs, anchor),
+        figures_rd.rate_by_psnr(slices),
+        tables.slice_table(slices),
+        tables.loss_table(losses),
+        tables.wrapping_table(wrapping, pairs, bare, anchor),
+    )
+    if (study.results / f"bd_rate_ms_ssim{suffix}.csv").exists():
+        show("At equal MS-SSIM, on the images that are large enough for it:")
+        _show_all(tables.bd_table(load_table(study, f"bd_rate_ms_ssim{suffix}"), anchor, "MS-SSIM"))
 
 
 def _show_all(*things: Any) -> None:
@@ -196,12 +237,16 @@ def show_rates(study: Study) -> None:
 
 
 def provenance(study: Study, checkpoints: Sequence[Checkpoint] = (), kept: Mapping[str, Any] | None = None) -> None:
-    """The foot of a page: which profile, commit and weights made it, or the results that were `kept`.
+    """Show, at the foot of a page, the profile, commit and weights of its results.
+
+    Parameters
+    ----------
+    kept : these facts as stored with results, if the page shows stored ones
 
     Raises
     ------
     InputError
-        Nothing is known of what was kept.
+        `kept` is empty.
     """
     if kept is not None and not kept:
         raise InputError(f"What made the results in {study.results} is not kept with them: measure them again.")
@@ -234,10 +279,10 @@ def load_table(study: Study, name: str) -> pd.DataFrame:
     Raises
     ------
     InputError
-        Not there: says which notebook to run.
+        It is not there; the message has the notebook to run.
     """
     path = _written(study, name, f"{name}.csv")
-    # A category may be called "NA", and text that is empty was so when it was written.
+    # A category may be called "NA"; empty text stays empty.
     frame = pd.read_csv(path, keep_default_na=False, na_values=["", "nan"])
     text = frame.select_dtypes("object").columns
     return frame.assign(**{name: frame[name].fillna("") for name in text})
@@ -246,7 +291,9 @@ def load_table(study: Study, name: str) -> pd.DataFrame:
 def _written(study: Study, name: str, file: str) -> Path:
     path = study.results / file
     if not path.exists():
-        stage = _WRITERS.get(name.removesuffix("-own"), name.partition("_")[0])
+        # The longest name that the table's begins with: "bd_rate_naip" is one of rd's.
+        stage = next((_WRITERS[key] for key in sorted(_WRITERS, key=len, reverse=True) if name.startswith(key)), "")
+        stage = stage or name.partition("_")[0]
         raise InputError(
             f"{file} of profile {study.profile.name} is not there yet: run notebooks/{stage}.ipynb with "
             f"profile={study.profile.name} first, or make report."
@@ -255,7 +302,7 @@ def _written(study: Study, name: str, file: str) -> Path:
 
 
 def save_pictures(study: Study, name: str, crops: Mapping[str, Pixels], facts: Mapping[str, Any]) -> Path:
-    """Write crops as PNG files, and what their figure needs besides, into a folder of the results."""
+    """Write crops as PNG files, with the facts of their figure, into a folder of the results."""
     folder = study.results / name
     pictures.save(folder, crops, facts)
     return folder
@@ -267,7 +314,7 @@ def load_pictures(study: Study, name: str) -> tuple[dict[str, Pixels], dict[str,
     Raises
     ------
     InputError
-        Not there, which says which notebook to run, or damaged.
+        They are not there (the message has the notebook to run), or damaged.
     """
     return pictures.load(_written(study, name, f"{name}/{pictures.FACTS}").parent)
 
