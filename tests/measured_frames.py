@@ -33,6 +33,8 @@ BD = pd.DataFrame(
         "low": [-22.0, -13.0, float("nan")],
         "high": [-18.0, -12.0, float("nan")],
         "compared": [1200, 1200, 0],
+        "shared_low": [21.5, 22.5, float("nan")],
+        "shared_high": [34.0, 33.5, float("nan")],
         "images": [1200] * 3,
         "of_means": [-19.0, 2.5, float("nan")],
         "of_means_low": [float("nan"), 1.0, float("nan")],
@@ -46,4 +48,5 @@ BD = pd.DataFrame(
 def seams(*overlaps: int) -> pd.DataFrame:
     rows = [(i, "blend", "mean", o, k * (100 + o), 30.0) for o in overlaps for i, k in (("a", 1), ("b", 20))]
     rows += [("a", "seamless", "none", 0, 90, 30.25), ("b", "seamless", "none", 0, 1800, 30.25)]
-    return pd.DataFrame(rows, columns=["image", "tiling", "weighting", "overlap", "bytes", "psnr"]).assign(lam=0.01)
+    frame = pd.DataFrame(rows, columns=["image", "tiling", "weighting", "overlap", "bytes", "psnr"])
+    return frame.assign(lam=0.01, psnr_near=29.5, psnr_near_reference=29.75)

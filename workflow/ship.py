@@ -120,15 +120,17 @@ def headline(study: Study, images: int) -> str:
     """What the README says of the study's results."""
     try:
         bd, seams = (load_table(study, name) for name in ("bd_rate", "seams"))
-        scenes = load_table(study, "bd_rate_scenes") if study.profile.rd.scenes else None
+        sets = {name: load_table(study, f"bd_rate_{name}") for name in study.profile.rd.sets}
     except InputError as error:
         raise SystemExit(str(error)) from None
-    first, second = tables.bd_table(bd), tables.bd_table(bd, "jpeg")
-    rates = first.drop(columns=["images", first.columns[-1]]).merge(second.iloc[:, :2], how="left", on="codec")
-    said = [findings.domain(bd), *([] if scenes is None else [findings.places(scenes)]), findings.blending(seams)]
+    anchor = next(codec for codec in ("avif", "jpeg2000") if codec in set(bd["reference"]))
+    first, second = tables.bd_table(bd, anchor), tables.bd_table(bd, "jpeg")
+    rates = first.drop(columns=["images", *first.columns[-2:]]).merge(second.iloc[:, :2], how="left", on="codec")
+    large = [findings.direct(table, where=name) for name, table in sets.items()]
+    said = [*large, findings.direct(bd), findings.domain(bd), findings.blending(seams)]
     return (
         f"\n{study.profile.data.label}, {images:,} images that were not trained on, real files. Negative: fewer bits "
-        f"at equal PSNR; in brackets 95 % intervals over images.\n\n{markdown(rates.fillna('–'))}\n"
+        f"at equal PSNR; in brackets 95 % intervals over classes or places.\n\n{markdown(rates.fillna('–'))}\n"
         f"{findings.listed(*said)}\n"
     )
 

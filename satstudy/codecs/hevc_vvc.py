@@ -1,5 +1,4 @@
-"""HEVC and VVC still pictures through the ffmpeg of `imageio-ffmpeg`: raw streams, set for the fewest bits at equal
-PSNR.
+"""HEVC and VVC still pictures through the ffmpeg of `imageio-ffmpeg`: raw streams, set for PSNR.
 
 A file is the height and the width as two 16-bit numbers, then the raw stream of one intra picture. HEVC intra is what
 BPG files hold. Samples are 10-bit Y'CbCr (BT.709 matrix, full range), which changes no 8-bit RGB value by itself. The
@@ -158,7 +157,7 @@ def _rgb(planes: bytes, height: int, width: int) -> Pixels:
 
     rows, columns = _extended(height, width)
     samples = np.frombuffer(planes, "<u2", 3 * rows * columns).reshape(3, rows, columns)[:, :height, :width]
-    luma, cb, cr = (samples.astype(np.float32) - np.float32([0, NEUTRAL, NEUTRAL])[:, None, None]) / PEAK
+    luma, cb, cr = (samples.astype(np.float32) - np.array([0, NEUTRAL, NEUTRAL], np.float32)[:, None, None]) / PEAK
     red, blue = luma + (2 - 2 * RED) * cr, luma + (2 - 2 * BLUE) * cb
     rgb = np.stack([red, (luma - RED * red - BLUE * blue) / GREEN, blue], axis=2)
     return np.clip(np.rint(255 * rgb), 0, 255).astype(np.uint8)

@@ -53,6 +53,17 @@ _process = os.getpid()
 
 
 @contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """PyTorch computes with one thread inside the block."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextlib.contextmanager
 def plain_defaults() -> Iterator[None]:
     """Within the block, PyTorch creates float32 tensors on the CPU by default, whatever the caller has set.
 

@@ -2,8 +2,8 @@
 
 A rate-distortion frame has a row for each image, codec and setting, with the columns `image`, `codec`, `setting`, `bpp`
 and `psnr` (`ms_ssim`, `height`, `width` and `category` where they are asked for). Codecs are compared over the same
-images or not at all, two of them over the PSNR range that both reach on an image, several over the range that all
-reach. `in_ms_ssim` and `without_wrapping` change a frame, so that every comparison here serves for them too.
+images or not at all: two over the PSNR range that both reach on an image, several over the range that all reach.
+`in_ms_ssim` and `without_wrapping` change a frame, so that every comparison here serves for them too.
 """
 
 from __future__ import annotations
@@ -356,8 +356,8 @@ def _compare(
         note = f"{few} of {len(kept)} images share {MIN_SHARED:g} dB or more: add settings."
         return row._replace(note=row.note or note)
     mean, low, high = _mean_change(ref, curves, kept, span, clusters, **bootstrap)
-    ends = {f"shared_{name}": float(np.median(end[kept])) for name, end in zip(("low", "high"), span, strict=True)}
-    return row._replace(bd_rate=mean, low=low, high=high, compared=int(kept.sum()), **ends)
+    start, stop = (float(np.median(end[kept])) for end in span)
+    return row._replace(bd_rate=mean, low=low, high=high, compared=int(kept.sum()), shared_low=start, shared_high=stop)
 
 
 def _mean_change(
@@ -569,3 +569,35 @@ def rate_saved_at_psnr(
     found = _of_means(a, b, saved, clusters=_clusters(images, objects), **bootstrap)
     bpp_a, bpp_b = (rate_at_psnr(curves.bpp.mean(axis=0), curves.mean_psnr, target) for curves in (a, b))
     return RateSaved(target, bpp_a, bpp_b, *found)
+
+
+# --- Speed ------------------------------------------------------------------------------------------------
+
+
+def speeds(
+    frame: pd.DataFrame,
+    reference: str = "jpeg2000",
+    *,
+    objects: Mapping[str, Hashable] | None = None,
+    **bootstrap: Any,
+) -> pd.DataFrame:
+    """Bits at equal PSNR and speed of every codec against `reference`, from a frame whose times are of one run.
+
+    Parameters
+    ----------
+    frame : also with `encode_s` and `decode_s`
+
+    Returns
+    -------
+    DataFrame
+        codec, bd_rate, low, high (in %; of `bd_rates`), encode, decode (times the speed of the reference: the medians
+        over images of the ratio of the mean times of all settings); the reference itself has 0, 1 and 1
+    """
+    times = frame.groupby(["codec", "image"])[["encode_s", "decode_s"]].mean()
+    table = bd_rates(frame, reference, objects=objects, **bootstrap)[["codec", "bd_rate", "low", "high"]]
+    own = pd.DataFrame([(reference, 0.0, 0.0, 0.0)], columns=table.columns)
+    table = pd.concat([own, table], ignore_index=True)
+    for column, name in (("encode_s", "encode"), ("decode_s", "decode")):
+        ratios = {codec: (times.loc[reference, column] / times.loc[codec, column]).median() for codec in table["codec"]}
+        table[name] = table["codec"].map(ratios)
+    return table

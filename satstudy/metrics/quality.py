@@ -65,7 +65,7 @@ def ms_ssim(a: Pixels, b: Pixels) -> float:
 
     nan where a side is below `MS_SSIM_SIDE`: the coarsest of the five scales would be smaller than the window, and
     fewer scales would be another metric. In float64, since a variance is a difference of squares; by separable filters,
-    which takes a quarter of the time of `pytorch_msssim`, whose values it has to 1e-6.
+    which takes a quarter of the time of `pytorch_msssim`, whose values it has to 1e-5.
     """
     _check_pair(a, b)
     if min(a.shape[:2]) < MS_SSIM_SIDE:

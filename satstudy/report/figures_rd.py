@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
 
 from satstudy.core.errors import InputError
 from satstudy.core.frames import require
@@ -149,7 +150,7 @@ def bd_rate_bars(table: pd.DataFrame, reference: str = "jpeg2000") -> Figure:
 
     Parameters
     ----------
-    table : of `metrics.bd_rate.bd_rates` or `metrics.bd_rate.standard_comparisons`
+    table : of `metrics.bd_rate.bd_rates` or `metrics.bd_rate.all_pairs`
     """
     require(table, ("codec", "reference", "bd_rate", "low", "high"), "The BD-rate table", "run `bd_rates` first")
     # Codecs without a number are last.
@@ -195,4 +196,109 @@ def rate_by_category(table: pd.DataFrame, codec: str = "learned", reference: str
     axes.set_yticks(range(len(table)), [f"{c} ({k})" for c, k in zip(names, table["images"], strict=True)])
     axes.set_ylabel("category (images)")
     axes.set_xlabel(f"{codec_name(codec)}: {_bd_label(table)}")
+    return figure
+
+
+@styled
+def pair_matrix(pairs: pd.DataFrame) -> Figure:
+    """BD-rate in % of the codec of a row against that of a column; grey numbers have an interval that contains 0.
+
+    Rows and columns stand in the order of the mean change against all others, the fewest bits first.
+
+    Parameters
+    ----------
+    pairs : of `metrics.bd_rate.all_pairs`
+    """
+    require(pairs, ("codec", "reference", "bd_rate", "low", "high"), "The table of pairs", "run `all_pairs` first")
+    logs = pairs.assign(log=np.log1p(pairs["bd_rate"] / 100)).groupby("codec")["log"].mean()
+    order = list(logs.sort_values().index)
+    cells = pairs.pivot(index="codec", columns="reference", values="bd_rate").reindex(index=order, columns=order)
+    figure, axes = plt.subplots(figsize=(WIDTH, 1.3 + 0.36 * len(order)))
+    shown = np.log1p(cells.to_numpy() / 100)
+    image = axes.imshow(np.ma.masked_invalid(shown), cmap="RdBu_r", vmin=-np.log(2), vmax=np.log(2), aspect="auto")
+    for row in pairs.dropna(subset="bd_rate").to_dict("records"):
+        i, j = order.index(row["codec"]), order.index(row["reference"])
+        certain = not row["low"] <= 0 <= row["high"]
+        colour = ("white" if abs(shown[i, j]) > 0.5 else "black") if certain else GREY
+        axes.text(j, i, _signed(row["bd_rate"]), ha="center", va="center", color=colour, fontsize=8)
+    names = [codec_name(codec) for codec in order]
+    axes.set_xticks(range(len(order)), names, rotation=40, ha="right", rotation_mode="anchor")
+    axes.set_yticks(range(len(order)), names)
+    axes.grid(False)
+    axes.set_xlabel("against")
+    axes.set_ylabel("bits of")
+    ticks = [-50, -33, -20, 0, 25, 50, 100]
+    bar = figure.colorbar(image, ax=axes, extend="both", label="BD-rate in %", shrink=0.9)
+    bar.set_ticks([float(np.log1p(t / 100)) for t in ticks], labels=[_signed(t) for t in ticks])
+    return figure
+
+
+@styled
+def rate_by_psnr(slices: pd.DataFrame) -> Figure:
+    """Bits of each codec against one reference at equal PSNR, by slices of PSNR, with interval whiskers.
+
+    Parameters
+    ----------
+    slices : of `metrics.bd_rate.by_slice`
+    """
+    columns = ("codec", "reference", "psnr_low", "psnr_high", "bd_rate", "low", "high")
+    require(slices, columns, "The table of slices", "run `by_slice` first")
+    figure, axes = plt.subplots(figsize=(WIDTH, 4.2))
+    axes.axhline(0, color=GREY, linewidth=1)
+    for codec, line in codec_lines(slices["codec"]).items():
+        part = slices[slices["codec"] == codec].sort_values("psnr_low")
+        middle = (part["psnr_low"] + part["psnr_high"]) / 2
+        axes.plot(middle, part["bd_rate"], zorder=3, **line.options())
+        axes.vlines(middle, part["low"], part["high"], color=line.colour, linewidth=1, alpha=0.6)
+    axes.set_yscale("function", functions=(_log_change, _change))
+    axes.set_yticks([-50, -33, -20, -10, 0, 11, 25, 50, 100, 200])
+    axes.yaxis.set_major_formatter(lambda value, _: _signed(value))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.set_xlabel("PSNR in dB")
+    axes.set_ylabel(f"bits against {codec_name(slices['reference'].iloc[0])} in %")
+    legend_above(figure, axes)
+    return figure
+
+
+def _signed(percent: float) -> str:
+    whole = round(percent)
+    return f"{whole:+d}".replace("-", "−") if whole else "0"
+
+
+def _log_change(percent: Floats) -> Floats:
+    return np.asarray(np.log1p(np.maximum(percent, -99) / 100), np.float64)
+
+
+def _change(log: Floats) -> Floats:
+    return np.asarray(100 * np.expm1(log), np.float64)
+
+
+@styled
+def rate_against_speed(speeds: pd.DataFrame, reference: str = "jpeg2000") -> Figure:
+    """Bits at equal PSNR against speed, of encoders at the left and of decoders at the right; best is below right.
+
+    Variants of one codec ("avif-speed6") are joined by a line.
+
+    Parameters
+    ----------
+    speeds : of `metrics.bd_rate.speeds`
+    """
+    require(speeds, ("codec", "bd_rate", "encode", "decode"), "The table of speeds", "run `speeds` first")
+    parts = speeds["codec"].str.extract(r"^(?P<family>.+?)(?:-(?:speed|effort|refine)(?P<effort>\d+))?$")
+    table = speeds.assign(family=parts["family"], effort=parts["effort"])
+    figure, panels = plt.subplots(1, 2, figsize=(WIDTH, 4.4), sharey=True)
+    for axes, column in zip(panels, ("encode", "decode"), strict=True):
+        axes.axhline(0, color=GREY, linewidth=1)
+        for family, line in codec_lines(table["family"]).items():
+            part = table[table["family"] == family].sort_values(column)
+            axes.plot(part[column], part["bd_rate"], zorder=3, **line.options(linewidth=1))
+            if column == "encode":
+                for x, y, effort in zip(part[column], part["bd_rate"], part["effort"], strict=True):
+                    if isinstance(effort, str):
+                        axes.annotate(effort, (x, y), (3, 3), textcoords="offset points", fontsize=7)
+        axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        axes.set_xlabel(f"{column[:-1]}ing speed, times {codec_name(reference)}'s")
+    panels[0].set_ylabel(f"BD-rate against {codec_name(reference)} in %")
+    legend_above(figure, panels[0])
     return figure

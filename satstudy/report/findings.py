@@ -70,17 +70,46 @@ def domain(bd: pd.DataFrame) -> str:
     )
 
 
-def places(scenes: pd.DataFrame) -> str:
-    """BD-rate of the learned codec (`seamless`) and of AVIF on scenes of other sensors, place by place."""
-    scenes = rows_against(scenes, "jpeg2000")
+def direct(bd: pd.DataFrame, codec: str = "learned", where: str = "") -> str:
+    """How many bits a codec needs against each other one: the direct comparisons, the hardest first.
+
+    Parameters
+    ----------
+    bd : of `metrics.bd_rate.all_pairs`
+    where : what was coded, "mosaics of 1024×1024 pixels"
+    """
+    rows = bd[bd["codec"] == codec].sort_values("bd_rate", ascending=False)
+    if rows.empty:
+        return f"**{codec_name(codec)}** was not measured{where and f' on {where}'}."
     parts = []
-    for place, part in scenes.groupby("category"):
-        count = int(part["images"].max())
-        changes = "; ".join(
-            f"{codec_name(codec)} {codec_change(part, codec)}" for codec in ("learned-seamless", "avif")
-        )
-        parts.append(f"{place} ({count:,} image{'s' if count > 1 else ''}) {changes}")
-    return f"**Other sensors.** BD-rate against JPEG 2000 on large scenes: {'. '.join(parts)}."
+    for row in rows.dropna(subset="bd_rate").to_dict("records"):
+        number, bounds = signed(row["bd_rate"], row["low"], row["high"])
+        span = f"{row['shared_low']:.0f}–{row['shared_high']:.0f} dB"
+        parts.append(f"{codec_name(row['reference'])} {number} % {bounds}".rstrip() + f" ({span})")
+    count = int(rows["images"].iloc[0])
+    return (
+        f"**{codec_name(codec).capitalize()} against**{where and f' (on {where})'}: {'; '.join(parts)}. Negative: less "
+        f"bits at equal PSNR over the range in parentheses; mean over {count:,} image{'s' if count > 1 else ''}, 95 % "
+        "intervals over places or classes."
+    )
+
+
+def tilings(pairs: pd.DataFrame) -> str:
+    """Bits of `seamless` against blending at equal PSNR over the ladder, place by place.
+
+    Parameters
+    ----------
+    pairs : of `metrics.bd_rate.by_category` with the reference "learned-blend"
+    """
+    rows = pairs[(pairs["codec"] == "learned-seamless") & (pairs["reference"] == "learned-blend")]
+    parts = []
+    for row in rows.dropna(subset="bd_rate").to_dict("records"):
+        number, bounds = signed(row["bd_rate"], row["low"], row["high"])
+        count = f"{row['images']} image{'s' if row['images'] > 1 else ''}"
+        parts.append(f"{row['category']} ({count}) {number} % {bounds}".rstrip())
+    if not parts:
+        return "**Tilings.** Blending and `seamless` were not both measured over the ladder."
+    return f"**Tilings.** Bits of `seamless` against blending at equal PSNR: {'; '.join(parts)}."
 
 
 def blending(seams: pd.DataFrame, overlap: int = 8) -> str:
@@ -96,10 +125,15 @@ def blending(seams: pd.DataFrame, overlap: int = 8) -> str:
     count, lams = seamless["image"].nunique(), ", ".join(f"{lam:g}" for lam in sorted(set(seamless["lam"])))
     fewer = more.value <= 0
     number, _, bounds = interval(*((-more.value, -more.high, -more.low) if fewer else more)).partition(" ")
+    lost = (blend["psnr_near_reference"] - blend["psnr_near"]).mean()
+    near = ""
+    if not math.isnan(lost):
+        better, amount = ("more" if lost > 0 else "less"), f"{abs(lost):.2f}"
+        near = f" In overlaps and near seams blending has {amount} dB {better} error than `seamless` at these pixels."
     return (
         f"**Seams.** `seamless` takes {number} % {'fewer' if fewer else 'more'} bits{bounds and f' {bounds}'} than "
         f"blending with an overlap of {nearest} pixels, at {gained} dB ({count} image{'s' if count > 1 else ''}, "
-        f"λ = {lams})."
+        f"λ = {lams}).{near}"
     )
 
 
@@ -134,7 +168,7 @@ def explanation(hypotheses: pd.DataFrame) -> str:
     """
     parts = []
     for name, part in hypotheses.groupby("classifier", sort=False):
-        base, best = part[part["difference"] == 0].iloc[0], part.sort_values("distance").iloc[0]
+        base, best = part[part["difference"].fillna(0) == 0].iloc[0], part.sort_values("distance").iloc[0]
         text = f"{name}: {base['hypothesis']} {interval(base['distance'], base['low'], base['high'], 2)}"
         if best["hypothesis"] != base["hypothesis"]:
             text += f", nearest {best['hypothesis']} {interval(best['distance'], best['low'], best['high'], 2)}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 import numpy as np
 import pandas as pd
@@ -24,13 +25,15 @@ VARIANTS = {
 def codec_name(codec: str) -> str:
     """How a codec of a result table is called in print; one that is not registered by its own name.
 
-    >>> codec_name("jpeg2000"), codec_name("learned-seamless"), codec_name("bpg")
-    ('JPEG 2000', 'learned, seamless', 'bpg')
+    >>> codec_name("jpeg2000"), codec_name("learned-seamless"), codec_name("avif-speed6"), codec_name("bpg")
+    ('JPEG 2000', 'learned, seamless', 'AVIF, speed 6', 'bpg')
     """
     if codec == registry.ORIGINAL:
         return "uncompressed"
     if codec in registry.names():
         return registry.find(codec).label
+    if effort := re.fullmatch(r"(.+)-(speed|effort|refine)(\d+)", codec):
+        return f"{codec_name(effort[1])}, {effort[2]} {effort[3]}"
     for variant, words in VARIANTS.items():
         if base := codec.removesuffix(f"-{variant}") if codec.endswith(f"-{variant}") else "":
             return f"{codec_name(base)}, {words}"

@@ -25,6 +25,7 @@ from satstudy.report.paper import (
     paper_table_1,
     paper_table_2,
 )
+from satstudy.report.style import codec_lines
 
 # --- Rate and distortion --------------------------------------------------------------------------------
 
@@ -115,32 +116,167 @@ def rd_table(
     return pd.DataFrame(rows)
 
 
-def bd_table(table: pd.DataFrame, reference: str = "jpeg2000") -> pd.DataFrame:
-    """BD-rates against one codec, with the number of images and the range of PSNR that they were computed over.
+def span(low: float, high: float) -> str:
+    """A range of PSNR; a dash where there is none.
+
+    >>> span(24.96, 33.5)
+    '25.0–33.5'
+    """
+    return "–" if math.isnan(low) else f"{low:.1f}–{high:.1f}"
+
+
+def bd_table(table: pd.DataFrame, reference: str = "jpeg2000", quality: str = "PSNR") -> pd.DataFrame:
+    """BD-rates against one codec, each with the range of PSNR and the number of images that it was computed over.
 
     Parameters
     ----------
-    table : of `metrics.bd_rate.bd_rates`, `standard_comparisons` or `by_category`
+    table : of `metrics.bd_rate.bd_rates`, `all_pairs` or `by_category`
+    quality : what the ranges are called, "MS-SSIM" for a table of `metrics.bd_rate.in_ms_ssim`
     """
     columns = (
-        "codec", "reference", "bd_rate", "low", "high", "compared", "images", "of_means", "of_means_low",
-        "of_means_high", "psnr_low", "psnr_high",
+        "codec", "reference", "bd_rate", "low", "high", "compared", "shared_low", "shared_high", "images", "of_means",
+        "of_means_low", "of_means_high", "psnr_low", "psnr_high",
     )  # fmt: skip
     require(table, columns, "The BD-rate table", "run `bd_rates` first")
     rows = []
     for row in bd_rate.rows_against(table, reference).to_dict("records"):
         against = f"BD-rate against {codec_name(reference)} in %"
-        span = "–" if math.isnan(row["psnr_low"]) else f"{row['psnr_low']:.1f}–{row['psnr_high']:.1f}"
         rows.append(
             {
                 **({"category": row["category"].replace("_", " ")} if "category" in row else {}),
                 "codec": codec_name(row["codec"]),
                 f"{against}, mean over images": interval(row["bd_rate"], row["low"], row["high"]),
+                f"{quality} in dB": span(row["shared_low"], row["shared_high"]),
                 "images": f"{row['compared']} of {row['images']}",
                 "of the mean curves": interval(row["of_means"], row["of_means_low"], row["of_means_high"]),
-                "PSNR of these, in dB": span,
+                f"{quality} of these, in dB": span(row["psnr_low"], row["psnr_high"]),
             }
         )
+    return pd.DataFrame(rows)
+
+
+def pair_table(pairs: pd.DataFrame) -> pd.DataFrame:
+    """BD-rate in % of the codec of a row against that of a column, with its interval and the range of PSNR in dB.
+
+    Parameters
+    ----------
+    pairs : of `metrics.bd_rate.all_pairs`
+    """
+    columns = ("codec", "reference", "bd_rate", "low", "high", "shared_low", "shared_high")
+    require(pairs, columns, "The table of pairs", "run `all_pairs` first")
+    order = list(codec_lines(pairs["codec"]))
+    cells = {(row["codec"], row["reference"]): row for row in pairs.to_dict("records")}
+
+    def cell(codec: str, reference: str) -> str:
+        if (row := cells.get((codec, reference))) is None:
+            return "–"
+        number = interval(row["bd_rate"], row["low"], row["high"])
+        return number if number == "–" else f"{number} ({span(row['shared_low'], row['shared_high'])} dB)"
+
+    return pd.DataFrame(
+        [[cell(codec, reference) for reference in order] for codec in order],
+        index=pd.Index([codec_name(codec) for codec in order], name="bits of"),
+        columns=pd.Index([codec_name(codec) for codec in order], name="against, in %"),
+    )
+
+
+def slice_table(slices: pd.DataFrame) -> pd.DataFrame:
+    """Bits at equal PSNR in % by slices of PSNR, with the number of images that reach all of a slice.
+
+    Parameters
+    ----------
+    slices : of `metrics.bd_rate.by_slice`
+    """
+    columns = ("codec", "reference", "psnr_low", "psnr_high", "bd_rate", "low", "high", "compared")
+    require(slices, columns, "The table of slices", "run `by_slice` first")
+    order = list(codec_lines(slices["codec"]))
+    text = slices.assign(
+        slice=[f"{low:g}–{high:g} dB" for low, high in zip(slices["psnr_low"], slices["psnr_high"], strict=True)],
+        text=[
+            f"{interval(row['bd_rate'], row['low'], row['high'])} ({row['compared']})"
+            for row in slices.to_dict("records")
+        ],
+    )
+    places = dict.fromkeys(text.sort_values("psnr_low")["slice"])
+    cells = text.pivot(index="codec", columns="slice", values="text").reindex(index=order, columns=list(places))
+    cells.index = pd.Index([codec_name(codec) for codec in order], name=f"against {_only_reference(slices)}")
+    return cells.fillna("–").rename_axis(columns=None)
+
+
+def _only_reference(table: pd.DataFrame) -> str:
+    return codec_name(table["reference"].iloc[0])
+
+
+def loss_table(losses: pd.DataFrame) -> pd.DataFrame:
+    """The loss λ·255²·MSE + bpp of each codec and λ over the set, and that of the tenth of images coded worst.
+
+    Parameters
+    ----------
+    losses : of `metrics.bd_rate.losses`
+    """
+    columns = ("codec", "lam", "loss", "low", "high", "worst_loss", "bpp", "psnr", "psnr_of_mse", "worst_psnr")
+    require(losses, columns, "The table of losses", "run `losses` first")
+    order = {codec: place for place, codec in enumerate(codec_lines(losses["codec"]))}
+    rows = []
+    for row in losses.assign(place=losses["codec"].map(order)).sort_values(["lam", "place"]).to_dict("records"):
+        rows.append(
+            {
+                "λ": f"{row['lam']:g}",
+                "codec": codec_name(row["codec"]),
+                "loss": interval(row["loss"], row["low"], row["high"], 3),
+                "of the worst tenth": f"{row['worst_loss']:.3f}",
+                "bpp": rate(row["bpp"]),
+                "mean PSNR in dB": f"{row['psnr']:.1f}",
+                "PSNR of the mean error": f"{row['psnr_of_mse']:.1f}",
+                "PSNR of the worst tenth": f"{row['worst_psnr']:.1f}",
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def wrapping_table(wrapping: pd.DataFrame, pairs: pd.DataFrame, bare: pd.DataFrame, reference: str) -> pd.DataFrame:
+    """What each format needs for an empty image, and BD-rates with and without it.
+
+    Parameters
+    ----------
+    wrapping : codec, bytes, version (`study.rate_distortion.wrapping`)
+    pairs, bare : of `metrics.bd_rate.all_pairs`, of whole files and of `without_wrapping`
+    """
+    require(wrapping, ("codec", "bytes", "version", "settings"), "The table of wrapping", "run `wrapping` first")
+    found = [bd_rate.rows_against(table, reference).set_index("codec") for table in (pairs, bare)]
+    rows = []
+    for row in wrapping.to_dict("records"):
+        whole, without = (
+            interval(*table.loc[row["codec"], ["bd_rate", "low", "high"]]) if row["codec"] in table.index else "–"
+            for table in found
+        )
+        rows.append(
+            {
+                "codec": codec_name(row["codec"]),
+                "bytes of an empty image": f"{row['bytes']:,}",
+                f"BD-rate against {codec_name(reference)} in %": whole,
+                "without wrapping": without,
+                "settings": row["settings"],
+                "version": row["version"],
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def speed_table(speeds: pd.DataFrame, reference: str = "jpeg2000") -> pd.DataFrame:
+    """Bits and speed of each codec against the reference, the fastest encoder first.
+
+    Parameters
+    ----------
+    speeds : of `metrics.bd_rate.speeds`
+    """
+    require(speeds, ("codec", "bd_rate", "low", "high", "encode", "decode"), "The speeds", "run `speeds` first")
+    name = codec_name(reference)
+    rows = []
+    for row in speeds.sort_values("encode", ascending=False).to_dict("records"):
+        numbers = {f"{what}, times {name}": f"{row[what]:.2g}" for what in ("encode", "decode")}
+        change = interval(row["bd_rate"], row["low"], row["high"])
+        rows.append({"codec": codec_name(row["codec"]), **numbers, f"BD-rate against {name} in %": change})
     return pd.DataFrame(rows)
 
 

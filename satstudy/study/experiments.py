@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -17,25 +19,30 @@ from satstudy.codecs.base import closest_rate
 from satstudy.codecs.learned.checkpoint import OVERHEAD, Checkpoint
 from satstudy.codecs.learned.codec import LearnedCodec
 from satstudy.core.digests import digest
+from satstudy.core.errors import InputError
 from satstudy.core.geometry import TILINGS, Tiling, grid
+from satstudy.core.hardware import one_thread
 from satstudy.core.pixels import centre, luminance
 from satstudy.core.types import Pixels
-from satstudy.data.images import find_images, halved, image_size, is_jpeg, read_image
+from satstudy.data.images import find_images, image_size, read_image
 from satstudy.data.splits import subset
-from satstudy.metrics import bd_rate, seams
+from satstudy.metrics import seams
 from satstudy.metrics.quality import bpp, psnr
 from satstudy.metrics.seams import seam_profile
-from satstudy.study import rate_distortion
+from satstudy.study import rate_distortion, sets
 from satstudy.study.study import Study
 
 
-def rate_distortion_frame(study: Study, lams: Sequence[float], images: str = "") -> pd.DataFrame:
+def rate_distortion_frame(
+    study: Study, lams: Sequence[float], images: str = "", codecs: Sequence[str] = ()
+) -> pd.DataFrame:
     """Every codec of the profile on the same images, from real files.
 
     Parameters
     ----------
     lams : settings of the learned codecs for which the profile says `default`
     images : a folder of the reader's own images, or one image; those of the study if empty
+    codecs : only these; all of the profile if empty
     """
     chosen: list[rate_distortion.Source]
     if images:
@@ -48,57 +55,119 @@ def rate_distortion_frame(study: Study, lams: Sequence[float], images: str = "")
         # A name in the table stands for a crop of an image.
         chosen = list(study.rd_images())
         folder = study.folder / f"rd-{digest(study.source_key, study.profile.rd.crop)}"
-    classical, learned = _split(study, lams)
-    parts = [_evaluate(study, chosen, classical, folder / "classical.csv")] if classical else []
-    parts += [_evaluate_learned(study, chosen, study.codec(name, lam), folder) for name, lam in learned]
-    return pd.concat(parts, ignore_index=True)
+    return _measured(study, chosen, folder, study.rd_settings(lams, codecs), ms_ssim=True)
 
 
-def _split(study: Study, lams: Sequence[float]) -> tuple[list[Codec], list[tuple[str, float]]]:
-    """The classical codecs of the profile; and name and λ of the learned ones, whose weights may not be trained yet."""
-    pairs = [(name, setting) for name, settings in study.rd_settings(lams).items() for setting in settings]
-    classical = [study.codec(*pair) for pair in pairs if not registry.find(pair[0]).learned]
-    return classical, [pair for pair in pairs if registry.find(pair[0]).learned]
+def set_frame(study: Study, name: str, lams: Sequence[float], codecs: Sequence[str] = ()) -> pd.DataFrame:
+    """The same on another set of images (`rd.sets` of the profile); `category` is the place that an image shows.
 
-
-def scenes_frame(study: Study, lams: Sequence[float]) -> pd.DataFrame:
-    """The scenes of the profile coded by every codec, by the learned one with each tiling; `codec` names it.
-
-    `category` is the place that a scene shows.
+    Parameters
+    ----------
+    codecs : only these; all of the profile if empty
     """
-    settings = study.profile.rd
-    root = study.named_folder(settings.scenes, "or leave rd.scenes out")
-    chosen: list[rate_distortion.Source] = []
-    found = find_images([root])
-    for path in found:
-        image: Path | Pixels = path  # read when its turn comes, if it is coded as it is stored
-        if settings.scenes_crop:
-            image = centre(read_scene(path), settings.scenes_crop)
-        elif is_jpeg(path):
-            image = read_scene(path)
-        chosen.append((path.relative_to(root).as_posix(), image, path.stem.partition("_")[0]))
-    stats = [(path.name, path.stat().st_size) for path in found]
-    folder = study.folder / f"rd-scenes-{digest(settings.scenes, settings.scenes_crop, 'JPEG halved', stats)}"
-    parts = [_evaluate(study, chosen, _split(study, lams)[0], folder / "classical.csv")]
-    for tiling in TILINGS:
-        for lam in lams:
-            codec = study.learned(lam, tiling=tiling)
-            parts.append(_evaluate_learned(study, chosen, codec, folder).assign(codec=f"{codec.name}-{tiling}"))
+    rd = study.profile.rd
+    if name not in rd.sets:
+        raise InputError(f"The profile {study.profile.name} has no set {name!r}: take one of {', '.join(rd.sets)}.")
+    root = study.named_folder(rd.sets[name], f"or leave {name} out of rd.sets")
+    chosen = sets.images_of(name, root, first=study.profile.splits.number, crop=rd.scenes_crop)
+    folder = study.folder / f"rd-{name}-{digest(rd.sets[name], rd.scenes_crop, study.profile.splits.number)}"
+    return _measured(study, chosen, folder, study.rd_settings(lams, codecs), ms_ssim=False)
+
+
+def _measured(
+    study: Study,
+    images: Sequence[rate_distortion.Source],
+    folder: Path,
+    settings: Mapping[str, Sequence[registry.Setting]],
+    ms_ssim: bool,
+) -> pd.DataFrame:
+    """Images coded with each setting; what was measured before is read from `folder`, a file for each codec.
+
+    MS-SSIM takes longer than most codecs and is left out unless `ms_ssim`.
+    """
+    parts = []
+    for name, values in settings.items():
+        if registry.find(name).learned:
+            parts += [_evaluate_learned(study, images, study.codec(name, lam), folder, ms_ssim) for lam in values]
+        else:
+            codecs = [study.codec(name, value) for value in values]
+            parts.append(_evaluate(study, images, codecs, folder / f"{name}.csv", ms_ssim))
     return pd.concat(parts, ignore_index=True)
 
 
-def scenes_comparison(scenes: pd.DataFrame, **options: Any) -> pd.DataFrame:
-    """BD-rates by place: of every codec against JPEG 2000, and of the tilings against blending."""
-    learned = scenes[scenes["codec"].str.startswith("learned")]
-    tables = [bd_rate.by_category(scenes, "jpeg2000", **options)]
-    tables.append(bd_rate.by_category(learned, "learned-blend", **options))
-    return pd.concat(tables, ignore_index=True)
+def tilings_frame(study: Study, scenes: Sequence[tuple[str, Pixels]], lams: Sequence[float]) -> pd.DataFrame:
+    """Scenes coded by the learned codec with each tiling at each λ; `codec` names the tiling, `category` the place.
+
+    What stands before the first `_` of a scene's name is its place.
+    """
+    chosen: list[rate_distortion.Source] = [(name, image, Path(name).stem.partition("_")[0]) for name, image in scenes]
+    folder = study.folder / f"rd-tilings-{digest([(name, image.shape) for name, image in scenes], study.source_key)}"
+    parts = []
+    for tiling, lam in itertools.product(TILINGS, lams):
+        codec = study.learned(lam, tiling=tiling)
+        parts.append(_evaluate_learned(study, chosen, codec, folder).assign(codec=f"{codec.name}-{tiling}"))
+    return pd.concat(parts, ignore_index=True)
 
 
-def of_tiling(scenes: pd.DataFrame, tiling: str) -> pd.DataFrame:
-    """A frame of `scenes_frame` with one tiling alone, which is then *the* learned codec."""
-    others = {f"learned-{name}" for name in TILINGS if name != tiling}
-    return scenes[~scenes["codec"].isin(others)].replace({"codec": {f"learned-{tiling}": "learned"}})
+def places(frame: pd.DataFrame) -> dict[str, str] | None:
+    """Image → its place or class, which is what intervals resample; None where the table names none."""
+    return dict(zip(frame["image"], frame["category"], strict=True)) if frame["category"].any() else None
+
+
+def wrapping_frame(study: Study, lams: Sequence[float]) -> pd.DataFrame:
+    """What each codec of the profile needs for an empty image, its settings, and which library codes."""
+    rows = []
+    for name, settings in study.rd_settings(lams).items():
+        entry = registry.find(name)
+        # One λ stands for a learned codec, whose headers are alike.
+        least = min(rate_distortion.wrapping(study.codec(name, s)) for s in settings[: 1 if entry.learned else None])
+        text = f"{entry.setting} {', '.join(f'{s:g}' for s in settings)}"
+        rows.append((name, least, text, entry.version() if entry.version else "this package"))
+    return pd.DataFrame(rows, columns=["codec", "bytes", "settings", "version"])
+
+
+#: Efforts that the speed comparison takes of a codec: the attribute that sets them, and their values.
+EFFORTS = {"avif": ("speed", (0, 2, 4, 6, 8, 10)), "jpegxl": ("effort", (1, 3, 5, 7, 8, 9))}
+REFINEMENTS = (20, 100, 500)
+
+
+def speed_frame(study: Study, lams: Sequence[float]) -> pd.DataFrame:
+    """Every codec of the profile timed on the same crops in one run and one thread, some of them at several efforts.
+
+    `codec` is "avif-speed6" and the like.
+    """
+    rd = study.profile.rd
+    chosen = study.rd_images()
+    if rd.sets:
+        name, folder = next(iter(rd.sets.items()))
+        chosen = sets.images_of(name, study.named_folder(folder), first=study.profile.splits.number)
+    step = max(1, len(chosen) // rd.speed)
+    crops = [(name, centre(_pixels(image), 512), place) for name, image, place in chosen[::step][: rd.speed]]
+    codecs: list[Codec] = []
+    for name, settings in study.rd_settings(lams).items():
+        entry = registry.find(name)
+        plain = [study.codec(name, setting) for setting in settings]
+        if name in EFFORTS:
+            attribute, efforts = EFFORTS[name]
+            for effort, codec in itertools.product(efforts, plain):
+                slower: Any = dataclasses.replace(cast(Any, codec), **{attribute: effort})
+                codecs.append(rate_distortion.Variant(f"{name}-{attribute}{effort}", slower))
+        elif name == "learned":
+            codecs += plain
+            codecs += [
+                rate_distortion.Variant(f"learned-refine{steps}", study.learned(lam, refine=steps))
+                for steps in REFINEMENTS
+                for lam in settings
+            ]
+        elif not entry.learned:
+            codecs += plain
+    path = study.folder / f"speed-{digest(study.source_key, [name for name, *_ in crops], sorted(lams))}.csv"
+    with one_thread():
+        return _evaluate(study, crops, codecs, path)
+
+
+def _pixels(image: Path | Pixels) -> Pixels:
+    return image if isinstance(image, np.ndarray) else read_image(image)
 
 
 def _own_name(path: Path, source: str) -> str:
@@ -107,24 +176,18 @@ def _own_name(path: Path, source: str) -> str:
 
 
 def _evaluate(
-    study: Study, images: Sequence[rate_distortion.Source], codecs: Sequence[Codec], path: Path
+    study: Study, images: Sequence[rate_distortion.Source], codecs: Sequence[Codec], path: Path, ms_ssim: bool = False
 ) -> pd.DataFrame:
     path.parent.mkdir(parents=True, exist_ok=True)
-    return rate_distortion.evaluate(images, codecs, path, progress=study.progress)
+    return rate_distortion.evaluate(images, codecs, path, progress=study.progress, ms_ssim=ms_ssim)
 
 
-def _evaluate_learned(study: Study, images: Sequence[rate_distortion.Source], codec: Any, folder: Path) -> pd.DataFrame:
+def _evaluate_learned(
+    study: Study, images: Sequence[rate_distortion.Source], codec: Any, folder: Path, ms_ssim: bool = False
+) -> pd.DataFrame:
     # A setting does not name its weights, so each set of weights has a file of its own.
-    return _evaluate(study, images, [codec], folder / f"{codec.name}-{codec.fingerprint.hex()}-{codec.tiling}.csv")
-
-
-def read_scene(path: Path) -> Pixels:
-    """A large scene; halved if it is stored as JPEG.
-
-    The blocks of a JPEG would favour JPEG, and meet the seams of patches, which are as often multiples of 8.
-    """
-    image = read_image(path)
-    return halved(image) if is_jpeg(path) else image
+    path = folder / f"{codec.name}-{codec.fingerprint.hex()}-{codec.tiling}.csv"
+    return _evaluate(study, images, [codec], path, ms_ssim)
 
 
 def detailed_crop(image: Pixels, side: int) -> tuple[int, int]:
@@ -250,7 +313,7 @@ def seam_images(study: Study) -> list[tuple[str, Pixels]]:
     """The largest images of the profile's folder for it, or of val-compress, as many as it asks for."""
     wanted = study.profile.blending
     if wanted.root:
-        read = read_scene
+        read = sets.read_scene
         root = study.named_folder(wanted.root, "or leave blending.root out")
         images = find_images([root])
         sizes = {path: math.prod(image_size(path)) for path in images}

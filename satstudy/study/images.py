@@ -98,9 +98,13 @@ class StudyImages:
         """The splits, by object: path, category, object, split (`satstudy.data.splits`)."""
         return self._manifest("object")
 
+    def manifest_path(self, level: str = "object") -> Path:
+        """Where the splits are kept; another name when other settings would make others."""
+        key = digest(self.source_key, dataclasses.asdict(self.profile.splits), self.profile.seed)
+        return self.folder / f"splits-{level}-{key}.csv"
+
     def _manifest(self, level: str) -> pd.DataFrame:
-        want, seed = self.profile.splits, self.profile.seed
-        path = self.folder / f"splits-{level}-{digest(self.source_key, dataclasses.asdict(want), seed)}.csv"
+        want, seed, path = self.profile.splits, self.profile.seed, self.manifest_path(level)
         if path.exists():
             return read_manifest(path, self.root)
         if want.method == "number":

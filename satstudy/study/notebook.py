@@ -18,18 +18,18 @@ from satstudy.core import paths
 from satstudy.core.errors import InputError
 from satstudy.core.types import Pixels
 from satstudy.data.images import find_images
+from satstudy.metrics import bd_rate
 from satstudy.report import figures_accuracy, figures_rd, findings, pictures, tables
 from satstudy.report.labels import condition_labels
-from satstudy.study.experiments import of_tiling
+from satstudy.study.experiments import places
 from satstudy.study.study import Study, open_study
 
 #: Set in a notebook after the check: names that it defines later are no parameters.
 _CHECKED = "_parameters_checked"
 #: Result → the notebook that writes it.
 _WRITERS = {
-    "rate_distortion": "rd", "bd_rate": "rd", "bd_rate_category": "rd",
-    "rate_distortion_scenes": "rd", "bd_rate_scenes": "rd", "seams": "blending", "seam": "blending",
-    "crops": "rd",
+    "rate_distortion": "rd", "bd_rate": "rd", "slices": "rd", "losses": "rd", "wrapping": "rd", "speed": "rd",
+    "crops": "rd", "seams": "blending", "seam": "blending", "tilings": "blending", "bd_rate_tilings": "blending",
 }  # fmt: skip
 #: Names that IPython defines in a notebook.
 _IPYTHON = {"In", "Out", "get_ipython", "exit", "quit", "open"}
@@ -90,7 +90,7 @@ def begin(namespace: dict[str, Any]) -> Study:
     study = open_study(namespace["profile"])
     if "images" in namespace.get("__annotations__", {}):  # the notebook that trains first and reads all images later
         data = study.profile.data
-        for folder in filter(None, (data.root, data.natural, study.profile.rd.scenes)):
+        for folder in filter(None, (data.root, data.natural, *study.profile.rd.sets.values())):
             study.named_folder(folder)
         for sentence in study.missing_codecs():
             show(f"> **Left out.** {sentence}")
@@ -106,21 +106,56 @@ def show(text: str) -> None:
     display(Markdown(text))  # type: ignore[no-untyped-call]
 
 
-def show_scenes(scenes: pd.DataFrame, places: pd.DataFrame) -> None:
-    """Show, for each place, the curves of its scenes and the comparisons of codecs and tilings.
+def save_comparisons(
+    study: Study, suffix: str, frame: pd.DataFrame, lams: Sequence[float], wrapping: pd.DataFrame
+) -> None:
+    """Write the measurements of a set of images, and how every pair of codecs compares on it.
 
     Parameters
     ----------
-    scenes : from `experiments.scenes_frame`
-    places : from `experiments.scenes_comparison`
+    suffix : of the tables' names, "_naip"
+    wrapping : of `experiments.wrapping_frame`
     """
-    for place, part in scenes.groupby("category"):
-        count, (height, width) = part["image"].nunique(), part[["height", "width"]].iloc[0]
-        show(f"**{place}**: {f'{count} scenes, the first' if count > 1 else 'one scene'} of {height}×{width} pixels.")
-        here = places[places["category"] == place]
-        figure = figures_rd.rate_distortion(of_tiling(part, "seamless"), log=True)
-        for thing in (figure, *(tables.bd_table(here, reference) for reference in ("jpeg2000", "learned-blend"))):
-            display(thing)  # type: ignore[no-untyped-call]
+    options: dict[str, Any] = {"objects": places(frame), "resamples": study.profile.rd.resamples}
+    bare = bd_rate.without_wrapping(frame, dict(zip(wrapping["codec"], wrapping["bytes"], strict=True)))
+    save_table(study, f"rate_distortion{suffix}", frame)
+    save_table(study, f"bd_rate{suffix}", bd_rate.all_pairs(frame, **options))
+    save_table(study, f"bd_rate_bare{suffix}", bd_rate.all_pairs(bare, **options))
+    if frame["ms_ssim"].notna().any():
+        alike = bd_rate.in_ms_ssim(frame)
+        save_table(study, f"bd_rate_ms_ssim{suffix}", bd_rate.all_pairs(alike, **options))
+    save_table(study, f"slices{suffix}", bd_rate.by_slice(frame, _anchor(frame), **options))
+    save_table(study, f"losses{suffix}", bd_rate.losses(frame, lams, **options))
+
+
+def _anchor(frame: pd.DataFrame) -> str:
+    """What other codecs are drawn against: AVIF, or JPEG 2000, or the first of the table."""
+    return next((codec for codec in ("avif", "jpeg2000") if codec in set(frame["codec"])), str(frame["codec"].iloc[0]))
+
+
+def show_comparisons(study: Study, suffix: str, wrapping: pd.DataFrame) -> None:
+    """Curves, the matrix of pairs, slices of PSNR, losses and wrapping of one set, from the tables kept of it."""
+    frame, pairs, bare, slices, losses = (
+        load_table(study, f"{name}{suffix}")
+        for name in ("rate_distortion", "bd_rate", "bd_rate_bare", "slices", "losses")
+    )
+    anchor = _anchor(frame)
+    count, units = frame["image"].nunique(), frame["category"].nunique()
+    sizes = f"{frame['height'].min()}×{frame['width'].min()} to {frame['height'].max()}×{frame['width'].max()}"
+    show(f"{count} images of {units} {'places or classes' if units > 1 else 'place'}, {sizes} pixels.")
+    _show_all(
+        figures_rd.rate_distortion(frame, log=True, objects=places(frame)),
+        figures_rd.pair_matrix(pairs),
+        tables.pair_table(pairs),
+        tables.bd_table(pairs, anchor),
+        figures_rd.rate_by_psnr(slices),
+        tables.slice_table(slices),
+        tables.loss_table(losses),
+        tables.wrapping_table(wrapping, pairs, bare, anchor),
+    )
+    if (study.results / f"bd_rate_ms_ssim{suffix}.csv").exists():
+        show("At equal MS-SSIM, on the images that are large enough for it:")
+        _show_all(tables.bd_table(load_table(study, f"bd_rate_ms_ssim{suffix}"), anchor, "MS-SSIM"))
 
 
 def _show_all(*things: Any) -> None:
@@ -256,7 +291,9 @@ def load_table(study: Study, name: str) -> pd.DataFrame:
 def _written(study: Study, name: str, file: str) -> Path:
     path = study.results / file
     if not path.exists():
-        stage = _WRITERS.get(name.removesuffix("-own"), name.partition("_")[0])
+        # The longest name that the table's begins with: "bd_rate_naip" is one of rd's.
+        stage = next((_WRITERS[key] for key in sorted(_WRITERS, key=len, reverse=True) if name.startswith(key)), "")
+        stage = stage or name.partition("_")[0]
         raise InputError(
             f"{file} of profile {study.profile.name} is not there yet: run notebooks/{stage}.ipynb with "
             f"profile={study.profile.name} first, or make report."

@@ -151,11 +151,12 @@ class RateDistortion:
     tiling: Tiling = "blend"
     #: Steps of latent refinement in codecs such as `learned-refined` (`satstudy.codecs.mbt2018.refinement`).
     refine: Count = 20
-    #: A folder of large scenes that are coded as well, with each tiling; none if empty. What stands before the
-    #: first `_` of a file's name is its place, and places are compared each on its own. A JPEG is halved.
-    scenes: str = ""
-    #: Side of the central crop of a scene, 0 for all of it.
+    #: Other sets of images that are coded as well: their name, and the folder that they lie in (`study.sets`).
+    sets: dict[str, str] = field(default_factory=dict)
+    #: Side of the central crop of a large scene, 0 for all of it.
     scenes_crop: Count = 0
+    #: So many crops of 512×512 pixels to time codecs at several efforts on, of the first of `sets`; 0 for no timing.
+    speed: Count = 0
     #: Bootstrap resamples of the images for 95 % intervals.
     resamples: Positive = 2000
 

@@ -64,15 +64,18 @@ class Study(EveryRateWeights):
             refine=self.profile.rd.refine if entry.learned.refined else 0,
         )
 
-    def rd_settings(self, lams: Sequence[float]) -> dict[str, tuple[Setting, ...]]:
-        """Codec → settings for the rate-distortion curves, without codecs that are not installed.
+    def rd_settings(self, lams: Sequence[float], codecs: Sequence[str] = ()) -> dict[str, tuple[Setting, ...]]:
+        """Codec → settings that are measured for the rate-distortion curves.
 
         Parameters
         ----------
-        lams : settings of learned codecs with `default` in the profile
+        lams : what `default` means for a learned codec
+        codecs : only these of the profile; all if empty
         """
         found = {}
         for name, given in self.profile.rd.codecs.items():
+            if codecs and name not in codecs:
+                continue
             entry = registry.find(name)
             if not entry.missing:
                 found[name] = tuple(lams) if entry.learned and given == registry.DEFAULT else entry.settings(given)

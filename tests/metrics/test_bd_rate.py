@@ -1,12 +1,19 @@
 """satstudy.metrics.bd_rate: BD-rates and rates saved, over the same images."""
 
+import csv
 import math
 
 import numpy as np
 import pandas as pd
 import pytest
+from bjontegaard import bd_rate as library
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from measured_frames import PSNRS, RATES, frame_of
+from scipy.integrate import simpson
+from scipy.interpolate import pchip_interpolate
 
+from satstudy.core import paths
 from satstudy.core.errors import InputError
 from satstudy.metrics import bd_rate
 from satstudy.metrics.bd_rate import bd_rates, by_category, image_set, mean_curves, rate_at_psnr, rate_saved_at_psnr
@@ -167,19 +174,149 @@ def test_images_with_too_little_in_common_are_left_out_for_all_codecs():
     assert table["compared"].to_dict() == {"jpeg": 0, "learned": 12}
 
 
-def test_all_that_a_study_compares_with_stands_in_one_table():
+def test_every_pair_is_compared_directly_and_both_ways():
     frame = frame_of({"jpeg2000": 1.0, "jpeg": 2.0, "learned": 0.7, "learned-natural": 0.8})
-    table = bd_rate.standard_comparisons(frame, resamples=50)
-    pairs = [(c, "jpeg2000") for c in ("jpeg", "learned", "learned-natural")]
-    pairs += [(c, "jpeg") for c in ("jpeg2000", "learned", "learned-natural")] + [("learned", "learned-natural")]
-    assert list(zip(table["codec"], table["reference"], strict=True)) == pairs
-    assert bd_rate.rows_against(table, "learned-natural")["bd_rate"][0] == pytest.approx(-12.5, abs=3)
-    with pytest.raises(InputError, match="compares with jpeg, jpeg2000, learned-natural, not with webp"):
+    table = bd_rate.all_pairs(frame, resamples=50)
+    assert len(table) == 12
+    assert bd_rate.rows_against(table, "learned-natural").set_index("codec")["bd_rate"]["learned"] == pytest.approx(
+        -12.5, abs=3
+    )
+    cells = table.set_index(["codec", "reference"])
+    for (codec, reference), row in cells.iterrows():
+        back = cells.loc[(reference, codec)]
+        assert (1 + row["bd_rate"] / 100) * (1 + back["bd_rate"] / 100) == pytest.approx(1)
+        assert (1 + row["of_means"] / 100) * (1 + back["of_means"] / 100) == pytest.approx(1)
+        assert row["low"] <= row["bd_rate"] <= row["high"]
+        assert (row["shared_low"], row["shared_high"], row["compared"]) == (24, 38, 12)
+    one = bd_rates(frame[frame["codec"].isin(["jpeg", "learned"])], "jpeg", resamples=50).iloc[0]
+    pd.testing.assert_series_equal(one, table[(table["codec"] == "learned") & (table["reference"] == "jpeg")].iloc[0],
+                                   check_names=False)  # fmt: skip
+    with pytest.raises(InputError, match="compares with jpeg, jpeg2000, learned, learned-natural, not with webp"):
         bd_rate.rows_against(table, "webp")
-    assert set(bd_rate.standard_comparisons(frame[frame["codec"] != "jpeg"], resamples=50)["reference"]) == {
-        "jpeg2000",
-        "learned-natural",
-    }
+
+
+def test_codecs_that_share_one_range_are_compared_over_it():
+    """The third codec reaches 27–34 dB alone; the saving of the second grows with PSNR."""
+    frame = frame_of({"a": 1.0, "b": 1.0, "c": 3.0}, spread=0)
+    steep = (frame["codec"] == "b") & (frame["psnr"] > 34)
+    frame.loc[steep, "bpp"] *= 0.25
+    frame = frame[(frame["codec"] != "c") | frame["psnr"].between(27, 34)]
+    apart, common = (bd_rates(frame, "a", common=flag, resamples=20).set_index("codec") for flag in (False, True))
+    assert apart["bd_rate"]["b"] < -5
+    assert (apart["shared_high"]["b"], common["shared_high"]["b"]) == (38, 34)
+    assert common["shared_low"].tolist() == [27, 27]
+    part = frame[frame["image"] == "00"].sort_values("psnr")
+    first, second = (part[part["codec"] == codec] for codec in "ab")
+    expected = bd_rate.bd_rate(first["bpp"], first["psnr"], second["bpp"], second["psnr"], (27, 34))
+    assert common["bd_rate"]["b"] == pytest.approx(expected)
+
+
+def test_a_span_must_lie_inside_what_both_curves_reach():
+    assert bd_rate.bd_rate(RATES, PSNRS, RATES / 2, PSNRS, (25, 27)) == pytest.approx(-50)
+    with pytest.raises(InputError, match="not inside"):
+        bd_rate.bd_rate(RATES, PSNRS, RATES, PSNRS, (20, 27))
+
+
+def test_slices_hold_the_images_that_reach_all_of_them():
+    frame = frame_of({"a": 1.0, "b": 0.5}, spread=0)
+    busy = frame["image"] >= "04"
+    frame.loc[busy, "psnr"] = 24 + (frame.loc[busy, "psnr"] - 24) / 2  # 24–31 dB
+    table = bd_rate.by_slice(frame, "a", resamples=20)
+    assert table["psnr_low"].tolist() == [24, 26, 28, 30, 32, 34, 36]
+    assert table["compared"].tolist() == [12, 12, 12, 4, 4, 4, 4]
+    assert table["bd_rate"].tolist() == pytest.approx([-50] * 7)
+    assert list(bd_rate.by_slice(frame, "a", width=4, resamples=20)["compared"]) == [12, 4, 4]
+
+
+def test_ms_ssim_takes_the_place_of_psnr():
+    frame = frame_of({"a": 1.0, "b": 0.5}, spread=0)
+    frame["ms_ssim"] = 1 - 10 ** (-(frame["psnr"] - 14) / 10)
+    table = bd_rates(bd_rate.in_ms_ssim(frame), "a", resamples=20)
+    assert (table["bd_rate"][0], table["shared_low"][0], table["shared_high"][0]) == pytest.approx((-50, 10, 24))
+    with pytest.raises(InputError, match="large enough for MS-SSIM"):
+        bd_rate.in_ms_ssim(frame.assign(ms_ssim=math.nan))
+
+
+def test_wrapping_is_taken_from_every_file():
+    frame = frame_of({"a": 1.0, "b": 1.0}, spread=0).assign(height=100, width=80)
+    more = frame.assign(bpp=frame["bpp"] + 8 * frame["codec"].map({"a": 0, "b": 50}) / 8000)
+    assert bd_rates(more, "a", resamples=20)["bd_rate"][0] > 5
+    bare = bd_rate.without_wrapping(more, {"a": 0, "b": 50})
+    assert bd_rates(bare, "a", resamples=20)["bd_rate"][0] == pytest.approx(0, abs=1e-9)
+
+
+def test_the_loss_sees_what_a_mean_psnr_hides():
+    """Two codecs of equal rate and equal mean PSNR, one of which codes a tenth of the images badly."""
+    rows = []
+    for codec, psnrs in (("even", [34.0] * 10), ("uneven", [25.0] + [35.0] * 9)):
+        rows += [(f"{i}", codec, "s", 1.0, psnr) for i, psnr in enumerate(psnrs)]
+    frame = pd.DataFrame(rows, columns=["image", "codec", "setting", "bpp", "psnr"])
+    even, uneven = bd_rate.losses(frame, [0.01], resamples=50).itertuples()
+    assert even.psnr == uneven.psnr == 34
+    assert even.loss == pytest.approx(1 + 0.01 * 255**2 * 10**-3.4)
+    assert uneven.loss == pytest.approx(1 + 0.01 * 255**2 * (0.1 * 10**-2.5 + 0.9 * 10**-3.5))
+    assert uneven.worst_loss == pytest.approx(1 + 0.01 * 255**2 * 10**-2.5)
+    assert (uneven.worst_psnr, even.worst_psnr) == (25, 34)
+    assert uneven.psnr_of_mse == pytest.approx(-10 * math.log10(0.1 * 10**-2.5 + 0.9 * 10**-3.5))
+    assert even.psnr_of_mse == pytest.approx(34)
+
+
+# --- By other means ---------------------------------------------------------------------------------------
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**31))
+def test_bd_rate_is_that_of_the_bjontegaard_package(seed):
+    generator = np.random.default_rng(seed)
+    curves = []
+    for _ in range(2):
+        count = generator.integers(4, 9)
+        curves.append((np.sort(generator.uniform(0.05, 4, count)), np.sort(generator.uniform(22, 42, count))))
+    (a, p), (b, q) = curves
+    if max(p[0], q[0]) + 0.1 > min(p[-1], q[-1]):
+        return
+    options = {"method": "pchip", "require_matching_points": False, "min_overlap": 0}
+    assert bd_rate.bd_rate(a, p, b, q) == pytest.approx(library(a, p, b, q, **options), rel=1e-6)
+
+
+def independent(path, codec, reference):
+    """Mean BD-rate over images in % from the CSV alone: dense pchip, integrated by Simpson's rule."""
+    curves = {}
+    with path.open(newline="") as file:
+        for row in csv.DictReader(file):
+            if row["codec"] in (codec, reference):
+                key = row["image"], row["codec"]
+                curves.setdefault(key, []).append((float(row["psnr"]), np.log(float(row["bpp"]))))
+    logs = []
+    for image in {image for image, _ in curves}:
+        points = []
+        for name in (codec, reference):
+            cheapest = {}
+            for psnr, rate in sorted(curves[image, name], reverse=True):
+                cheapest[psnr] = rate  # the last of equal PSNR is the cheapest
+            points.append(tuple(np.array(sorted(cheapest.items())).T))
+        low, high = max(p[0] for p, _ in points), min(p[-1] for p, _ in points)
+        if high - low < 1:
+            continue
+        grid = np.linspace(low, high, 401)
+        test, ref = (pchip_interpolate(psnr, rate, grid) for psnr, rate in points)
+        logs.append(simpson(test - ref, x=grid) / (high - low))
+    return 100 * np.expm1(np.mean(logs)), len(logs)
+
+
+@pytest.mark.skipif(not paths.REFERENCE.exists(), reason="installed without a checkout")
+@pytest.mark.parametrize("path", sorted(paths.REFERENCE.glob("rate_distortion*.csv")), ids=lambda path: path.stem)
+def test_the_tracked_bd_rates_are_those_of_a_second_implementation(path):
+    kept = pd.read_csv(path.with_name(path.name.replace("rate_distortion", "bd_rate")))
+    if "category" in kept:
+        pytest.skip("a table by place")
+    checked = 0
+    for row in kept[kept["reference"].isin(["jpeg2000", "avif"])].itertuples():
+        value, compared = independent(path, row.codec, row.reference)
+        if compared == row.compared:
+            assert row.bd_rate == pytest.approx(value, abs=0.1), (row.codec, row.reference)
+            checked += 1
+    assert checked
 
 
 def test_a_codec_that_shares_no_psnr_gets_a_note_instead_of_a_number():

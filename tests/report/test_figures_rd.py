@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from drawn_figures import agg, legend, outside, rd_frame, words
 from matplotlib.figure import Figure
+from measured_frames import frame_of
 
 from satstudy.core.errors import InputError
 from satstudy.metrics import bd_rate
@@ -147,3 +148,34 @@ def test_categories_are_sorted_by_what_learned_coding_saves():
     assert isinstance(figures_rd.rate_by_category(table, "avif"), Figure)
     with pytest.raises(InputError, match="no BD-rate of nothing"):
         figures_rd.rate_by_category(table, "nothing")
+
+
+def test_the_matrix_of_pairs_is_sorted_and_written_into_its_cells():
+    pairs = bd_rate.all_pairs(frame_of({"jpeg2000": 1.0, "jpeg": 2.0, "learned": 0.7}), resamples=50)
+    axes = figures_rd.pair_matrix(pairs).axes[0]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["learned", "JPEG 2000", "JPEG"]
+    cells = {text.get_position(): text.get_text() for text in axes.texts}
+    row = pairs[(pairs["codec"] == "learned") & (pairs["reference"] == "jpeg")]["bd_rate"].item()
+    assert cells[2, 0] == f"{row:+.0f}".replace("-", "−")
+    assert len(cells) == 6
+
+
+def test_slices_make_a_line_with_whiskers_for_each_codec():
+    slices = bd_rate.by_slice(frame_of({"jpeg2000": 1.0, "jpeg": 2.0, "learned": 0.7}), "jpeg2000", resamples=50)
+    figure = figures_rd.rate_by_psnr(slices)
+    assert legend(figure) == ["JPEG", "learned"]
+    line = figure.axes[0].lines[2]
+    assert list(line.get_xdata()) == [25, 27, 29, 31, 33, 35, 37]
+    assert list(line.get_ydata()) == list(slices[slices["codec"] == "learned"]["bd_rate"])
+
+
+def test_speeds_join_the_efforts_of_a_codec():
+    rows = [("jpeg2000", 0.0, 1.0, 1.0), ("avif-speed4", -20.0, 0.1, 2.0), ("avif-speed8", -10.0, 1.5, 2.0)]
+    speeds = pd.DataFrame(rows, columns=["codec", "bd_rate", "encode", "decode"])
+    figure = figures_rd.rate_against_speed(speeds)
+    assert legend(figure) == ["JPEG 2000", "AVIF"]
+    encoders, decoders = figure.axes
+    assert [text.get_text() for text in encoders.texts] == ["4", "8"]
+    assert list(encoders.lines[2].get_xdata()) == [0.1, 1.5]
+    assert list(decoders.lines[2].get_ydata()) == [-20, -10]
+    assert "decoding speed" in decoders.get_xlabel()

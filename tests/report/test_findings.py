@@ -48,12 +48,24 @@ def test_domain_compares_learned_with_its_twin_alone():
     assert "no weights trained on natural images" in findings.domain(BD)
 
 
-def test_places_stand_one_by_one_with_the_number_of_their_images():
-    there = BD.assign(codec=["avif", "learned-seamless", "webp"], category="alps")
-    alone = there.assign(category="berlin", bd_rate=30.0, low=float("nan"), high=float("nan"), images=1)
-    text = findings.places(pd.concat([there, alone, there.assign(reference="jpeg", bd_rate=-70.0)]))
-    assert "alps (1,200 images) learned, seamless −12.5 % [−13.0, −12.0]; AVIF −20.0 % [−22.0, −18.0]." in text
-    assert text.endswith(" berlin (1 image) learned, seamless +30.0 %; AVIF +30.0 %.")
+def test_direct_comparisons_name_the_hardest_first_with_range_and_interval():
+    rows = BD.assign(codec="learned", reference=BD["codec"].replace("learned", "jpeg2000"))
+    text = findings.direct(rows, where="mosaics")
+    assert text.startswith(
+        "**Learned against** (on mosaics): JPEG 2000 −12.5 % [−13.0, −12.0] (22–34 dB); AVIF −20.0 %"
+    )
+    assert "WebP" not in text, "no number, no sentence"
+    assert "mean over 1,200 images" in text
+    assert findings.direct(BD, "jpeg") == "**JPEG** was not measured."
+
+
+def test_tilings_are_compared_by_place():
+    rows = BD.assign(codec="learned-seamless", reference="learned-blend", category=["alps", "coast", "none"])
+    assert findings.tilings(rows) == (
+        "**Tilings.** Bits of `seamless` against blending at equal PSNR: alps (1200 images) −20.0 % [−22.0, −18.0]; "
+        "coast (1200 images) −12.5 % [−13.0, −12.0]."
+    )
+    assert "not both measured" in findings.tilings(BD)
 
 
 def test_classifiers_compare_the_diagonal_with_the_rest():

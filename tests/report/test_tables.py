@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from satstudy.core.errors import InputError
+from satstudy.metrics import bd_rate
 from satstudy.metrics.bd_rate import rate_at_psnr
 from satstudy.metrics.seams import COLUMNS as SEAM_COLUMNS
 from satstudy.report import labels, tables
@@ -73,22 +74,61 @@ def test_rd_table_of_small_images_has_no_ms_ssim():
 def test_bd_table_writes_signs_and_missing_numbers():
     frame = pd.DataFrame(
         [
-            ("learned", "jpeg2000", -12.34, -20, -1, 4, -3.25, math.nan, math.nan, 22, 30, 5),
-            ("avif", "jpeg2000", *[math.nan] * 3, 0, *[math.nan] * 5, 5),
-            ("avif", "jpeg", *[-30.0] * 3, 5, *[-31.0] * 3, 20, 30, 5),
+            ("learned", "jpeg2000", -12.34, -20, -1, 4, -3.25, math.nan, math.nan, 22, 30, 5, 23, 29),
+            ("avif", "jpeg2000", *[math.nan] * 3, 0, *[math.nan] * 5, 5, math.nan, math.nan),
+            ("avif", "jpeg", *[-30.0] * 3, 5, *[-31.0] * 3, 20, 30, 5, 21, 29),
         ],
         columns=["codec", "reference", "bd_rate", "low", "high", "compared", "of_means", "of_means_low",
-                 "of_means_high", "psnr_low", "psnr_high", "images"],
+                 "of_means_high", "psnr_low", "psnr_high", "images", "shared_low", "shared_high"],
     )  # fmt: skip
     table = tables.bd_table(frame)
     assert list(table.iloc[:, 1]) == ["−12.3 [−20.0, −1.0]", "–"]
     assert list(table["images"]) == ["4 of 5", "0 of 5"]
+    assert list(table["PSNR in dB"]) == ["23.0–29.0", "–"]
     assert list(table["of the mean curves"]) == ["−3.2", "–"]
     assert list(table["PSNR of these, in dB"]) == ["22.0–30.0", "–"]
     assert list(tables.bd_table(frame, "jpeg").iloc[:, 1]) == ["−30.0 [−30.0, −30.0]"]
     assert "category" in tables.bd_table(frame.assign(category="crop_field"))
     with pytest.raises(InputError, match="bd_rates"):
         tables.bd_table(frame.head(0))
+
+
+def test_pairs_stand_in_a_matrix_with_interval_and_range():
+    frame = rd_frame()
+    pairs = bd_rate.all_pairs(frame, resamples=50)
+    table = tables.pair_table(pairs)
+    assert list(table.index) == list(table.columns) == ["JPEG", "learned", "learned (natural)"]
+    assert [table.iloc[i, i] for i in range(3)] == ["–"] * 3
+    row = pairs[(pairs["codec"] == "learned") & (pairs["reference"] == "jpeg")].iloc[0]
+    text = labels.interval(row["bd_rate"], row["low"], row["high"])
+    assert table.loc["learned", "JPEG"] == f"{text} ({row['shared_low']:.1f}–{row['shared_high']:.1f} dB)"
+
+
+def test_slices_losses_wrapping_and_speed_say_what_the_frames_say():
+    frame = rd_frame(codecs=("jpeg", "jpeg2000", "learned"))
+    slices = bd_rate.by_slice(frame, "jpeg2000", resamples=50)
+    table = tables.slice_table(slices)
+    assert list(table.index) == ["JPEG", "learned"]
+    assert table.index.name == "against JPEG 2000"
+    first = slices[slices["codec"] == "learned"].iloc[0]
+    cell = table.loc["learned", f"{first['psnr_low']:g}–{first['psnr_high']:g} dB"]
+    assert cell == f"{labels.interval(*first[['bd_rate', 'low', 'high']])} ({first['compared']})"
+    losses = tables.loss_table(bd_rate.losses(frame, [0.01, 0.001], resamples=50))
+    assert list(losses["λ"]) == ["0.001"] * 3 + ["0.01"] * 3
+    assert list(losses["codec"][:3]) == ["JPEG", "JPEG 2000", "learned"]
+    wrapping = pd.DataFrame({"codec": ["jpeg", "learned"], "bytes": [1600, 25], "settings": "s", "version": "1"})
+    bare = bd_rate.without_wrapping(frame, {"jpeg": 10, "jpeg2000": 0, "learned": 0})
+    both = [bd_rate.all_pairs(part, resamples=50) for part in (frame, bare)]
+    table = tables.wrapping_table(wrapping, *both, "jpeg2000")
+    assert list(table["bytes of an empty image"]) == ["1,600", "25"]
+    assert table.iloc[0, 2] != table["without wrapping"][0]
+    assert table.iloc[1, 2] == table["without wrapping"][1]
+    slow = frame["codec"] == "learned"
+    frame.loc[slow, "encode_s"] *= 4
+    speeds = tables.speed_table(bd_rate.speeds(frame, resamples=50))
+    assert list(speeds["codec"])[-1] == "learned"
+    assert list(speeds["encode, times JPEG 2000"]) == ["1", "1", "0.25"]
+    assert speeds.iloc[-1, -1].startswith("−")
 
 
 def test_seams_table_gives_bits_against_independent_patches():

@@ -1,11 +1,9 @@
 """The measurements behind the notebooks, on a study of a few small scenes."""
 
-import itertools
 import os
 import shutil
 
 import numpy as np
-import pandas as pd
 import pytest
 from PIL import Image
 from small_study import CONTENT, place, tiny
@@ -21,15 +19,17 @@ from satstudy.study.experiments import (
     checkpoints,
     detailed_crop,
     example_codings,
-    of_tiling,
+    places,
     rate_crops,
     rate_distortion_frame,
-    scenes_comparison,
-    scenes_frame,
     seam_crops,
     seam_frame,
     seam_images,
+    set_frame,
+    speed_frame,
+    tilings_frame,
     training_metrics,
+    wrapping_frame,
 )
 from satstudy.study.study import open_study
 
@@ -195,16 +195,6 @@ def test_what_is_kept_of_a_seam_and_of_the_rates_draws_their_figures(opened, pic
     saved_crops(crops, facts)
 
 
-def test_scenes_of_one_tiling_are_the_learned_codec(opened, folder, picture):
-    frame = scenes_frame(opened(rd=scenes(folder, picture)), [0.01])
-    one = of_tiling(frame, "seamless")
-    assert set(one["codec"]) == {"jpeg", "jpeg2000", "learned"}
-    assert (
-        one[one["codec"] == "learned"]["bytes"].tolist()
-        == frame[frame["codec"] == "learned-seamless"]["bytes"].tolist()
-    )
-
-
 def test_seams_are_looked_at_in_the_largest_images(opened):
     (only,) = seam_images(opened())
     sizes = [record.height * record.width for record in opened().records("val-compress")]
@@ -220,21 +210,43 @@ def scenes(folder, picture):
     made.mkdir()
     for seed, name in enumerate(("north_1.png", "north_2.png", "south.png")):
         Image.fromarray(picture(190, 180 + 10 * seed, seed)).save(made / name)
-    return {"scenes": "scenes", "scenes_crop": 176}
+    return {"sets": {"north": "scenes", "south": "scenes"}, "scenes_crop": 176}
 
 
-def test_scenes_are_coded_by_every_codec_and_with_every_tiling(opened, folder, picture, coded):
+def test_sets_are_coded_by_every_codec_and_resampled_by_place(opened, folder, picture, coded):
     study = opened(rd=scenes(folder, picture))
-    frame = scenes_frame(study, [0.01])
-    assert set(frame["codec"]) == {"jpeg", "jpeg2000", "learned-independent", "learned-blend", "learned-seamless"}
-    assert frame.groupby("image")["category"].first().to_dict() == {
-        "north_1.png": "north", "north_2.png": "north", "south.png": "south",
-    }  # fmt: skip
-    assert frame.groupby(["codec", "setting"])["image"].nunique().eq(3).all()
+    frame = set_frame(study, "north", [0.01])
+    assert set(frame["codec"]) == {"jpeg", "jpeg2000", "learned"}
+    assert places(frame) == {"north_1.png": "north", "north_2.png": "north"}
+    assert frame.groupby(["codec", "setting"])["image"].nunique().eq(2).all()
     assert set(frame["height"]) == set(frame["width"]) == {176}
+    assert frame["ms_ssim"].isna().all()
     before = len(coded)
-    assert scenes_frame(study, [0.01]).equals(frame)
+    assert set_frame(study, "north", [0.01]).equals(frame)
+    jpeg = set_frame(study, "north", [0.01], ["jpeg"])
+    assert jpeg.equals(frame[frame["codec"] == "jpeg"].reset_index(drop=True))
     assert len(coded) == before, "a second run codes nothing"
+    with pytest.raises(InputError, match="has no set 'east': take one of north, south"):
+        set_frame(study, "east", [0.01])
+
+
+def test_tilings_are_coded_over_the_ladder(opened, picture):
+    frame = tilings_frame(opened(), [("north_1.png", picture(190, 180, 0))], [0.01])
+    assert list(frame["codec"]) == ["learned-independent", "learned-blend", "learned-seamless"]
+    assert places(frame) == {"north_1.png": "north"}
+
+
+def test_wrapping_and_speed_cover_the_codecs_of_the_profile(opened, folder, picture):
+    study = opened(rd={**scenes(folder, picture), "speed": 1})
+    wrapping = wrapping_frame(study, [0.01]).set_index("codec")
+    assert set(wrapping.index) == {"jpeg", "jpeg2000", "learned"}
+    assert 10 < wrapping["bytes"]["learned"] < wrapping["bytes"]["jpeg2000"] < wrapping["bytes"]["jpeg"] < 1000
+    assert wrapping["version"]["jpeg2000"].startswith("OpenJPEG")
+    speed = speed_frame(study, [0.01])
+    assert set(speed["codec"]) == {"jpeg", "jpeg2000", "learned", "learned-refine20", "learned-refine100",
+                                   "learned-refine500"}  # fmt: skip
+    assert set(speed["image"]) == {"north_1.png"}
+    assert (speed[["encode_s", "decode_s"]] > 0).all(axis=None)
 
 
 def test_seams_are_looked_at_in_the_folder_of_the_profile(opened, folder, picture):
@@ -248,24 +260,10 @@ def test_seams_are_looked_at_in_the_folder_of_the_profile(opened, folder, pictur
     assert found["west.jpg"].shape == (200, 190, 3)
 
 
-def test_scenes_are_compared_by_place_and_their_tilings_with_each_other():
-    rows = []
-    for name, count in (("north", 2), ("south", 1)):
-        for i, s in itertools.product(range(count), range(4)):
-            for codec, factor in (("jpeg2000", 1.0), ("learned-blend", 0.8), ("learned-seamless", 0.7)):
-                row = dict.fromkeys(rate_distortion.COLUMNS, 1.0)
-                row |= {"image": f"{name}{i}", "codec": codec, "setting": f"s={s}", "category": name}
-                rows.append({**row, "bpp": factor * 2**s / 10, "psnr": 24 + 3 * s})
-    table = scenes_comparison(pd.DataFrame(rows), resamples=20).set_index(["category", "codec", "reference"])
-    assert table.loc[("north", "learned-seamless", "jpeg2000"), "bd_rate"] == pytest.approx(-30)
-    assert table.loc[("south", "learned-seamless", "learned-blend"), "bd_rate"] == pytest.approx(-12.5)
-    assert len(table) == 2 * (2 + 1)
-
-
-@pytest.mark.parametrize("change", [{"rd": {"scenes": "nowhere"}}, {"blending": {"root": "nowhere"}}])
+@pytest.mark.parametrize("change", [{"rd": {"sets": {"naip": "nowhere"}}}, {"blending": {"root": "nowhere"}}])
 def test_a_folder_that_is_not_there_names_the_setting(opened, change):
-    with pytest.raises(InputError, match=r"nowhere.*put or link them there, or leave (rd\.scenes|blending\.root) out"):
-        (scenes_frame(opened(**change), [0.01]) if "rd" in change else seam_images(opened(**change)))
+    with pytest.raises(InputError, match=r"nowhere.*put or link them there, or leave (naip|blending\.root) out"):
+        (set_frame(opened(**change), "naip", [0.01]) if "rd" in change else seam_images(opened(**change)))
 
 
 # --- Crops for the eye ------------------------------------------------------------------------------------

@@ -205,7 +205,8 @@ def test_facts_come_back(study):
     [
         ("rate_distortion", "rd"),
         ("bd_rate", "rd"),
-        ("bd_rate_scenes", "rd"),
+        ("bd_rate_naip", "rd"),
+        ("bd_rate_tilings", "blending"),
         ("rate_distortion-own", "rd"),
         ("seams", "blending"),
         ("accuracy", "accuracy"),
