@@ -22,7 +22,6 @@ SETTINGS = {
     "book/change.md": ["eight bytes"],
     "book/container.md": ["0.02 bpp", "1 %", "25 bytes", "64 KiB", "five bytes", "ten bytes"],
     "book/decisions/streams.md": ["ten bytes"],
-    "book/decisions/s3-client.md": ["three times"],
     "book/images.md": ["48 KB", "64 KiB"],
     # What a comparison of equal codecs should give.
     "notebooks/reference.ipynb": ["0 %"],
