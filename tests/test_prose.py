@@ -16,7 +16,7 @@ NUMBER = re.compile(rf"(?<![\w.^])(?:[+−±–-]?\d[\d.,]*|\b(?:{WORDS}))(?:[ -
 
 #: Settings, definitions and fields of formats, by page. What no page says any more must go from here.
 SETTINGS = {
-    # Sizes of machines, and estimates that the page derives from counts of steps and floating-point operations.
+    # Estimates, which the page calls so.
     "REPRODUCING.md": ["24 GB", "25 hours", "32 GB", "45 MiB", "some hours"],
     "README.md": ["9 GB", "two minutes", "ten minutes", "45 MiB"],
     "book/change.md": ["eight bytes"],
