@@ -4,7 +4,7 @@ PYTHON_BIN := .venv/bin
 SNAKEMAKE = $(PYTHON_BIN)/snakemake --snakefile workflow/Snakefile --cores all --quiet rules --rerun-incomplete
 
 .DEFAULT_GOAL := help
-.PHONY: help setup report test lab lint bench reference reference-check ship unlock lock clean
+.PHONY: help setup report test lab lint bench reference reference-check ship gpu-pack gpu-check unlock lock clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,7 +31,7 @@ lint: setup  ## ruff, mypy, the layers of imports, and notebooks without outputs
 bench: setup  ## measure speed and memory (an otherwise idle machine)
 	@$(PYTHON_BIN)/python -m benchmarks
 
-reference: setup  ## train, and measure rate and seams, on real imagery; writes results/reference (hours)
+reference: setup  ## train, and measure rate, seams and classifiers, on real imagery; writes results/reference (days)
 	@$(SNAKEMAKE) reference --config profile=reference
 
 reference-check: setup  ## code 24 images of the reference study anew and compare with the tracked table (minutes)
@@ -39,6 +39,12 @@ reference-check: setup  ## code 24 images of the reference study anew and compar
 
 ship: setup  ## put the weights of the reference study into the package, and what they do into card and README
 	@$(PYTHON_BIN)/python workflow/ship.py
+
+gpu-pack: setup  ## one archive that trains PROFILE on a machine without network; into build/
+	@$(PYTHON_BIN)/python workflow/gpu_pack.py $(PROFILE)
+
+gpu-check: setup  ## what only a GPU can show: files the same as a CPU's, speed, mixed precision
+	@$(PYTHON_BIN)/python -m benchmarks gpu
 
 unlock: setup  ## let a run go on that was killed while it wrote
 	@$(SNAKEMAKE) --unlock --config profile=$(PROFILE)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import sys
 import warnings
 
-from benchmarks import fuzz, memory, mismatch, speed, training
+from benchmarks import archive, fuzz, gpu, memory, mismatch, speed, training
 
 ALL = {
+    "archive": archive.main,
+    "gpu": gpu.main,
     "speed": speed.main,
     "transforms": speed.transforms,
     "mismatch": mismatch.main,

@@ -218,7 +218,8 @@ def child(name: str, arguments: list[str]) -> None:
 
     with atheris.instrument_imports(include=["satstudy", "zipfile"]):
         TARGETS[name](CORPUS.joinpath(name, "seed").read_bytes())  # imports what the target needs
-    atheris.Setup([name, *arguments], TARGETS[name])
+    # libFuzzer starts itself again when it reduces a corpus, by the first of these words as a shell reads them.
+    atheris.Setup([f"{sys.executable} -m benchmarks.explore child {name}", *arguments], TARGETS[name])
     atheris.Fuzz()
 
 

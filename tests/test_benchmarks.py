@@ -1,12 +1,13 @@
 """The benchmarks measure what they say: the widened model is the same function."""
 
 import dataclasses
+import json
 
 import numpy as np
 import pytest
 import torch
 
-from benchmarks import common, explore, fuzz, training
+from benchmarks import archive, common, explore, fuzz, gpu, training
 from satstudy.codecs.coding import bitstream
 from satstudy.codecs.mbt2018.entropy import EntropyCoder
 
@@ -73,3 +74,25 @@ def test_every_loop_trains_on_the_same_crops_and_is_judged_alike(name, tiny_mode
     assert rate > 0
     assert np.isfinite(loss)
     assert loss == pytest.approx(training.LAM * 255**2 * 10 ** (-psnr / 10) + bpp, rel=0.1)
+
+
+@pytest.mark.slow
+def test_an_archive_that_is_killed_loses_nothing_and_reports_what_is_damaged(tmp_path, monkeypatch):
+    monkeypatch.setattr(common, "RESULTS", tmp_path)
+    archive.main(count=40, shards=2)
+    figures = json.loads((tmp_path / "archive.json").read_text())
+    assert (figures["files lost"], figures["reported coded"], figures["reported failed"]) == (0, 33, archive.DAMAGED)
+
+
+@pytest.mark.slow
+def test_the_check_of_a_gpu_is_rehearsed_on_the_cpu(tmp_path, monkeypatch):
+    monkeypatch.setattr(common, "RESULTS", tmp_path)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    gpu.main(side=96, steps=4)
+    figures = json.loads((tmp_path / "gpu.json").read_text())
+    assert "rehearsal" in figures["device"]
+    assert figures["mbt2018: files equal"]
+    assert figures["mbt2018: largest difference of pixels"] == 0
+    assert figures["bf16: loss of the last quarter"] == pytest.approx(
+        figures["fp32: loss of the last quarter"], rel=0.1
+    )

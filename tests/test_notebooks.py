@@ -18,9 +18,9 @@ from satstudy.study import profiles
 
 ROOT = paths.PACKAGE.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-STAGES = ("train", "rd", "blending", "accuracy", "summary", "reference")
+STAGES = ("train", "rd", "blending", "accuracy", "summary", "reference", "cost")
 #: The profile that a notebook takes by itself.
-DEFAULT = {"reference": "reference"}
+DEFAULT = {"reference": "reference", "cost": "reference"}
 BIN = os.path.dirname(sys.executable)
 #: Lines of code in a cell that a reader follows without scrolling.
 LINES_A_CELL = 16

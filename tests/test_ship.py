@@ -2,9 +2,11 @@
 
 import json
 
+import numpy as np
 import pandas as pd
 import pytest
 from measured_frames import BD, seams
+from PIL import Image
 from scripts import script
 from small_study import opened, place, ship
 
@@ -12,6 +14,7 @@ from satstudy.codecs.learned import checkpoint
 from satstudy.core import paths
 from satstudy.report import findings
 from satstudy.study import rate_distortion
+from satstudy.study.notebook import save_pictures
 
 CARD = (
     "# Model card\n\nBy hand.\n\n<!-- measured: workflow/ship.py -->\nold\n<!-- end of measured -->\n\nAlso by hand.\n"
@@ -59,6 +62,9 @@ def results(study):
     pd.DataFrame(rows).to_csv(study.results / "rate_distortion.csv", index=False)
     pd.concat([BD, BD.assign(reference="jpeg")]).to_csv(study.results / "bd_rate.csv", index=False)
     seams(8).to_csv(study.results / "seams.csv", index=False)
+    grey = np.full((16, 16, 3), 128, np.uint8)
+    coded = [(f"{codec}-1", codec, 0.25, 30.0) for codec in ("learned", "jpeg")]
+    save_pictures(study, "crops", dict.fromkeys(("original", "learned-1", "jpeg-1"), grey), {"coded": coded})
     weights = [study.weights(lam).fingerprint.hex() for lam in study.profile.train.lams]
     (study.results / "rd.json").write_text(json.dumps({"weights": ", ".join(weights)}))
 
@@ -89,6 +95,7 @@ def test_weights_ship_with_a_card_of_what_was_measured(study, shipping, make_mod
     rows = [" ".join(line.split()) for line in said.splitlines()]
     row = next(row for row in rows if row.startswith("| learned |"))
     assert row == "| learned | −12.5 [−13.0, −12.0] | 2.5 [1.0, 4.0] | −12.5 [−13.0, −12.0] |"
+    assert Image.open(paths.ROOT / "book/_static/crops.png").width > 100
     # Once more gives the same card.
     assert shipping.main() == 0
     assert (paths.WEIGHTS / "README.md").read_text(encoding="utf-8") == text
@@ -97,10 +104,10 @@ def test_weights_ship_with_a_card_of_what_was_measured(study, shipping, make_mod
 
 def test_rounding_is_measured_on_files(here, study, shipping, make_model):
     trained(study, make_model(3), 0.01)
-    trained = study.weights(0.01)
-    assert shipping.rounding(study, trained, trained) == (0.0, 0.0)
+    weights = study.weights(0.01)
+    assert shipping.rounding(study, weights, weights) == (0.0, 0.0)
     other = checkpoint.load(ship(here, make_model(4), 0.01))
-    change = shipping.rounding(study, trained, other)
+    change = shipping.rounding(study, weights, other)
     assert abs(change.rate) > 1 or abs(change.psnr) > 0.1
 
 

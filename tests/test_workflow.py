@@ -1,6 +1,7 @@
 """The scripts around the notebooks: what stands in the book, what a failure leaves, and which Python is taken."""
 
 import copy
+import itertools
 import os
 import re
 import shutil
@@ -13,6 +14,7 @@ import yaml
 from scripts import ROOT, script
 
 from satstudy.core import paths
+from satstudy.study import profiles
 
 build_book, run_notebook = script("build_book"), script("run_notebook")
 TOC = yaml.safe_load((ROOT / "book" / "_toc.yml").read_text(encoding="utf-8"))
@@ -153,7 +155,7 @@ def test_a_kernel_that_dies_is_a_failure_that_keeps_what_ran(run):
 # --- The DAG ----------------------------------------------------------------------------------------------
 
 
-def dry_run(tmp_path, *config):
+def dry_run(tmp_path, *config, profile=None):
     command = [
         sys.executable,
         "-m",
@@ -165,7 +167,14 @@ def dry_run(tmp_path, *config):
     ]
     environment = {**os.environ, "SATSTUDY_BUILD": str(tmp_path / "a build")}
     done = subprocess.run(
-        [*command, "--cores", "2", "--dry-run", "--printshellcmds", "--config", *config],
+        [
+            *command,
+            *(("--profile", profile) if profile else ("--cores", "2")),
+            "--dry-run",
+            "--printshellcmds",
+            "--config",
+            *config,
+        ],
         capture_output=True,
         text=True,
         env=environment,
@@ -176,6 +185,8 @@ def dry_run(tmp_path, *config):
 def test_a_ladder_is_trained_one_after_the_other(tmp_path):
     status, text = dry_run(tmp_path, "profile=paper")
     assert status == 0, text
+    classifiers = re.findall(r"wildcards: classifier=(.+)", text)
+    assert sorted(classifiers) == sorted(profiles.load("paper").accuracy.classifiers), "one job a classifier"
     blocks = re.findall(r"rule train:\n\s+input: (.*)\n\s+output: (.*)\n", text)
     pages = {output.rpartition("/")[2]: inputs.rpartition("/")[2] for inputs, output in blocks}
     assert len(pages) == 12
@@ -184,6 +195,41 @@ def test_a_ladder_is_trained_one_after_the_other(tmp_path):
         assert "train" not in pages[page(domain, 0.0067)], "the middle one comes first"
         for lam, before in ((0.0025, 0.0067), (0.0008, 0.0025), (0.0001, 0.0008), (0.013, 0.0067), (0.03, 0.013)):
             assert pages[page(domain, lam)] == page(domain, before)
+
+
+def test_the_graph_of_rules_is_the_one_that_is_drawn(tmp_path):
+    """`REPRODUCING.md` draws it by hand, for pages that show Mermaid."""
+    command = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        "--snakefile",
+        ROOT / "workflow" / "Snakefile",
+        "--directory",
+        tmp_path,
+    ]
+    command += ["--cores", "2", "--rulegraph", "dot", "--config", "profile=paper"]
+    environment = {**os.environ, "SATSTUDY_BUILD": str(tmp_path / "build")}
+    dot = subprocess.run(command, capture_output=True, text=True, env=environment, check=True).stdout
+    names = dict(re.findall(r'(\d+)\[label = "(\w+)"', dot))
+    edges = {(names[a], names[b]) for a, b in re.findall(r"(\d+) -> (\d+)", dot)} - {("train", "train")}
+    drawn = set()
+    (block,) = re.findall(r"```mermaid\n(.*?)```", (ROOT / "REPRODUCING.md").read_text(encoding="utf-8"), re.DOTALL)
+    for line in block.splitlines()[1:]:
+        rules = [re.sub(r"\[.*\]", "", part).strip() for part in line.split("-->")]
+        drawn |= set(itertools.pairwise(rules))
+    assert drawn == edges
+
+
+@pytest.mark.parametrize("executor", ["slurm", "kubernetes"])
+def test_the_workflow_is_planned_for_a_cluster(tmp_path, executor):
+    """What a scheduler is asked for; no job is sent. A checkout without the extra `cluster` skips this."""
+    pytest.importorskip(f"snakemake_executor_plugin_{executor}")
+    cluster = ROOT / "workflow" / "profiles" / executor
+    status, text = dry_run(tmp_path, "profile=paper", "gpu=1", "threads=8", profile=cluster)
+    assert status == 0, text
+    assert re.search(r"wildcards: domain=overhead, lam=0.0067\n.*\n?.*resources: .*gpu=1, .*mem_mb=32000", text)
+    assert text.count("rule classifier:") == len(profiles.load("paper").accuracy.classifiers)
 
 
 def test_a_profile_is_found_from_any_folder_by_a_path_with_spaces(tmp_path):

@@ -23,7 +23,8 @@ rule all:
 
         from satstudy.core.paths import atomic
 
-        table = pd.concat([pd.read_csv(path) for path in input], ignore_index=True)
+        tables = [table for path in input if len(table := pd.read_csv(path, keep_default_na=False))]
+        table = pd.concat(tables, ignore_index=True)
         failed = table[table["state"] == "failed"]
         coded = table[table["state"] != "failed"]
         figures = {"images": len(table), "coded": len(coded), "failed": len(failed)}

@@ -43,8 +43,9 @@ def main() -> int:
     shutil.move(str(stage / "book" / "_static"), stage / "_static")
     (stage / "notebooks").mkdir()
     toc = yaml.safe_load((stage / "book" / "_toc.yml").read_text(encoding="utf-8"))
-    if not (pages / "reference.ipynb").exists():
-        fill(toc, "notebooks/reference", [])  # a checkout without kept results
+    for page in ("reference", "cost"):
+        if not (pages / f"{page}.ipynb").exists():
+            fill(toc, f"notebooks/{page}", [])  # a checkout without kept results
     fill(toc, "notebooks/train-*", [training(page) for page in trained])
     fill(toc, "api/*", [{"file": name} for name in reference(stage)])
     (stage / "_toc.yml").write_text(yaml.safe_dump(toc, sort_keys=False, allow_unicode=True), encoding="utf-8")

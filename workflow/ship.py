@@ -30,9 +30,9 @@ from satstudy.core.errors import InputError
 from satstudy.data.images import read_image
 from satstudy.data.splits import subset
 from satstudy.metrics import quality
-from satstudy.report import findings, tables
+from satstudy.report import figures_images, findings, tables
 from satstudy.study import rate_distortion
-from satstudy.study.notebook import load_table
+from satstudy.study.notebook import load_pictures, load_table
 from satstudy.study.study import Study, open_study, spread
 
 #: Images on which the cost of rounding to float16 is measured.
@@ -135,6 +135,13 @@ def headline(study: Study, images: int) -> str:
     )
 
 
+def picture(study: Study) -> None:
+    """Draw the picture at the top of the README from the crops of the study."""
+    figure = figures_images.saved_crops(*load_pictures(study, "crops"))
+    with paths.atomic(paths.ROOT / "book" / "_static" / "crops.png") as temporary:
+        figure.savefig(temporary, dpi=110)
+
+
 def around(path: Path) -> tuple[str, str]:
     """The text of a file before and after what is written here."""
     found = re.fullmatch(f"(.*{FROM}\n).*({TO}.*)", path.read_text(encoding="utf-8"), re.DOTALL)
@@ -160,6 +167,7 @@ def main() -> int:
     for path in (card, readme):
         around(path)
     said = headline(study, images)
+    picture(study)
     made = []
     for trained in tqdm(checkpoints, unit="λ"):
         target = ship(trained)

@@ -1,0 +1,1 @@
+"""Classifiers that are trained on coded images and validated on images of other codecs."""

@@ -223,7 +223,7 @@ class Network:
 
     def inputs(self, images: NDArray[np.uint8]) -> Tensor:
         """float32 (b, 3, h, w), scaled for the network, of uint8 (b, h, w, 3)."""
-        x = torch.from_numpy(np.ascontiguousarray(images)).to(self.device).permute(0, 3, 1, 2).float().div_(255)
+        x = torch.from_numpy(np.array(images, order="C")).to(self.device).permute(0, 3, 1, 2).float().div_(255)
         mean, std = self.scale
         return (x - mean) / std
 

@@ -19,8 +19,8 @@ _buffer = threading.Lock()
 class JPEG:
     """JPEG by libjpeg-turbo through Pillow, with Huffman tables optimized for the image.
 
-    Measured on 20 tiles of UC Merced: the standard's Huffman tables cost 15 %. At equal PSNR in RGB, 4:4:4 needs 8 % and
-    4:2:2 2 % more rate than 4:2:0 (BD-rate over 0.2–3.8 bpp).
+    Measured on 20 tiles of UC Merced: the standard's Huffman tables cost 15 %. At equal PSNR in RGB, 4:4:4 needs 8 %
+    and 4:2:2 2 % more rate than 4:2:0 (BD-rate over 0.2–3.8 bpp).
 
     Attributes
     ----------

@@ -6,8 +6,8 @@ settings need the fewest bits on these tiles (BD-rate at equal PSNR):
 - Code-blocks of 64×64: 32×32 needs 2 % more rate, 64×16 3 %.
 - Five resolutions for sides below 512 px, else six: on 256² tiles four need 3 % more than five, six 0.4 %, seven 1.7 %.
 - One layer, one tile, one precinct; the progression order has no effect then.
-- The file is the codestream (.j2k): the .jp2 wrapper would add 85 bytes. OpenJPEG's comment "Created by …", 39 bytes, is
-  removed, and the pixels get its bytes.
+- The file is the codestream (.j2k): the .jp2 wrapper would add 85 bytes. OpenJPEG's comment "Created by …", 39 bytes,
+  is removed, and the pixels get its bytes.
 
 Streams equal those of `opj_compress -I -mct 1` except for the comment.
 """

@@ -1,7 +1,7 @@
 """The registry of codecs: one entry each, read by profiles, command, labels, tables, figures and conditions.
 
-A module of `satstudy.codecs` registers the codecs that it defines, and `satstudy/codecs/__init__.py` imports the module.
-PyTorch, Pillow and optional packages are imported only when a codec is made or used.
+A module of `satstudy.codecs` registers the codecs that it defines, and `satstudy/codecs/__init__.py` imports the
+module. PyTorch, Pillow and optional packages are imported only when a codec is made or used.
 
 Examples
 --------

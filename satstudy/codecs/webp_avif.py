@@ -18,8 +18,8 @@ class WebP:
     Attributes
     ----------
     quality : 0–100
-    method : 0–6, the encoder's effort; at equal PSNR on 20 tiles of UC Merced, 4 (libwebp's default) needs 3 % more rate
-        than 6, and 0 needs 23 % more
+    method : 0–6, the encoder's effort; at equal PSNR on 20 tiles of UC Merced, 4 (libwebp's default) needs 3 % more
+        rate than 6, and 0 needs 23 % more
     """
 
     quality: int = 75

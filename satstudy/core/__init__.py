@@ -1,1 +1,1 @@
-"""What every wing shares: errors, types, geometry, paths, digests, settings and files. It imports no other wing."""
+"""Shared by all wings: errors, types, geometry, the loss of λ, paths, digests, settings and files."""

@@ -1,4 +1,4 @@
-"""Digests of what a result depends on. They name the files of results, so that a changed setting makes a new file."""
+"""Digests of the settings of a result. File names contain them, so that changed settings make a new file."""
 
 from __future__ import annotations
 
@@ -12,9 +12,14 @@ import numpy as np
 
 
 def digest(*facts: Any, length: int = 8) -> str:
-    """`length` hexadecimal digits of SHA-256, different when any of the facts differs.
+    """`length` hexadecimal digits of a SHA-256 over the facts.
 
-    Facts are what JSON holds, arrays and bytes (by their content), and anything else by its text.
+    Parameters
+    ----------
+    facts : JSON values, arrays and bytes; other objects count by their `str`
+
+    Examples
+    --------
 
     >>> digest("jpeg", {"quality": 75, "crop": 512})
     'd012534e'
@@ -31,7 +36,7 @@ def _plain(fact: Any) -> Any:
 
 
 def file_digest(path: Path) -> str:
-    """SHA-256 of a file's bytes, in hexadecimal; computed anew when the file's time changes."""
+    """SHA-256 of a file in hexadecimal, cached until its modification time changes."""
     return _file_digest(path, path.stat().st_mtime_ns)
 
 

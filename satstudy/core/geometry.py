@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple, get_args
 
 from satstudy.core.errors import InputError
 
-#: Patches side by side, overlapping and averaged (the paper), or one transform of the whole image, computed tile by tile.
+#: Patches side by side; overlapping and averaged (the paper); or one transform of the whole image, tile by tile.
 Tiling = Literal["independent", "blend", "seamless"]
 TILINGS: tuple[Tiling, ...] = get_args(Tiling)
 

@@ -31,13 +31,13 @@ def _cpu_flag(flag: str) -> bool:
 
 @contextlib.contextmanager
 def reduced_precision_matmul(wanted: bool = True) -> Iterator[None]:
-    """Within the block, float32 matrices are multiplied in bfloat16 (CPU) or TF32 (GPU) where that is faster.
+    """Within the block, products of float32 matrices use bfloat16 (CPU) or TF32 (GPU) where that is faster.
 
-    For the optimizer SOAP: products of noisy gradients and of their preconditioners take half of its step.
+    For SOAP, which spends half of a step on products of gradients and preconditioners.
     """
     try:
         before = torch.get_float32_matmul_precision() if wanted else ""
-    except RuntimeError:  # the caller set PyTorch's newer switches, which cannot be read by this function
+    except RuntimeError:  # the caller has used PyTorch's newer interface, and then this function cannot be read
         before = ""
     if not before:
         yield
@@ -65,17 +65,17 @@ def one_thread() -> Iterator[None]:
 
 @contextlib.contextmanager
 def plain_defaults() -> Iterator[None]:
-    """Within, PyTorch makes tensors of float32 on the CPU unless told otherwise, whatever its defaults are.
+    """Within the block, PyTorch creates float32 tensors on the CPU by default, whatever the caller has set.
 
-    The default dtype is one for all threads. A process that was forked computes on one thread from then on: GNU's
-    OpenMP waits for ever for the threads that its parent had.
+    The default dtype is one setting for all threads. A forked process uses one thread from then on, since GNU's OpenMP
+    would wait for the threads of its parent.
     """
     global _process
     if os.getpid() != _process:
         _process = os.getpid()
         torch.set_num_threads(1)
     dtype = torch.get_default_dtype()
-    # A default device slows every call into PyTorch, the CPU too: none is set where none need be.
+    # A default device slows every call of PyTorch, even the CPU: it is set only where needed.
     device = torch.device("cpu") if torch.get_default_device().type != "cpu" else contextlib.nullcontext()
     with device:
         if dtype != torch.float32:
@@ -88,11 +88,11 @@ def plain_defaults() -> Iterator[None]:
 
 
 def settle_for_training() -> None:
-    """Keep freed memory in the process, and flush denormal numbers to zero.
+    """Keep freed memory in the process, and flush denormal numbers to zero: settings of the process, for training.
 
-    A training step allocates the same large blocks each time. By default glibc returns them to the system and asks for
-    them anew, whose page faults take about a tenth of the time. Moments of weights that get no gradient decay into
-    denormal numbers, which are slow on a CPU and mean nothing.
+    Each step allocates the same large blocks. By default glibc returns them to the system, and the page faults of the
+    next step take about a tenth of the time. Moments of weights without gradient decay to denormal numbers, which are
+    slow.
     """
     torch.set_flush_denormal(True)
     if sys.platform == "linux":
@@ -104,10 +104,10 @@ def settle_for_training() -> None:
 
 @contextlib.contextmanager
 def deferred_interrupts() -> Iterator[list[int]]:
-    """Within the block, the first interrupt (Ctrl-C, SIGTERM) is added to the list and raises nothing; a second raises.
+    """Within the block, the first interrupt (Ctrl-C, SIGTERM) is added to the list; a second one raises.
 
-    A training step that stops half-way leaves weights and their moving average at different steps, and such a state
-    would not resume to the same result. Outside the main thread, which alone gets interrupts, nothing changes.
+    A training step that is interrupted half-way leaves weights and moving average at different steps. Outside the main
+    thread, which alone receives interrupts, the block has no effect.
     """
     received: list[int] = []
 

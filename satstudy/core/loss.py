@@ -15,7 +15,7 @@ def distortion_weight(lam: float) -> float:
 
 
 def rate_distortion(lam: Any, mse: Any, bpp: Any) -> Any:
-    """The loss from numbers, arrays or tensors; the paper's eq. 1 in CompressAI's convention, a larger λ takes more bits.
+    """The loss of numbers, arrays or tensors: the paper's eq. 1, in CompressAI's convention.
 
     Parameters
     ----------

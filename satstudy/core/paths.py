@@ -1,4 +1,4 @@
-"""Absolute paths of the checkout, files written whole or not at all, and the commit that made a result."""
+"""Paths of the checkout, atomic writes, and the commit of the checkout."""
 
 from __future__ import annotations
 
@@ -16,30 +16,37 @@ ROOT = PACKAGE.parent if (PACKAGE.parent / "notebooks").is_dir() else Path.cwd()
 NOTEBOOKS = ROOT / "notebooks"
 PROFILES = ROOT / "profiles"
 REFERENCE = ROOT / "results" / "reference"
-#: Everything that a run makes. `SATSTUDY_BUILD` moves it, to a larger disk or into the folder of a test.
+#: Everything that a run makes. The environment variable `SATSTUDY_BUILD` sets another folder.
 BUILD = Path(os.environ.get("SATSTUDY_BUILD", ROOT / "build")).resolve()
 
 
 @contextlib.contextmanager
 def atomic(path: Path | str) -> Iterator[Path]:
-    """A temporary name beside `path`, renamed to `path` when the block ends and removed when it raises.
+    """A temporary file beside `path`, renamed to `path` at the end of the block, and removed if it raises.
 
-    A reader sees the old file or the whole new one. Folders are made.
+    A reader sees the old file or the complete new one. Missing folders are created.
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "new" / "table.csv"
+    >>> with atomic(path) as temporary:
+    ...     _ = temporary.write_text("a,b")
+    >>> path.read_text(), len(list(path.parent.iterdir()))
+    ('a,b', 1)
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    # The suffix stays last: several writers (rasterio, Pillow, NumPy) choose the format by it. The rest of the name is
-    # short and plain, so that a name as long as the file system allows, or one that is not UTF-8, can be written.
+    # The suffix stays, since rasterio, Pillow and NumPy choose the format by it. The rest of the name is short and
+    # ASCII, so that `path` may be as long as the file system allows, and need not be UTF-8.
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=f".tmp{path.suffix[:16]}")
     os.close(handle)
     temporary = Path(name)
     try:
         yield temporary
-        # mkstemp makes the file private; a result gets the permissions of any other new file.
+        # mkstemp makes a private file; give it the permissions of any new file.
         umask = os.umask(0)
         os.umask(umask)
         os.chmod(temporary, 0o666 & ~umask)
-        with temporary.open("r+b") as file:  # else a power cut could leave the new name with an empty file
+        with temporary.open("r+b") as file:  # after a power cut the new name could have an empty file
             os.fsync(file.fileno())
         os.replace(temporary, path)
     finally:

@@ -1,6 +1,6 @@
-"""Settings: YAML read into frozen dataclasses, or refused with one sentence that names the place of the mistake.
+"""Settings: YAML files as frozen dataclasses; an error is one sentence with the place of the mistake.
 
-pydantic checks types, choices (`Literal`) and ranges (`Annotated[int, Field(ge=1)]`). Nothing is converted from text.
+pydantic checks types, choices (`Literal`) and ranges (`Annotated[int, Field(ge=1)]`). Text is never converted.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ def _several(given: Any) -> Any:
     return tuple(given) if isinstance(given, list) else (given,) if type(given) in (int, float) else given
 
 
-#: A tuple of settings, for which one number may stand: `Several[float]`.
+#: `Several[float]`: a tuple of settings, written in YAML as a list or as one number.
 Several = Annotated[tuple[T, ...], BeforeValidator(_several)]
 
 
 def read(kind: type[T], path: Path) -> T:
-    """The settings in a YAML file; errors name their place by its stem: "quick.train.steps is …".
+    """The settings of a YAML file. Errors start with the stem of its name: "quick.train.steps is …".
 
     Raises
     ------
     InputError
-        A file that cannot be read as YAML, a key that stands twice, or settings that do not fit `kind`.
+        A file that is not YAML, a repeated key, or settings that do not fit `kind`.
     """
     try:
         loader = _Loader(path.read_text(encoding="utf-8"))
@@ -49,12 +49,21 @@ def read(kind: type[T], path: Path) -> T:
 
 
 def build(kind: type[T], value: Any, where: str) -> T:
-    """`value`, of the types that YAML has, as a dataclass or another type.
+    """A value of the types of YAML as a dataclass or another type.
+
+    Parameters
+    ----------
+    where : start of the place in error messages
 
     Raises
     ------
     InputError
-        It does not fit; the sentence names the place below `where`.
+        It does not fit.
+
+    Examples
+    --------
+    >>> build(tuple[int, ...], [1, 2], "example")
+    (1, 2)
     """
     _forbid_unknown_keys(kind)
     try:
@@ -65,7 +74,7 @@ def build(kind: type[T], value: Any, where: str) -> T:
 
 
 def _forbid_unknown_keys(kind: Any) -> None:
-    """Make every dataclass within a type refuse keys that are no fields, which pydantic ignores otherwise."""
+    """Make all dataclasses within a type refuse unknown keys, which pydantic ignores by default."""
     if dataclasses.is_dataclass(kind):
         kind.__pydantic_config__ = ConfigDict(extra="forbid", allow_inf_nan=False)  # type: ignore[union-attr]
     for inner in (*_hints(kind).values(), *typing.get_args(kind)):
@@ -95,7 +104,7 @@ _SENTENCES = {
 
 
 def _sentence(kind: Any, where: str, errors: list[Any]) -> str:
-    """What pydantic found, in one sentence: unknown keys first, since others often follow, and lacking keys last."""
+    """The most telling of pydantic's errors as one sentence: an unknown key first, a missing key last."""
     rank = {"unexpected_keyword_argument": 0, "missing": 2}
     first = min(errors, key=lambda error: rank.get(error["type"], 1))
     *parents, name = [part for part in first["loc"] if isinstance(part, str)] or [""]
@@ -116,7 +125,7 @@ def _sentence(kind: Any, where: str, errors: list[Any]) -> str:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML in which 2e-3 is a number, as in YAML 1.2, and a key that stands twice is an error."""
+    """YAML with 2e-3 as a number, as in YAML 1.2, and an error for repeated keys."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         lines: dict[str, int] = {}

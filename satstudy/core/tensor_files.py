@@ -1,4 +1,4 @@
-"""Files of named tensors with text metadata, in safetensors: no pickle, and equal contents give equal bytes."""
+"""Named tensors with text metadata as safetensors files: no pickle, and equal contents give equal bytes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def write(path: Path | str, tensors: Mapping[str, Tensor], metadata: Mapping[str
 
 
 def _sort_metadata(path: Path) -> None:
-    """Sort the metadata of a file by name: the library writes them in a random order."""
+    """Sort the metadata of a file by name, since the library writes them in random order."""
     with path.open("r+b") as file:
         length = int.from_bytes(file.read(8), "little")
         header = json.loads(file.read(length))

@@ -247,7 +247,7 @@ def _in_utf8(path: Path, *others: Path) -> Iterator[Path]:
     """A name for a file that GDAL takes, which takes UTF-8 alone; `others` are found beside it."""
     try:
         os.fspath(path).encode()
-        yield path
+        yield path.absolute()  # some relative names mean something to GDAL, such as GTIFF_DIR:2:a.tif
         return
     except UnicodeEncodeError:
         pass

@@ -263,7 +263,7 @@ def _deep(image: Image.Image) -> bool:
     """Whether a PPM has more than 8 bits a channel, which Pillow cuts to 8 without a word for RGB."""
     return image.mode[0] in "IF" or any(
         isinstance(part, int) and part > 255
-        for tile in image.tile
+        for tile in getattr(image, "tile", ())
         if image.format == "PPM" and isinstance(tile[3], tuple)
         for part in tile[3]
     )

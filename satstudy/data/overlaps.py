@@ -1,7 +1,7 @@
 """Images that show the same ground, found by the pixels that they share.
 
-Tiles of a data set are cut from larger images, and some overlap. Overlapping tiles are not independent, and if they are in
-different splits, one leaks to the other.
+Tiles of a data set are cut from larger images, and some overlap. Overlapping tiles are not independent, and if they are
+in different splits, one leaks to the other.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ class Overlap(NamedTuple):
 def find_overlaps(images: Sequence[Path | Pixels], progress: bool = True) -> list[Overlap]:
     """All pairs of images that overlap with equal pixels, at a displacement by whole pixels.
 
-    A rolling hash finds the 8×8 blocks of each image's grid at all positions of later images; every match is verified pixel
-    by pixel. Overlaps narrower than 15 pixels can be missed. Tiles that were resampled or compressed after cutting are not
-    found.
+    A rolling hash finds the 8×8 blocks of each image's grid at all positions of later images; every match is verified
+    pixel by pixel. Overlaps narrower than 15 pixels can be missed. Tiles that were resampled or compressed after
+    cutting are not found.
 
     Parameters
     ----------
@@ -108,7 +108,7 @@ def _rolling_hash(image: Pixels) -> NDArray[np.uint64]:
 
 
 def _grid_blocks(image: Pixels) -> tuple[NDArray[np.uint64], NDArray[np.intp]]:
-    """Hashes and positions (y, x) of the grid's blocks; repeated blocks are left out, since they fix no displacement."""
+    """Hashes and positions (y, x) of the grid's blocks; without repeated ones, which fix no displacement."""
     hashes = _rolling_hash(image)[::BLOCK, ::BLOCK]
     unique, index, count = np.unique(hashes, return_index=True, return_counts=True)
     place = np.stack(np.divmod(index, max(1, hashes.shape[1])), axis=1) * BLOCK

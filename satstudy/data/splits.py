@@ -69,8 +69,8 @@ def make(
     train, val : images that train-compress and val-compress are drawn from, in fMoW its splits. With val=None both are
         drawn from `train`, by object
     root : folder that the manifest's paths are relative to
-    level : "image" splits the same images of val-compress into train-class and val-class without regard to objects, with
-        the counts per category of "object"; the two manifests differ by leakage alone
+    level : "image" splits the same images of val-compress into train-class and val-class without regard to objects,
+        with the counts per category of "object"; the two manifests differ by leakage alone
 
     Returns
     -------
@@ -259,8 +259,8 @@ def read_manifest(path: Path | str, root: Path | str | None = None) -> pd.DataFr
     Raises
     ------
     InputError
-        No readable CSV, other columns, an unknown split, an image twice, a path that leaves the root, or images that are
-        missing below `root`.
+        No readable CSV, other columns, an unknown split, an image twice, a path that leaves the root, or images that
+        are missing below `root`.
     """
     path = Path(path)
     try:
@@ -364,8 +364,8 @@ def group_split(pool: Pool, first: int, second: int, rng: np.random.Generator) -
     """Split whole objects into two groups of at least `first` and `second` images, stratified by category.
 
     The groups are large enough whenever whole objects allow it, else as close as possible. Among such splits as many
-    categories as possible are in both groups, in proportions that are closest to `first` : `second` in the least-squares
-    sense. Solved by dynamic programming over the sums that subsets of objects can reach.
+    categories as possible are in both groups, in proportions that are closest to `first` : `second` in the
+    least-squares sense. Solved by dynamic programming over the sums that subsets of objects can reach.
     """
     if not first + second:
         return {}, {}

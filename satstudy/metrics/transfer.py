@@ -130,6 +130,8 @@ def against_own(predictions: pd.DataFrame) -> pd.DataFrame:
 def remaining_skill(matrix: Floats, own: NDArray[np.intp], chance: float) -> Floats:
     """What is left of each classifier's skill, (rows, columns): 1 as on its own condition, 0 as good as guessing.
 
+    nan where a classifier does not even read its own condition better than by guessing.
+
     Parameters
     ----------
     matrix : accuracies 0–1, (validated on, trained on)
@@ -137,7 +139,8 @@ def remaining_skill(matrix: Floats, own: NDArray[np.intp], chance: float) -> Flo
     chance : the accuracy of guessing
     """
     skill = matrix - chance
-    return skill / np.maximum(skill[own, np.arange(matrix.shape[1])], 1e-9)
+    at_home = skill[own, np.arange(matrix.shape[1])]
+    return skill / np.where(at_home > 0, at_home, np.nan)
 
 
 def pattern_distance(matrix: Floats, paper: Floats, own: NDArray[np.intp], chance: float, paper_chance: float) -> float:

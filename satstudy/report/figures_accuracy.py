@@ -153,7 +153,7 @@ def ranking(table: pd.DataFrame, names: Sequence[str], value: str, quantity: str
     """
     require(table, (value, "low", "high"), "The table", "measure first")
     figure, axes = plt.subplots(figsize=(WIDTH, 1.0 + 0.26 * len(table)))
-    whiskers(axes, table.reset_index(drop=True), value, digits)
+    whiskers(axes, table.reset_index(drop=True), value, digits, missing="no better than guessing")
     axes.set_yticks(range(len(table)), list(names))
     axes.set_xlabel(quantity)
     return figure

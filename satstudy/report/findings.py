@@ -168,7 +168,7 @@ def explanation(hypotheses: pd.DataFrame) -> str:
     """
     parts = []
     for name, part in hypotheses.groupby("classifier", sort=False):
-        base, best = part[part["difference"] == 0].iloc[0], part.sort_values("distance").iloc[0]
+        base, best = part[part["difference"].fillna(0) == 0].iloc[0], part.sort_values("distance").iloc[0]
         text = f"{name}: {base['hypothesis']} {interval(base['distance'], base['low'], base['high'], 2)}"
         if best["hypothesis"] != base["hypothesis"]:
             text += f", nearest {best['hypothesis']} {interval(best['distance'], best['low'], best['high'], 2)}"

@@ -155,7 +155,14 @@ def legend_above(figure: Figure, axes: Axes, columns: int = 4) -> None:
     figure.legend(handles, labels, loc="outside upper center", ncols=math.ceil(len(labels) / rows))
 
 
-def whiskers(axes: Axes, table: pd.DataFrame, value: str, digits: int = 0, plain: bool = False) -> None:
+def whiskers(
+    axes: Axes,
+    table: pd.DataFrame,
+    value: str,
+    digits: int = 0,
+    plain: bool = False,
+    missing: str = "too little PSNR in common",
+) -> None:
     """Draw estimates with intervals, a row each from the top, and write the numbers at the right.
 
     Parameters
@@ -163,10 +170,11 @@ def whiskers(axes: Axes, table: pd.DataFrame, value: str, digits: int = 0, plain
     table : columns `value`, low, high; a row whose value is nan says that there is no number
     plain : whiskers alone, for bars; else points whose colour and marker tell the sign, and grey diamonds where the
         interval contains 0
+    missing : what is written where there is no number
     """
     axes.axvline(0, color=BLACK, linewidth=1, zorder=1)
     for i, (v, low, high) in enumerate(zip(table[value], table["low"], table["high"], strict=True)):
-        text = "too little PSNR in common" if math.isnan(v) else interval(v, low, high, digits)
+        text = missing if math.isnan(v) else interval(v, low, high, digits)
         axes.annotate(text, (1, i), (4, 0), ("axes fraction", "data"), "offset points", va="center", fontsize=8)
         if math.isnan(v):
             continue

@@ -1,4 +1,4 @@
-"""The images of a study: where they lie, which there are, and how they are split."""
+"""The images of a study: their folder, their records and their splits."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from satstudy.study.profiles import Profile
 
 @dataclass(frozen=True)
 class StudyImages:
-    """A profile, the folder of its study, and its images, drawn or found.
+    """The images of a profile, drawn or found.
 
     Attributes
     ----------
@@ -63,7 +63,7 @@ class StudyImages:
 
     @property
     def _source(self) -> dict[str, Any]:
-        """What decides which images there are."""
+        """The settings that decide which images there are."""
         data = self.profile.data
         if data.kind != "synthetic":
             return {"kind": data.kind, "root": data.root, "min_size": data.min_size}
@@ -78,12 +78,12 @@ class StudyImages:
 
     @property
     def source_key(self) -> str:
-        """Differs when other images, or images drawn otherwise, bear the same names."""
+        """A digest of the settings and of the generator of synthetic scenes."""
         return digest(self._source, GENERATOR_VERSION)
 
     @cached_property
     def _scans(self) -> dict[str, ScanResult]:
-        """What is there, for each half of the data set."""
+        """The records of each half of the data set."""
         data = self.profile.data
         least, skip, progress = data.min_size or None, data.on_error, self.progress
         if data.kind == "folders":
@@ -95,12 +95,16 @@ class StudyImages:
 
     @cached_property
     def manifest(self) -> pd.DataFrame:
-        """The splits of this study: path, category, object, split."""
+        """The splits, by object: path, category, object, split (`satstudy.data.splits`)."""
         return self._manifest("object")
 
+    def manifest_path(self, level: str = "object") -> Path:
+        """Where the splits are kept; another name when other settings would make others."""
+        key = digest(self.source_key, dataclasses.asdict(self.profile.splits), self.profile.seed)
+        return self.folder / f"splits-{level}-{key}.csv"
+
     def _manifest(self, level: str) -> pd.DataFrame:
-        want, seed = self.profile.splits, self.profile.seed
-        path = self.folder / f"splits-{level}-{digest(self.source_key, dataclasses.asdict(want), seed)}.csv"
+        want, seed, path = self.profile.splits, self.profile.seed, self.manifest_path(level)
         if path.exists():
             return read_manifest(path, self.root)
         if want.method == "number":
@@ -131,7 +135,7 @@ class StudyImages:
         return [self.root / name for name in rows["path"]]
 
     def records(self, split: str, level: str = "object") -> list[ImageRecord]:
-        """What the data set says about the images of a split."""
+        """The records of a split, in the order of the manifest."""
         known = {record.path: record for scan in self._scans.values() for record in scan.records}
         rows = subset(self.manifest if level == "object" else self._manifest(level), split)
         return [known[self.root / name] for name in rows["path"]]

@@ -1,4 +1,4 @@
-"""What the first cell of every notebook needs: parameters checked, style set, study opened."""
+"""Shared by all notebooks: check the parameters, open the study, show text, store and load results."""
 
 from __future__ import annotations
 
@@ -24,27 +24,27 @@ from satstudy.report.labels import condition_labels
 from satstudy.study.experiments import places
 from satstudy.study.study import Study, open_study
 
-#: Set in a notebook whose parameters have been checked: what it defines later is no parameter.
+#: Set in a notebook after the check: names that it defines later are no parameters.
 _CHECKED = "_parameters_checked"
-#: The notebook that writes a table.
+#: Result → the notebook that writes it.
 _WRITERS = {
     "rate_distortion": "rd", "bd_rate": "rd", "slices": "rd", "losses": "rd", "wrapping": "rd", "speed": "rd",
     "crops": "rd", "seams": "blending", "seam": "blending", "tilings": "blending", "bd_rate_tilings": "blending",
 }  # fmt: skip
-#: Names that IPython itself puts into a notebook.
+#: Names that IPython defines in a notebook.
 _IPYTHON = {"In", "Out", "get_ipython", "exit", "quit", "open"}
 
 
 def check_parameters(namespace: Mapping[str, Any]) -> None:
-    """Stop at a parameter that the notebook does not have, or that has the wrong type.
+    """Check the parameters of a notebook: their names, and their types by the annotations of the parameters cell.
 
-    papermill only warns about an unknown name and runs with the default. The parameters cell annotates
-    what it knows, so anything else that is defined before the first import was handed in.
+    papermill only warns about an unknown name and uses the default. So every plain value that is defined before the
+    first import and has no annotation is an unknown parameter.
 
     Raises
     ------
     InputError
-        Naming the parameter that was probably meant.
+        An unknown name, with the nearest known one, or a wrong type.
     """
     known: dict[str, Any] = namespace.get("__annotations__", {})
     for name in () if _CHECKED in namespace else namespace:
@@ -52,7 +52,7 @@ def check_parameters(namespace: Mapping[str, Any]) -> None:
             continue
         value = namespace[name]
         if callable(value) or isinstance(value, types.ModuleType) or type(value).__module__ != "builtins":
-            continue  # papermill hands in plain values
+            continue  # papermill defines plain values only
         near = difflib.get_close_matches(name, known, 1, 0.5)
         hint = f"did you mean {near[0]}? It" if near else "it"
         raise InputError(f"This notebook has no parameter {name!r}: {hint} takes {', '.join(known)}.")
@@ -66,15 +66,19 @@ def check_parameters(namespace: Mapping[str, Any]) -> None:
 
 
 def begin(namespace: dict[str, Any]) -> Study:
-    """Check the parameters, quieten what a reader cannot act on, and open the study of `profile`.
+    """Check the parameters of a notebook and open the study of its profile.
 
-    A parameter `images` is looked for, with `~` for the home folder, and so are the folders that the profile names,
-    before anything is trained or measured.
+    The folder in a parameter `images` and those that the profile names must exist before anything is trained or
+    measured.
+
+    Parameters
+    ----------
+    namespace : `globals()` of the notebook
 
     Raises
     ------
     InputError
-        A parameter that does not fit, or images that are not there.
+        A parameter of another name or type, or images that are not there.
     """
     check_parameters(namespace)
     namespace[_CHECKED] = True
@@ -88,6 +92,8 @@ def begin(namespace: dict[str, Any]) -> Study:
         data = study.profile.data
         for folder in filter(None, (data.root, data.natural, *study.profile.rd.sets.values())):
             study.named_folder(folder)
+        for sentence in study.missing_codecs():
+            show(f"> **Left out.** {sentence}")
     if study.profile.synthetic:
         show(
             "> **Synthetic scenes.** The images of this page are drawn, and its numbers say nothing about real imagery."
@@ -96,7 +102,7 @@ def begin(namespace: dict[str, Any]) -> Study:
 
 
 def show(text: str) -> None:
-    """Prose with numbers in it, shown as text of the page."""
+    """Show Markdown as text of the page, such as a sentence with computed numbers."""
     display(Markdown(text))  # type: ignore[no-untyped-call]
 
 
@@ -231,12 +237,16 @@ def show_rates(study: Study) -> None:
 
 
 def provenance(study: Study, checkpoints: Sequence[Checkpoint] = (), kept: Mapping[str, Any] | None = None) -> None:
-    """The foot of a page: which profile, commit and weights made it, or the results that were `kept`.
+    """Show, at the foot of a page, the profile, commit and weights of its results.
+
+    Parameters
+    ----------
+    kept : these facts as stored with results, if the page shows stored ones
 
     Raises
     ------
     InputError
-        Nothing is known of what was kept.
+        `kept` is empty.
     """
     if kept is not None and not kept:
         raise InputError(f"What made the results in {study.results} is not kept with them: measure them again.")
@@ -269,10 +279,10 @@ def load_table(study: Study, name: str) -> pd.DataFrame:
     Raises
     ------
     InputError
-        Not there: says which notebook to run.
+        It is not there; the message has the notebook to run.
     """
     path = _written(study, name, f"{name}.csv")
-    # A category may be called "NA", and text that is empty was so when it was written.
+    # A category may be called "NA"; empty text stays empty.
     frame = pd.read_csv(path, keep_default_na=False, na_values=["", "nan"])
     text = frame.select_dtypes("object").columns
     return frame.assign(**{name: frame[name].fillna("") for name in text})
@@ -292,7 +302,7 @@ def _written(study: Study, name: str, file: str) -> Path:
 
 
 def save_pictures(study: Study, name: str, crops: Mapping[str, Pixels], facts: Mapping[str, Any]) -> Path:
-    """Write crops as PNG files, and what their figure needs besides, into a folder of the results."""
+    """Write crops as PNG files, with the facts of their figure, into a folder of the results."""
     folder = study.results / name
     pictures.save(folder, crops, facts)
     return folder
@@ -304,7 +314,7 @@ def load_pictures(study: Study, name: str) -> tuple[dict[str, Pixels], dict[str,
     Raises
     ------
     InputError
-        Not there, which says which notebook to run, or damaged.
+        They are not there (the message has the notebook to run), or damaged.
     """
     return pictures.load(_written(study, name, f"{name}/{pictures.FACTS}").parent)
 

@@ -6,16 +6,15 @@ independent measurements.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from pathlib import Path
-
-import numpy as np
 
 from satstudy.core.errors import InputError
 from satstudy.core.pixels import centre
 from satstudy.core.types import Pixels
+from satstudy.data import sensors
 from satstudy.data.images import find_images, halved, is_jpeg, read_image
+from satstudy.data.mosaics import mosaic
 
 #: (name in the table, path or pixels, place).
 Placed = tuple[str, Path | Pixels, str]
@@ -41,30 +40,12 @@ def mosaics(root: Path, first: int) -> list[Placed]:
             if tile.shape[:2] == (TILE, TILE):
                 tiles.append(tile)
             if len(tiles) == MOSAIC**2:
-                rows = np.split(np.stack(tiles), MOSAIC)
-                image = np.concatenate([np.concatenate(list(row), axis=1) for row in rows])
-                found.append((f"{folder.name}-mosaic", image, folder.name))
+                found.append((f"{folder.name}-mosaic", mosaic(tiles, MOSAIC), folder.name))
                 break
     return found
 
 
-def scene(kind: str, stem: str) -> str:
-    """The scene that an image of one of the `DIVERSE` sets shows.
-
-    Massachusetts tiles of 20 successive numbers may adjoin and count as one scene; tiles of NEON's site SJER have two
-    prefixes for the same ground; each image of Earth as Art is a scene of its own.
-    """
-    if kind == "massachusetts":
-        return f"cropped{int(stem.rsplit('-', 1)[1]) // 20}"
-    return stem.removeprefix("data-").replace("SJER-2017-SJER", "SJER-SJER") if kind == "neon" else stem
-
-
-def is_validation(kind: str, stem: str) -> bool:
-    """Whether an image of the `DIVERSE` sets is measured and never trained on: a fifth of the scenes, by name."""
-    return hashlib.sha256(f"{kind}/{scene(kind, stem)}".encode()).digest()[0] % 5 == 0
-
-
-#: Sets of which the validation scenes are measured.
+#: Sets of which a part of the scenes is measured (`satstudy.data.sensors`).
 DIVERSE = ("massachusetts", "earthart", "neon")
 
 
@@ -85,8 +66,8 @@ def images_of(kind: str, root: Path, *, first: int = 40, crop: int = 0) -> list[
     if kind == "mosaics":
         found = mosaics(root, first)
     elif kind in DIVERSE:
-        files = [path for path in find_images([root]) if is_validation(kind, path.stem)]
-        found = [(path.name, path, scene(kind, path.stem)) for path in files]
+        files = [path for path in find_images([root]) if sensors.measured(path)]
+        found = [(path.name, path, sensors.scene(path)) for path in files]
     else:
         files = [path for path in find_images([root]) if path.stem.startswith(kind)]
         found = [(path.name, centre(read_scene(path), crop) if crop else read_scene(path), kind) for path in files]

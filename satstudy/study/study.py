@@ -1,8 +1,7 @@
-"""One study: a profile, its folder under `build`, and how each thing in it comes to be.
+"""A study: a profile, its folder under `build`, and everything that is made in it on demand.
 
-Whatever is asked for is made if it is not there: images, splits, weights, measurements. So every
-notebook can be run first, and a second run does only what changed: the name of a thing on disk ends with a
-digest of the settings that made it, so that with another setting it is made anew.
+Images, splits, weights and measurements are made when they are first needed, so any notebook can be run first. The name
+of each on disk ends with a digest of the settings that made it, so a second run makes only what has changed.
 """
 
 from __future__ import annotations
@@ -30,18 +29,18 @@ from satstudy.study.profiles import Profile
 
 @dataclass(frozen=True)
 class Study(EveryRateWeights):
-    """A profile at work: its images, its weights, and what is measured with them; see `open_study`."""
+    """The images, weights, codecs and results of a profile; made by `open_study`."""
 
     # --- What is coded ----------------------------------------------------------------------------------
 
     def learned(
         self, lam: float, domain: str = OVERHEAD, tiling: Tiling | None = None, refine: int = 0
     ) -> LearnedCodec:
-        """The codec of one λ; the profile says how images are cut unless `tiling` does."""
+        """The learned codec of one λ; `tiling` is by default that of the profile."""
         return LearnedCodec(self.weights(lam, domain), tiling or self.profile.rd.tiling, refine=refine)
 
     def rd_images(self) -> list[tuple[str, Path | Pixels, str]]:
-        """(name, image, category) of the images that rate and distortion are measured on."""
+        """(name, image, category) of the images for the rate-distortion curves."""
         rd = self.profile.rd
         rows = subset(self.manifest, "val-compress")
         if rd.images and rd.images < len(rows):
@@ -55,7 +54,7 @@ class Study(EveryRateWeights):
         return chosen
 
     def codec(self, name: str, setting: Setting, tiling: Tiling | None = None) -> Codec:
-        """A codec by its name in the registry; the weights of a learned one are trained if they are not there."""
+        """A codec by its name in the registry; a learned one trains its weights if they are not there."""
         entry = registry.find(name)
         if entry.learned is None:
             return entry.make(setting)
@@ -83,7 +82,7 @@ class Study(EveryRateWeights):
         return found
 
     def missing_codecs(self) -> list[str]:
-        """What to install for each codec of the profile that cannot run here and is left out."""
+        """A sentence for each codec of the profile that is not installed: what to install."""
         entries = [registry.find(name) for name in self.profile.rd.codecs]
         return [entry.missing for entry in entries if entry.missing]
 
@@ -107,7 +106,7 @@ class Study(EveryRateWeights):
         return paths.REFERENCE if kept else self.folder / "results"
 
     def provenance(self, checkpoints: Sequence[Checkpoint] = ()) -> dict[str, str]:
-        """What made a page: profile, commit, weights with their fingerprints, data."""
+        """Profile, commit, data, and weights with their fingerprints, by name."""
         names = [
             f"{checkpoint.metadata.get('domain', OVERHEAD)} lam={checkpoint.lam:g} ({checkpoint.fingerprint.hex()})"
             for checkpoint in checkpoints
@@ -122,13 +121,18 @@ class Study(EveryRateWeights):
 
 
 def open_study(profile: str | Profile, progress: bool = True) -> Study:
-    """The study of a profile, by name or by the path of its YAML file."""
+    """The study of a profile, by its name or the path of its YAML file.
+
+    >>> study = open_study("quick")
+    >>> study.profile.train.lams, study.folder.name
+    ((0.0008, 0.0025, 0.0067, 0.013), 'quick')
+    """
     loaded = profiles.load(profile) if isinstance(profile, str) else profile
     return Study(loaded, paths.BUILD / loaded.name, progress)
 
 
 def spread(rows: pd.DataFrame, count: int, seed: int) -> pd.DataFrame:
-    """`count` rows, as even over the categories as they allow, one of each object first; in the given order."""
+    """A random choice of `count` rows, even over the categories, with few rows of one object; in the given order."""
     shuffled = rows.sample(frac=1, random_state=seed)
     turn = shuffled.groupby(["category", "object"]).cumcount()
     ordered = shuffled.assign(turn=turn).sort_values("turn", kind="stable")

@@ -1,8 +1,8 @@
 """The training loop of the codec: resumable, on one process or several.
 
 Everything random in step `s` follows from `(seed, s)`: crops and quantization noise. The rest is the state of the
-training (weights, moving average, optimizers), saved in `state.safetensors`. So an interrupted run ends with the weights
-of an uninterrupted one.
+training (weights, moving average, optimizers), saved in `state.safetensors`. So an interrupted run ends with the
+weights of an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ class Trainer:
     # --- The run ------------------------------------------------------------------------------------------
 
     def validate(self) -> tuple[float, float, float]:
-        """(loss, bpp, PSNR in dB) of the averaged weights on the validation crops; an estimate, see `estimated_loss`."""
+        """(loss, bpp, PSNR in dB) of the averaged weights on the validation crops, by `estimated_loss`."""
         assert self.validation is not None
         device, lam = self.process.device, float(self.state.describe()["lam"])
         model = self.state.averaged().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -182,7 +182,7 @@ class TrainingState(abc.ABC):
     def loss(self, x: Tensor, step: int) -> Loss:
         """The loss of this process's share of a batch, with gradients."""
 
-    def fit_auxiliary(self) -> None:
+    def fit_auxiliary(self) -> None:  # noqa: B027
         """A step of what has a loss of its own; most models have nothing of the kind."""
 
     @abc.abstractmethod

@@ -16,7 +16,7 @@ from satstudy.data.images import read_image
 
 
 def central_crops(images: Sequence[Path | Pixels], side: int) -> Tensor:
-    """The central squares of images, extended by their mirror image where they are smaller: uint8 (n, 3, side, side)."""
+    """The central squares of images, mirrored where they are too small: uint8 (n, 3, side, side)."""
     pieces = []
     for entry in images:
         image = entry if isinstance(entry, np.ndarray) else read_image(entry)

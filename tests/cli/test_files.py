@@ -5,6 +5,7 @@ import re
 import shutil
 
 import numpy as np
+import pandas as pd
 import pytest
 from field_files import RGB, X, Y, look, profile, rasterio, write_tiff
 from hypothesis import given
@@ -388,6 +389,38 @@ def test_what_is_no_regular_file_is_not_replaced(tmp_path):
     os.mkfifo(tmp_path / "pipe.sat")
     with pytest.raises(InputError, match="no regular file"):
         files.check_target(tmp_path / "pipe.sat", tmp_path / "a.png")
+
+
+# --- Shards and reports -----------------------------------------------------------------------------------------------
+
+
+def test_shards_share_the_files_of_a_folder_and_report_each(run, work, tmp_path):
+    (work / "images" / "bad.png").write_bytes(b"no image")
+    rows = []
+    for part in (1, 2, 3, 3):
+        status, _, err = run(f"compress images packed --no-overwrite --patch 64 --shard {part}/3 --report {part}.csv")
+        table = pd.read_csv(work / f"{part}.csv").fillna("")
+        failed = table[table["state"] == "failed"]
+        assert status == (2 if len(failed) else 0)
+        assert all(reason in err for reason in failed["remark"])
+        rows.append(table)
+    first = pd.concat([table for table in rows[:3] if len(table)])
+    assert sorted(first["file"]) == ["images/b.png", "images/bad.png", "images/sub/c.png"]
+    assert first.set_index("file")["state"].to_dict() == {
+        "images/b.png": "done", "images/bad.png": "failed", "images/sub/c.png": "done"
+    }  # fmt: skip
+    for row in first[first["state"] == "done"].itertuples():
+        out = work / "packed" / os.path.relpath(row.file, "images")
+        assert row.bytes_out == out.with_suffix(".sat").stat().st_size
+        assert row.bytes_in == (work / row.file).stat().st_size
+    assert "done" not in set(rows[3]["state"]), "what is coded is skipped"
+
+
+@pytest.mark.parametrize("shard", ["0/3", "4/3", "3", "a/b", "1/0"])
+def test_a_part_that_is_none_is_refused(run, shard):
+    status, _, err = run(f"compress images packed --shard {shard}")
+    assert status == 2
+    assert "is no part such as 3/100" in err
 
 
 def test_weights_for_every_rate_meet_a_rate_or_a_quality(run, work, trained_wavelet):

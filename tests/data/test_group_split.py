@@ -85,4 +85,3 @@ def test_objects_are_drawn_whole_but_for_the_last():
     drawn = draw_objects(pool_of([3, 3, 3, 3]), 7, np.random.default_rng(0))
     taken = sorted(sum(r.object == name for r in drawn) for name in {r.object for r in drawn})
     assert taken == [1, 3, 3]
-

@@ -13,6 +13,7 @@ from satstudy.core.errors import InputError
 from satstudy.data.records import ImageRecord
 from satstudy.data.splits import PAPER, Sizes, by_number, leakage, make, read_manifest, subset, write_manifest
 
+
 def pool(split: str, categories: list[list[int]]) -> list[ImageRecord]:
     """One list a category: the number of images of each of its objects."""
     return [

@@ -100,8 +100,8 @@ def test_tiles_that_share_ground_are_one_object(tmp_path, tiny_model):
         root = paths.ROOT / "tiles" / "field"
         root.mkdir(parents=True)
         other, trained = rng.integers(0, 256, (2, 96, 96, 3), dtype=np.uint8)
-        for i, tile in enumerate([trained, ground[:96, :96], ground[:96, 64:160], other]):
-            Image.fromarray(tile).save(root / f"field{i:02d}.png")
+        for number, tile in {0: trained, 41: ground[:96, :96], 42: ground[:96, 64:160], 88: other}.items():
+            Image.fromarray(tile).save(root / f"field{number:02d}.png")
         study = opened(data={"kind": "folders", "root": "tiles", "label": "tiles"},
                        splits={"method": "number", "number": 1}, train={"lams": [0.01]})  # fmt: skip
         objects = [record.object for record in Conditions(study).records]

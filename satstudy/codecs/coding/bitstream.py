@@ -281,8 +281,8 @@ class Header:
     def in_range(self) -> bool:
         """Whether a reader accepts these fields.
 
-        The limits of overlaps and of small groups bound the time that a small file can take, those of groups and patches
-        its memory.
+        The limits of overlaps and of small groups bound the time that a small file can take, those of groups and
+        patches its memory.
         """
         blends = self.tiling.startswith("blend")
         return (

@@ -1,7 +1,7 @@
 """The interface between `LearnedCodec` and a family of models: pixels to latents to bytes, and back.
 
-`LearnedCodec` cuts images into tiles, writes files and joins decoded tiles, for any family. A family defines the strides
-of its latents and the receptive fields of its transforms.
+`LearnedCodec` cuts images into tiles, writes files and joins decoded tiles, for any family. A family defines the
+strides of its latents and the receptive fields of its transforms.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ class Engine(Protocol):
     ----------
     device : where the networks run
     strides : pixels per latent along one side, for each tensor of the latents; divisors of 16
-    analysis_halo, synthesis_halo : pixels around a piece of an image that must be transformed with it, so that the result
-        equals that of the whole image; multiples of 16
+    analysis_halo, synthesis_halo : pixels around a piece of an image that must be transformed with it, so that the
+        result equals that of the whole image; multiples of 16
     piece : side in pixels, without halo, of the pieces in which large images are transformed
     rate : the index of λ that a file stores; 0 for a model of one λ
     """

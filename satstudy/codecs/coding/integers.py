@@ -2,8 +2,8 @@
 
 The last bit of a floating-point network depends on the number of threads, the batch size and the library. Here every
 number is an integer (Ballé, Johnston, Minnen, *Integer networks for data compression with latent-variable models*, ICLR
-2019): weights in multiples of 2⁻¹⁰, activations in multiples of 2⁻⁶ within ±1024. Floats hold the integers, so that fast
-matrix products apply: sums of products are exact in float64, and in float32 where a bound on them guarantees it.
+2019): weights in multiples of 2⁻¹⁰, activations in multiples of 2⁻⁶ within ±1024. Floats hold the integers, so that
+fast matrix products apply: sums of products are exact in float64, and in float32 where a bound on them guarantees it.
 """
 
 from __future__ import annotations
@@ -109,8 +109,8 @@ def float32_is_exact(device: torch.device) -> bool:
     """Whether float32 products of integers are exact on this device; found by trying.
 
     Environment variables of oneDNN or cuBLAS, and defaults of libraries, can reduce their precision silently. The test
-    takes long sums of short factors, and single products of odd 12-bit factors, which neither bfloat16 nor TensorFloat-32
-    can hold. It takes few rows and many, since libraries choose their kernels by that.
+    takes long sums of short factors, and single products of odd 12-bit factors, which neither bfloat16 nor
+    TensorFloat-32 can hold. It takes few rows and many, since libraries choose their kernels by that.
     """
     generator = np.random.default_rng(0)
     for rows in (1, 37, 1024):
@@ -129,9 +129,9 @@ def float32_is_exact(device: torch.device) -> bool:
 class Linear:
     """`x @ weight + bias` in integers, for rows of activations.
 
-    A float of p bits holds a sum exactly, in any order of its terms, if their magnitudes add up to less than 2^p. By the
-    Cauchy–Schwarz inequality this holds if the product of the two vectors' norms is below 2^p. So the product is computed
-    in float32, and again in float64 for rows of larger norm. Both give the same integers.
+    A float of p bits holds a sum exactly, in any order of its terms, if their magnitudes add up to less than 2^p. By
+    the Cauchy–Schwarz inequality this holds if the product of the two vectors' norms is below 2^p. So the product is
+    computed in float32, and again in float64 for rows of larger norm. Both give the same integers.
 
     Parameters
     ----------
@@ -189,7 +189,7 @@ class Linear:
 
 
 def to_activation(sums: Tensor, leaky: bool) -> Tensor:
-    """Sums, int32, as activations: rounded half up, through the leaky rectifier if asked, clamped to ±LIMIT; in place."""
+    """Sums, int32, as activations: rounded half up, rectified if `leaky`, clamped to ±LIMIT; in place."""
     x = sums.add_(1 << (WEIGHT_BITS - 1)).bitwise_right_shift_(WEIGHT_BITS)
     if leaky:
         # The leaky rectifier is max(x, slope · x) for slopes below 1.

@@ -1,7 +1,7 @@
 """Probability tables of the range coder as integer frequencies, equal on every machine.
 
-Latents use the tables of a Gaussian at 64 scales, computed here. Hyper-latents use the tables of each channel's factorized
-prior, which are stored with the weights (`satstudy.codecs.mbt2018.prior`).
+Latents use the tables of a Gaussian at 64 scales, computed here. Hyper-latents use the tables of each channel's
+factorized prior, which are stored with the weights (`satstudy.codecs.mbt2018.prior`).
 """
 
 from __future__ import annotations

@@ -230,7 +230,7 @@ def load(path: Path | str) -> Checkpoint:
 
 def domains() -> list[str]:
     """The kinds of training images of the weights that ship."""
-    return sorted({metadata(path).get("domain", OVERHEAD) for path in everything_shipped()})
+    return sorted({metadata(path).get("domain", OVERHEAD) for path in paths.WEIGHTS.glob("*.safetensors")})
 
 
 def shipped(domain: str = OVERHEAD) -> dict[float, Path]:

@@ -38,7 +38,7 @@ class LearnedCodec:
     checkpoint : from `satstudy.codecs.learned.checkpoint.load`
     tiling : `independent`, patches side by side; `blend`, overlapping patches averaged (the paper);
         `seamless`, the result of one transform of the whole image, computed tile by tile with a halo
-    patch : side in pixels, a multiple of 16; 256 by default. For `seamless` the side of an entropy tile, 1024 by default
+    patch : side in pixels, a multiple of 16, 256 by default; for `seamless` of an entropy tile, 1024 by default
     overlap : pixels, for `blend` alone (paper: 8)
     weighting : of `blend`, "mean" (the paper) or "ramp"
     lam : λ, for weights of every rate

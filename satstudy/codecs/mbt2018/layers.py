@@ -107,7 +107,7 @@ class MaskedConv2d(nn.Conv2d):
 
 
 class EntropyBottleneck(nn.Module):
-    """The factorized prior of the hyper-latents: the cumulative distribution of each channel is a small monotone network.
+    """The factorized prior of the hyper-latents: each channel's distribution function is a small monotone network.
 
     Ballé, Minnen, Singh, Hwang, Johnston, *Variational image compression with a scale hyperprior*, ICLR 2018, §6.1.
 
@@ -162,7 +162,7 @@ class EntropyBottleneck(nn.Module):
         return torch.abs(self._logits_cumulative(self.quantiles, True) - self.target).sum()
 
     def forward(self, x: Tensor, training: bool | None = None) -> tuple[Tensor, Tensor]:
-        """Noisy (training) or rounded values, relative to the medians, and their likelihoods; both in the shape of x."""
+        """Noisy (training) or rounded values, and their likelihoods; both in the shape of x."""
         training = self.training if training is None else training
         turned = x.transpose(0, 1).contiguous()
         values = turned.reshape(turned.shape[0], 1, -1)

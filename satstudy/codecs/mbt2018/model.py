@@ -53,8 +53,8 @@ class Model(nn.Module):
 
     Parameters
     ----------
-    N, M : channels of the transforms and of the latents. The paper does not give them; CompressAI has 192 and 192 for low
-        and middle rates. A CPU trains 64 and 96 in hours.
+    N, M : channels of the transforms and of the latents. The paper does not give them; CompressAI has 192 and 192 for
+        low and middle rates. A CPU trains 64 and 96 in hours.
     """
 
     # PyTorch does not type the layers of a sequence.
@@ -92,17 +92,17 @@ class Model(nn.Module):
     ) -> TrainingOutput:
         """One forward pass: the rate of noisy latents, the distortion of rounded ones.
 
-        The rate needs a differentiable likelihood, so uniform noise replaces rounding (Ballé et al. 2017). The synthesis
-        sees `round(y − means) + means` as a decoder does, with a straight-through gradient ("mixed quantization", Minnen
-        & Singh, *Channel-wise autoregressive entropy models*, ICIP 2020, §3.3).
+        The rate needs a differentiable likelihood, so uniform noise replaces rounding (Ballé et al. 2017). The
+        synthesis sees `round(y − means) + means` as a decoder does, with a straight-through gradient ("mixed
+        quantization", Minnen & Singh, *Channel-wise autoregressive entropy models*, ICIP 2020, §3.3).
 
         Parameters
         ----------
         x : float32 (b, 3, h, w) in [0, 1], h and w multiples of 64
         noise_y, noise_z : float32, uniform in [−0.5, 0.5), of the shapes of y and z
         precision : torch.float32 or torch.bfloat16, for the convolutions; likelihoods are always float32
-        context_passes : passes of `decoded`, after which the context model sees the latents of a decoder; with 0 it sees
-            noisy latents
+        context_passes : passes of `decoded`, after which the context model sees the latents of a decoder; with 0 it
+            sees noisy latents
         """
         with torch.autocast(x.device.type, dtype=precision, enabled=precision != torch.float32):
             y = self.g_a(x)
@@ -136,7 +136,7 @@ class Model(nn.Module):
 
     @torch.no_grad()
     def decoded(self, y: Tensor, hyper: Tensor, passes: int) -> Tensor:
-        """The latents `round(y − means) + means` of a decoder, whose means depend on the latents that it decoded before.
+        """The latents `round(y − means) + means` of a decoder: means depend on the latents decoded before.
 
         Each pass computes all positions from those of the pass before. As many passes as the wavefront has steps are
         exact, a few come close. With 0 passes the result is `round(y)`, as in CompressAI's `forward`.
@@ -153,7 +153,7 @@ class Model(nn.Module):
         return y_hat
 
     def likelihood_z(self, z: Tensor) -> Tensor:
-        """Likelihoods of hyper-latents (b, N, rows, columns) under the factorized prior: float32 (N, 1, b·rows·columns)."""
+        """Likelihoods of hyper-latents z, (b, N, rows, columns): float32 (N, 1, b·rows·columns)."""
         bottleneck = self.entropy_bottleneck
         values = z.transpose(0, 1).reshape(z.shape[1], 1, -1)
         likelihood, _, _ = bottleneck._likelihood(values)

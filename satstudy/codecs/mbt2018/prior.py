@@ -19,9 +19,9 @@ def hyper_tables(model: Model) -> dict[str, Tensor]:
     Returns
     -------
     dict
-        `z_frequencies` int32 (N, width): frequencies of the values `z_start`, `z_start + 1`, …, zero where a channel has
-        fewer values; the last column is the frequency of the escape symbol. `z_start`, `z_length` and `z_median` int32
-        (N,), the median in units of 2^-ACTIVATION_BITS.
+        `z_frequencies` int32 (N, width): frequencies of the values `z_start`, `z_start + 1`, …, zero where a channel
+        has fewer values; the last column is the frequency of the escape symbol. `z_start`, `z_length` and `z_median`
+        int32 (N,), the median in units of 2^-ACTIVATION_BITS.
     """
     bottleneck = copy.deepcopy(model.entropy_bottleneck).cpu().double()
     with torch.no_grad():

@@ -253,7 +253,9 @@ def test_other_weights_are_refused(tiny_checkpoint, picture, make_model, tmp_pat
     with torch.no_grad():
         other.g_s[0].bias[0] += 1e-3
     for model in (make_model(1), other):
-        checkpoint.save(tmp_path / "other.safetensors", model, {"N": "8", "M": "12", "lam": "0.01"}, hyper_tables(model))
+        checkpoint.save(
+            tmp_path / "other.safetensors", model, {"N": "8", "M": "12", "lam": "0.01"}, hyper_tables(model)
+        )
         with pytest.raises(WrongWeights, match="other"):
             LearnedCodec(checkpoint.load(tmp_path / "other.safetensors")).decode(data)
 
