@@ -233,7 +233,7 @@ def test_the_tables_of_a_run_are_kept(book):
     results = book / "build" / "smoke" / "results"
     assert {path.name for path in results.iterdir()} >= {
         "rate_distortion.csv", "bd_rate.csv", "seams.csv", "accuracy.csv", "accuracy.json",
-        "accuracy_conditions.csv", "bd_rate_category.csv", "rd.json", "crops", "seam",
+        "accuracy_conditions.csv", "bd_rate_by_category.csv", "rd.json", "crops", "seam",
     }  # fmt: skip
 
 
