@@ -58,7 +58,6 @@ def test_the_original_is_the_image_itself(records, tmp_path):
     assert len(set(coded.names.tolist())) == 6, "files of one name in two classes stay apart"
     assert (coded.bpp == 24).all()
     assert np.isinf(coded.psnr).all()
-    assert np.isnan(coded.ms_ssim).all(), "too small for five scales"
 
 
 def test_a_condition_codes_whole_images_by_real_bytes(records, tmp_path):
