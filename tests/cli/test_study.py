@@ -57,9 +57,8 @@ def test_a_ladder_or_some_of_it_is_trained(run, work, monkeypatch, options, aske
         seen.append((lam, domain))
         return SimpleNamespace(path=work / f"{lam}.safetensors")
 
-    monkeypatch.setattr(
-        study, "open_study", lambda *_, **__: SimpleNamespace(ladder=lambda: [0.02, 0.01], weights=train)
-    )
+    opened = SimpleNamespace(ladder=lambda: [0.02, 0.01], weights=train, images=lambda split: [])
+    monkeypatch.setattr(study, "open_study", lambda *_, **__: opened)
     status, out, _ = run(f"train --profile tiny {options}")
     assert status == 0
     assert seen == asked

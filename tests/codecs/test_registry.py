@@ -38,7 +38,8 @@ def test_an_entry_makes_what_it_describes(entry, checkpoint):
     else:
         made = [entry.make(setting) for setting in entry.ladder]
         assert {codec.name for codec in made} == {entry.name}
-        assert [codec.setting for codec in made] == [f"{entry.setting}={setting:g}" for setting in entry.ladder]
+        settings = [f"{entry.setting}={setting:g}" for setting in entry.ladder]
+        assert [codec.setting.split()[0] for codec in made] == settings, "others follow where they are not the default"
 
 
 def test_the_list_is_read_without_what_is_slow_to_import():
