@@ -2,7 +2,7 @@
 
 An image is corrected by a small network, decomposed into wavelet sub-bands (`subbands`), and quantized. The bands are
 coded from coarse to fine. At each level a network predicts, from all coarser bands, the mean and the scale of every
-coefficient; within a level it goes on predicting from the coefficients of the level that are decoded already:
+coefficient; within a level it goes on predicting from the coefficients of the level that are decoded already::
 
     coarser bands ─► features ─► turn 1 ─► turn 2 ─► turn 3 ─► turn 4 ─► turn 5 ─► turn 6 ─► features of the next level
                                  luma 00   luma 11   luma 01   luma 10   chroma    chroma

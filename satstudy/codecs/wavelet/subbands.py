@@ -2,7 +2,7 @@
 
 The first four levels use the biorthogonal 9/7 filters of JPEG 2000 (Cohen, Daubechies, Feauveau 1992), scaled so that
 they are close to orthonormal. The levels below use the Haar filters on the low-pass band that is left. A Haar
-coefficient depends on its own block of samples alone, so the coarse levels of two tiles never meet.
+coefficient depends on its own block of samples alone, so the coarse levels of two tiles never meet::
 
     image ─ colour rotation ─► 9/7 ─► 9/7 ─► 9/7 ─► 9/7 ─► Haar … Haar ─► one low-pass value a colour
                                 │      │      │      │       │
