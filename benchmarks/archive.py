@@ -42,8 +42,8 @@ def start(folder: Path, shards: int, cores: int) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(paths.ROOT / "workflow" / "archive.smk")]
     command += ["--directory", str(folder), "--cores", str(cores), "--quiet", "all", "--rerun-incomplete", "--nolock"]
     command += ["--config", f"images={folder / 'images'}", f"out={folder / 'coded'}", f"shards={shards}"]
-    log = (folder / "log").open("ab")
-    return subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+    with (folder / "log").open("ab") as log:  # the process keeps a handle of its own
+        return subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
 
 
 def main(count: int = 2000, shards: int = 8, cores: int = 2) -> None:
