@@ -70,7 +70,8 @@ def main(count: int = 2000, shards: int = 8, cores: int = 2) -> None:
     for path in sorted((folder / "images").rglob("*.png")):
         coded = folder / "coded" / path.relative_to(folder / "images").with_suffix(".sat")
         try:
-            image = np.asarray(Image.open(path).convert("RGB"))
+            with Image.open(path) as opened:
+                image = np.asarray(opened.convert("RGB"))
         except OSError:
             continue
         if not coded.exists():
