@@ -155,30 +155,16 @@ def test_a_kernel_that_dies_is_a_failure_that_keeps_what_ran(run):
 # --- The DAG ----------------------------------------------------------------------------------------------
 
 
-def dry_run(tmp_path, *config, profile=None):
-    command = [
-        sys.executable,
-        "-m",
-        "snakemake",
-        "--snakefile",
-        ROOT / "workflow" / "Snakefile",
-        "--directory",
-        tmp_path,
-    ]
+def planned(tmp_path, *arguments):
+    """Snakemake with these arguments, in a folder of its own."""
+    start = (sys.executable, "-m", "snakemake", "--snakefile", ROOT / "workflow" / "Snakefile", "--directory", tmp_path)
     environment = {**os.environ, "SATSTUDY_BUILD": str(tmp_path / "a build")}
-    done = subprocess.run(
-        [
-            *command,
-            *(("--profile", profile) if profile else ("--cores", "2")),
-            "--dry-run",
-            "--printshellcmds",
-            "--config",
-            *config,
-        ],
-        capture_output=True,
-        text=True,
-        env=environment,
-    )
+    return subprocess.run([*start, *arguments], capture_output=True, text=True, env=environment)
+
+
+def dry_run(tmp_path, *config, profile=None):
+    where = ("--profile", profile) if profile else ("--cores", "2")
+    done = planned(tmp_path, *where, "--dry-run", "--printshellcmds", "--config", *config)
     return done.returncode, done.stdout + done.stderr
 
 
@@ -199,18 +185,9 @@ def test_a_ladder_is_trained_one_after_the_other(tmp_path):
 
 def test_the_graph_of_rules_is_the_one_that_is_drawn(tmp_path):
     """`REPRODUCING.md` draws it by hand, for pages that show Mermaid."""
-    command = [
-        sys.executable,
-        "-m",
-        "snakemake",
-        "--snakefile",
-        ROOT / "workflow" / "Snakefile",
-        "--directory",
-        tmp_path,
-    ]
-    command += ["--cores", "2", "--rulegraph", "dot", "--config", "profile=paper"]
-    environment = {**os.environ, "SATSTUDY_BUILD": str(tmp_path / "build")}
-    dot = subprocess.run(command, capture_output=True, text=True, env=environment, check=True).stdout
+    done = planned(tmp_path, "--cores", "2", "--rulegraph", "dot", "--config", "profile=paper")
+    done.check_returncode()
+    dot = done.stdout
     names = dict(re.findall(r'(\d+)\[label = "(\w+)"', dot))
     edges = {(names[a], names[b]) for a, b in re.findall(r"(\d+) -> (\d+)", dot)} - {("train", "train")}
     drawn = set()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 
-def distortion_weight(lam: float) -> float:
+def distortion_weight(lam: Any) -> Any:
     """Bits per pixel that one unit of MSE is worth, for pixels in [0, 1].
 
     >>> round(distortion_weight(0.013) * 10**(-33 / 10), 3)  # an error of 33 dB
@@ -22,4 +22,4 @@ def rate_distortion(lam: Any, mse: Any, bpp: Any) -> Any:
     mse : mean squared error of pixels in [0, 1]
     bpp : bits per pixel
     """
-    return lam * 255**2 * mse + bpp
+    return distortion_weight(lam) * mse + bpp

@@ -22,6 +22,7 @@ from scipy.interpolate import PchipInterpolator, PPoly
 
 from satstudy.core.errors import InputError
 from satstudy.core.frames import require
+from satstudy.core.loss import rate_distortion
 from satstudy.core.types import Floats
 from satstudy.metrics.bootstrap import Interval, bootstrap_interval, change_interval
 
@@ -485,7 +486,7 @@ def choose_by_lambda(frame: pd.DataFrame, codec: str, lams: Sequence[float]) -> 
     mse = 10 ** (-part["psnr"] / 10)
     tables = []
     for lam in lams:
-        loss = lam * 255**2 * mse + part["bpp"]
+        loss = rate_distortion(lam, mse, part["bpp"])
         best = loss.groupby(part["image"]).idxmin()
         tables.append(part.loc[best].assign(codec=f"{codec}-by-lambda", setting=f"lam={lam:g}", loss=loss[best]))
     return pd.concat(tables, ignore_index=True)

@@ -16,7 +16,6 @@ import argparse
 import dataclasses
 import functools
 import itertools
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -29,7 +28,7 @@ from satstudy.classification.cross_validation import Column, CrossValidation
 from satstudy.classification.train import add_features
 from satstudy.codecs.registry import ORIGINAL
 from satstudy.core.digests import digest
-from satstudy.core.errors import InputError, SatstudyError
+from satstudy.core.errors import told_at_the_end
 from satstudy.core.paths import atomic
 from satstudy.core.settings import build
 from satstudy.core.types import Floats, Pixels
@@ -477,15 +476,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--list", action="store_true", help="print the names of the jobs and do nothing")
     parser.add_argument("--only", default="", metavar="TEXT", help="do only jobs whose name contains TEXT")
     given = parser.parse_args(arguments)
-    try:
+    with told_at_the_end():
         for name, work in Classification(open_study(given.profile)).jobs():
             if given.only in name:
                 print(name, flush=True)
                 if not given.list:
                     work()
-    except SatstudyError as error:
-        print(f"satstudy: {error}", file=sys.stderr)
-        raise SystemExit(2 if isinstance(error, InputError) else 1) from None
 
 
 if __name__ == "__main__":

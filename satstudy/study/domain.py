@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import hashlib
-import sys
 from collections.abc import Hashable, Sequence
 from pathlib import Path
 
@@ -23,11 +21,12 @@ from satstudy.codecs.learned.checkpoint import NATURAL, OVERHEAD, Checkpoint
 from satstudy.codecs.learned.codec import LearnedCodec
 from satstudy.core import paths
 from satstudy.core.digests import digest
-from satstudy.core.errors import InputError, SatstudyError
+from satstudy.core.errors import InputError, told_at_the_end
 from satstudy.core.paths import atomic
 from satstudy.core.types import Pixels
 from satstudy.data.images import find_images, read_image
 from satstudy.data.mosaics import shrunk
+from satstudy.data.sensors import in_the_fifth
 from satstudy.data.splits import subset
 from satstudy.metrics import bd_rate
 from satstudy.metrics.bootstrap import Interval, change_interval
@@ -38,8 +37,6 @@ from satstudy.training.loop import Trainer
 #: What the codecs are trained on; "a, b" is first a, then b.
 BOTH, ADAPTED, TURNED = "both", f"{NATURAL}, {OVERHEAD}", f"{OVERHEAD}, {NATURAL}"
 TRAININGS = (OVERHEAD, NATURAL, BOTH, ADAPTED, TURNED)
-#: One photograph of this many is measured.
-FIFTH = 5
 
 Named = tuple[str, Pixels, str]
 
@@ -148,7 +145,7 @@ class DomainExperiment:
         if kind == NATURAL:
             root = self._natural
             names = [path.relative_to(root).as_posix() for path in find_images([root])]
-            names = [name for name in names if (hashlib.sha256(name.encode()).digest()[0] % FIFTH == 0) == measured]
+            names = [name for name in names if in_the_fifth(name) == measured]
         else:
             names = list(subset(self.study.manifest, "val-compress" if measured else "train-compress")["path"])
         order = np.random.default_rng(self.study.profile.seed).permutation(len(names))
@@ -208,16 +205,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """The program of this module: `domain.csv` and `domain_gains.csv` among the results of a profile."""
     parser = argparse.ArgumentParser(prog="python -m satstudy.study.domain", description=__doc__.split("\n")[0])
     parser.add_argument("profile")
-    try:
-        study = open_study(parser.parse_args(arguments).profile)
+    given = parser.parse_args(arguments)
+    with told_at_the_end():
+        study = open_study(given.profile)
         frame = DomainExperiment(study).results()
         for name, table in (("domain.csv", frame), ("domain_gains.csv", gains(frame))):
             with atomic(study.results / name) as temporary:
                 table.to_csv(temporary, index=False)
             print(study.results / name)
-    except SatstudyError as error:
-        print(f"satstudy: {error}", file=sys.stderr)
-        raise SystemExit(2 if isinstance(error, InputError) else 1) from None
 
 
 if __name__ == "__main__":

@@ -86,7 +86,7 @@ class EveryRateWeights(StudyWeights):
         settings = dataclasses.asdict(self.profile.every_rate)
         del settings["validate_every"], settings["init"]
         start = self._every_rate_start
-        further = [] if domain != OVERHEAD else sorted(path.name for path in self._further())
+        further = [] if domain != OVERHEAD else sorted(path.name for some in self._further().values() for path in some)
         images = [[path.as_posix() for path in part] for part in self._training_images(domain, relative=True)]
         key = digest(settings, file_digest(start) if start else "random", self.profile.seed, images, further)
         return self.folder / "train" / f"{domain}-every-rate-{key}"
@@ -104,21 +104,21 @@ class EveryRateWeights(StudyWeights):
             )
         return path
 
-    def _further(self) -> list[Path]:
-        """Images of other sensors to train on."""
+    def _further(self) -> dict[str, list[Path]]:
+        """Images of other sensors to train on, by set."""
         if not self.profile.every_rate.sensors:
-            return []
+            return {}
         root = self.named_folder(self.profile.data.sensors)
-        return [path for paths_ in sensors.sets(root).values() for path in paths_ if not sensors.measured(path)]
+        return {
+            name: [path for path in images if not sensors.measured(path)] for name, images in sensors.sets(root).items()
+        }
 
     def _mixture(self, images: Sequence[Path], domain: str) -> Mixture:
         train, label = self.profile.every_rate, self.profile.data.label or self.profile.data.kind
         parts: dict[str, tuple[float, Sequence[Path | Pixels]]] = {}
         if domain == OVERHEAD and train.sensors:
-            sets: dict[str, list[Path]] = defaultdict(list)
-            for path in self._further():
-                sets[path.parent.name].append(path)
-            parts |= {name: (train.sensors / len(sets), paths_) for name, paths_ in sets.items()}
+            sets = {name: some for name, some in self._further().items() if some}
+            parts |= {name: (train.sensors / len(sets), some) for name, some in sets.items()}
         if domain == OVERHEAD and train.shrunk:
             parts[f"{label}, shrunk"] = train.shrunk, self._shrunk_mosaics(images)
         parts[label] = 1 - sum(share for share, _ in parts.values()), images

@@ -104,28 +104,30 @@ class TrainingState(abc.ABC):
     average : name → moving average of the parameter; these are the weights that a run gives
     precision : torch.bfloat16 or torch.float32, of the convolutions
     optimizers : the first one's learning rate follows `learning_rate`
+    watched_lam : λ of the validation loss, and of the weights where nobody names another one
     """
 
+    model: Model | WaveletModel
+    watched_lam: float
     #: Coefficients of Adam's moving averages.
     betas = (0.9, 0.999)
 
     def __init__(self, config: TrainingConfig, model: Model | WaveletModel, process: Process):
-        self.config, self.process = config, process
+        self.config, self.model, self.process = config, model, process
         model.to(process.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = {name: p.detach().clone() for name, p in model.named_parameters()}
         main = self.main_parameters()
-        self.optimizers: list[torch.optim.Optimizer]
         if config.optimizer == "soap":
-            soap = SOAP(
+            optimizer: torch.optim.Optimizer = SOAP(
                 main,
                 lr=config.lr,
                 weight_decay=0.0,
                 precondition_frequency=PRECONDITION_EVERY,
                 max_precondition_dim=LARGEST_PRECONDITIONER,
             )
-            self.optimizers = [soap]
         else:
-            self.optimizers = [torch.optim.Adam(main, lr=config.lr, betas=self.betas)]
+            optimizer = torch.optim.Adam(main, lr=config.lr, betas=self.betas)
+        self.optimizers = [optimizer]
         bf16 = config.precision == "bf16" or (config.precision == "auto" and fast_bf16(process.device))
         self.precision = torch.bfloat16 if bf16 else torch.float32
 
@@ -168,11 +170,6 @@ class TrainingState(abc.ABC):
         self.process.average([figures])
         total, bpp, mse = figures.tolist()
         return total, bpp, -10 * math.log10(mse)
-
-    @property
-    @abc.abstractmethod
-    def model(self) -> Model | WaveletModel:
-        """The model in training."""
 
     @abc.abstractmethod
     def main_parameters(self) -> list[torch.nn.Parameter]:
@@ -228,16 +225,14 @@ class TrainingState(abc.ABC):
 class PaperState(TrainingState):
     """Training of the paper's model with uniform noise in place of quantization (Minnen et al. 2018, §3)."""
 
+    model: Model
+
     def __init__(self, config: TrainingConfig, model: Model, process: Process):
         if isinstance(config.lam, tuple):
             raise InputError(f"lam = {config.lam}: a model of mbt2018 has one λ, name it.")
-        self._model, self._lam = model, config.lam
+        self.watched_lam = config.lam
         super().__init__(config, model, process)
         self.optimizers.append(torch.optim.Adam([model.entropy_bottleneck.quantiles], lr=QUANTILES_LR))
-
-    @property
-    def model(self) -> Model:
-        return self._model
 
     def main_parameters(self) -> list[torch.nn.Parameter]:
         return self.model.main_parameters()
@@ -245,7 +240,7 @@ class PaperState(TrainingState):
     def loss(self, x: Tensor, step: int) -> Loss:
         noise_y, noise_z = self._noise(x, step)
         output = self.model.training_pass(x, noise_y, noise_z, self.precision, self.config.context_passes)
-        return self.model.loss(output, x, self._lam)
+        return self.model.loss(output, x, self.watched_lam)
 
     def fit_auxiliary(self) -> None:
         self.model.aux_loss().backward()  # type: ignore[no-untyped-call]
@@ -256,7 +251,7 @@ class PaperState(TrainingState):
 
     def describe(self) -> dict[str, str]:
         name = "JointAutoregressiveHierarchicalPriors"
-        return {"arch": name, "N": str(self.model.N), "M": str(self.model.M), "lam": repr(self._lam)}
+        return {"arch": name, "N": str(self.model.N), "M": str(self.model.M), "lam": repr(self.watched_lam)}
 
     def _noise(self, x: Tensor, step: int) -> tuple[Tensor, Tensor]:
         """The noise that replaces the quantization of y and of z."""
@@ -288,17 +283,16 @@ LAM_DRAW = 1000
 class WaveletState(TrainingState):
     """Training of the wavelet codec: each crop of a batch has its own λ, uniform in log λ over the range."""
 
+    model: WaveletModel
+
     # The second moments follow a loss that changes with the λ of the batch.
     betas = (0.9, 0.98)
 
     def __init__(self, config: TrainingConfig, model: WaveletModel, process: Process):
-        self._model = model
+        low, high = config.lams
+        self.watched_lam = min(max(WATCHED_LAM, low), high)
         super().__init__(config, model, process)
         self.precision = torch.float32  # scales and steps lose by fewer digits
-
-    @property
-    def model(self) -> WaveletModel:
-        return self._model
 
     def main_parameters(self) -> list[torch.nn.Parameter]:
         return list(self.model.parameters())
@@ -329,7 +323,7 @@ class WaveletState(TrainingState):
 
     def describe(self) -> dict[str, str]:
         low, high = self.config.lams
-        return {"lam": repr(min(max(WATCHED_LAM, low), high)), "lams": f"{low!r} {high!r}"}
+        return {"lam": repr(self.watched_lam), "lams": f"{low!r} {high!r}"}
 
 
 def training_state(config: TrainingConfig, model: Model | WaveletModel, process: Process) -> TrainingState:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from scipy.ndimage import gaussian_filter
+from smooth import picture
 
 from satstudy.codecs import HEVC, HTJ2K, JPEGLS, JPEGXL, VVC, hevc_vvc, registry
 from satstudy.core.errors import DamagedFile, InputError
@@ -28,13 +28,6 @@ ANCHORS = [
     pytest.param(name, marks=pytest.mark.skipif(not has(name), reason=f"{entry(name).package} is not installed"))
     for name in NAMES
 ]
-
-
-def picture(height=64, width=80, seed=0):
-    noise = np.random.default_rng(seed).normal(size=(height, width, 3))
-    smooth = gaussian_filter(noise, (2, 2, 0)) * 200 + 120
-    smooth[:, : width // 2] += 50
-    return np.clip(smooth, 0, 255).astype(np.uint8)
 
 
 @pytest.mark.parametrize("name", ANCHORS)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, features
-from scipy.ndimage import gaussian_filter
+from smooth import picture
 
 from satstudy.codecs import AVIF, JPEG, WebP
 from satstudy.core.errors import DamagedFile, InputError
@@ -15,13 +15,6 @@ from satstudy.metrics import quality as metrics
 
 needs_avif = pytest.mark.skipif(not features.check("avif"), reason="this Pillow was built without AVIF")
 BOTH = [pytest.param(WebP, id="webp"), pytest.param(AVIF, id="avif", marks=needs_avif)]
-
-
-def picture(height=64, width=80, seed=0):
-    noise = np.random.default_rng(seed).normal(size=(height, width, 3))
-    smooth = gaussian_filter(noise, (2, 2, 0)) * 200 + 120
-    smooth[:, : width // 2] += 50
-    return np.clip(smooth, 0, 255).astype(np.uint8)
 
 
 @pytest.mark.parametrize("codec", BOTH)

@@ -228,11 +228,6 @@ def load(path: Path | str) -> Checkpoint:
     return Checkpoint(found, {**text, "N": str(found.N), "M": str(found.M)}, tables, path)
 
 
-def domains() -> list[str]:
-    """The kinds of training images of the weights that ship."""
-    return sorted({metadata(path).get("domain", OVERHEAD) for path in paths.WEIGHTS.glob("*.safetensors")})
-
-
 def shipped(domain: str = OVERHEAD) -> dict[float, Path]:
     """λ → path of the weights in the package that were trained on `domain`, in ascending order.
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -43,28 +44,24 @@ class Ladder:
     """
 
     def __init__(self, weights: Checkpoint | Sequence[Path], **options: Any):
-        self._options, self._made = options, dict[int, LearnedCodec]()
-        self._lams: list[float] = []
+        self._made: dict[int, LearnedCodec] = {}
+        self._makers: list[Callable[[], LearnedCodec]]
         if isinstance(weights, Checkpoint):
             from satstudy.codecs.wavelet.coder import named_lams
 
             if not weights.serves_every_rate:
                 raise InputError(f"{weights.path} is for lam = {weights.lam:g} alone: name weights for every rate.")
-            self._lams = named_lams()
-            self._base = LearnedCodec(weights, **options)
+            base = LearnedCodec(weights, **options)
+            self._makers = [partial(base.at, lam) for lam in named_lams()]
         else:
-            self._paths = list(weights)
+            self._makers = [partial(_loaded, path, options) for path in weights]
 
     def __len__(self) -> int:
-        return len(self._lams or self._paths)
+        return len(self._makers)
 
     def __getitem__(self, index: int) -> LearnedCodec:
         if index not in self._made:
-            self._made[index] = (
-                self._base.at(self._lams[index])
-                if self._lams
-                else LearnedCodec(checkpoint.load(self._paths[index]), **self._options)
-            )
+            self._made[index] = self._makers[index]()
         return self._made[index]
 
     def encode(
@@ -99,6 +96,10 @@ class Ladder:
         best = closest_rate(measured, len(self), float(bpp if psnr is None else psnr))  # type: ignore[arg-type]
         measured(best)
         return found[best]
+
+
+def _loaded(path: Path, options: dict[str, Any]) -> LearnedCodec:
+    return LearnedCodec(checkpoint.load(path), **options)
 
 
 def file_psnr(codec: LearnedCodec, data: bytes, image: Pixels | Source | MaskedSource) -> float:
