@@ -59,9 +59,11 @@ class JPEGXL:
 
 @dataclass(frozen=True)
 class HTJ2K:
-    """High-throughput JPEG 2000 (ISO 15444-15) by OpenJPH: the 9/7 wavelet with the multi-component colour transform.
+    """High-throughput JPEG 2000 (ISO 15444-15): the 9/7 wavelet with the multi-component colour transform.
 
-    OpenJPH quantizes with one step and cuts no coding passes, so its rate is not set but follows. It needs 17 to 21 %
+    OpenJPH encodes; OpenJPEG decodes, because imagecodecs returns OpenJPH's values modulo 256: a decoded 256 becomes
+    black (aous72/OpenJPH issue 234). OpenJPH quantizes with one step and cuts no coding passes, so its rate is not set
+    but follows. It needs 17 to 21 %
     more bits than JPEG 2000 and codes ten times as fast; 6 instead of 5 decompositions need 1 % more on tiles and no
     less on images of 1024².
 
@@ -93,7 +95,7 @@ class HTJ2K:
         import imagecodecs
 
         _check_header(data, "HTJ2K", b"\xff\x4f\xff\x51", ">II", 8)
-        return _pixels(lambda: imagecodecs.htj2k_decode(data), "HTJ2K")
+        return _pixels(lambda: imagecodecs.jpeg2k_decode(data, numthreads=1), "HTJ2K")
 
 
 @dataclass(frozen=True)
