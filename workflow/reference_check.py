@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from satstudy.codecs import Codec, LearnedCodec, registry
-from satstudy.codecs.learned import checkpoint as zoo
+from satstudy.codecs import Codec, registry
+from satstudy.codecs.learned.ladder import shipped_codecs
 from satstudy.core import paths
 from satstudy.core.errors import SatstudyError
 from satstudy.data.images import read_image
@@ -33,11 +33,8 @@ def codecs(study: Study, name: str) -> dict[str, Codec]:
     if entry.learned is None:
         found = [study.codec(name, setting) for setting in entry.settings(study.profile.rd.codecs[name])]
         return {codec.setting: codec for codec in found}
-    shipped = zoo.shipped(entry.learned.domain)
-    if not shipped:
-        raise SatstudyError(f"{entry.label}: no weights of the domain {entry.learned.domain} ship.")
     refine = study.profile.rd.refine if entry.learned.refined else 0
-    made = [LearnedCodec(zoo.load(path), study.profile.rd.tiling, refine=refine) for path in shipped.values()]
+    made = shipped_codecs(entry, tiling=study.profile.rd.tiling, refine=refine)
     return {codec.setting: codec for codec in made}
 
 

@@ -11,10 +11,10 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from satstudy.cli.arguments import shows_progress
-from satstudy.cli.files import check_target, shipped
+from satstudy.cli.files import check_target
 from satstudy.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ def rd(arguments: argparse.Namespace) -> int:
 
     from satstudy.codecs import registry
     from satstudy.codecs.learned import checkpoint
+    from satstudy.codecs.learned.ladder import codecs_of, shipped_codecs
     from satstudy.metrics import bd_rate
     from satstudy.study import rate_distortion
 
@@ -48,8 +49,11 @@ def rd(arguments: argparse.Namespace) -> int:
             chosen += [entry.make(setting) for setting in entry.ladder]
             continue
         steps = arguments.refine or (REFINE if entry.learned.refined else 0)
-        for path in arguments.weights or shipped(entry.learned.domain).values():
-            chosen.append(entry.make(checkpoint.load(path), tiling=arguments.tiling, refine=steps))
+        options: dict[str, Any] = {"tiling": arguments.tiling, "refine": steps}
+        if not arguments.weights:
+            chosen += shipped_codecs(entry, **options)
+        for path in arguments.weights or ():
+            chosen += codecs_of(checkpoint.load(path), entry, **options)
     unusable: list[str] = []
     options = {"progress": shows_progress(arguments), "resume": not arguments.fresh, "unusable": unusable}
     frame = rate_distortion.evaluate(images, chosen, csv, **options)  # type: ignore[arg-type]

@@ -25,7 +25,7 @@ from satstudy.core.types import Pixels
 
 #: The condition of images that are not coded.
 ORIGINAL = "original"
-#: In a profile: the ladder of the entry, or every λ of the profile for a learned codec.
+#: In a profile: the ladder of the entry, or every λ of the profile for a learned codec with weights for each.
 DEFAULT = "default"
 
 Setting = int | float
@@ -72,16 +72,18 @@ class PlotStyle(NamedTuple):
 
 
 class Learned(NamedTuple):
-    """The weights of a learned codec, one set for each λ.
+    """The weights of a learned codec.
 
     Attributes
     ----------
     domain : the kind of training images, "overhead" or "natural"
+    every_rate : one set of weights serves every λ; else there is a set for each
     refined : the encoder refines the latents of each image; the number of steps is `rd.refine` of a profile or
         `--refine` of the command
     """
 
     domain: str
+    every_rate: bool = False
     refined: bool = False
 
 
@@ -202,8 +204,8 @@ def register(entry: CodecEntry) -> None:
 def names() -> list[str]:
     """The names of all codecs, in the order of registration.
 
-    >>> [name for name in names() if name.startswith("learned")]
-    ['learned', 'learned-natural', 'learned-refined']
+    >>> [name for name in names() if find(name).learned]
+    ['learned', 'mbt2018', 'mbt2018-natural', 'mbt2018-refined']
     """
     return list(_entries)
 

@@ -26,6 +26,7 @@ import pandas as pd
 from satstudy.classification.coded_images import CodedSet, conditions_frame
 from satstudy.classification.cross_validation import Column, CrossValidation
 from satstudy.classification.train import add_features
+from satstudy.codecs import registry
 from satstudy.codecs.registry import ORIGINAL
 from satstudy.core.digests import digest
 from satstudy.core.errors import told_at_the_end
@@ -35,7 +36,7 @@ from satstudy.core.types import Floats, Pixels
 from satstudy.data.records import ImageRecord
 from satstudy.metrics import accuracy, quality, transfer
 from satstudy.report import paper
-from satstudy.study.conditions import Conditions
+from satstudy.study.conditions import TASK, Conditions
 from satstudy.study.notebook import save_facts, save_table
 from satstudy.study.profiles import Accuracy
 from satstudy.study.study import open_study
@@ -59,16 +60,17 @@ class Hypothesis:
     def rewrite(self, condition: str) -> str:
         """A condition of the paper under this hypothesis.
 
-        >>> Hypothesis(before="jpeg 75", after="swap").rewrite("learned 0.67bpp")
-        'jpeg 75 | learned 0.67bpp | swap'
+        >>> Hypothesis(before="jpeg 75", after="swap").rewrite("mbt2018 0.67bpp")
+        'jpeg 75 | mbt2018 0.67bpp | swap'
         """
-        after = self.after if condition.startswith("learned") else ""
+        name = condition.split()[0]
+        after = self.after if name in registry.names() and registry.find(name).learned else ""
         steps = [part for part in (self.before, condition, after) if part]
         return " | ".join([part for part in steps if part != ORIGINAL] or [ORIGINAL])
 
 
 def paper_condition(condition: paper.PaperCondition) -> str:
-    """What a condition of the paper's Table 2 is called here: "learned 0.67bpp"."""
+    """What a condition of the paper's Table 2 is called here: "mbt2018 0.67bpp"."""
     return ORIGINAL if condition.codec == ORIGINAL else f"{condition.codec} {condition.bpp:g}bpp"
 
 
@@ -457,9 +459,9 @@ def _plain(conditions: Iterable[str]) -> dict[str, Column]:
 
 
 def _task(condition: str) -> str:
-    """The same files, decoded by the synthesis head: "learned 0.02bpp" → "learned-task 0.02bpp"."""
+    """The same files, decoded by the synthesis head: "mbt2018 0.02bpp" → "mbt2018-task 0.02bpp"."""
     kind, _, value = condition.partition(" ")
-    return f"{kind}-task {value}"
+    return f"{kind}{TASK} {value}"
 
 
 def _cosine_distance(coded: CodedSet, original: CodedSet) -> Floats:

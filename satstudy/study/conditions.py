@@ -1,9 +1,9 @@
 """The images of a study under named conditions: coded, decoded or distorted, and cached.
 
 A condition is named by its steps, separated by `|`: a codec with its setting (`jpeg 75`) or with the rate that it is to
-reach (`jpeg 0.77bpp`, by search over its settings), a distortion (`blur 1.5`), or `original`. So `jpeg 75 | learned
-0.67bpp | swap` codes images that were JPEG before with the learned codec, and exchanges red and blue. `learned-task`
-decodes the files of `learned` with a second synthesis, for a classifier.
+reach (`jpeg 0.77bpp`, by search over its settings), a distortion (`blur 1.5`), or `original`. So `jpeg 75 | mbt2018
+0.67bpp | swap` codes images that were JPEG before with the paper's codec, and exchanges red and blue. `mbt2018-task`
+decodes the files of `mbt2018` with a second synthesis, for a classifier.
 """
 
 from __future__ import annotations
@@ -32,12 +32,13 @@ from satstudy.classification.network import ClassifierConfig, Network
 from satstudy.classification.network import build as build_network
 from satstudy.classification.synthesis_head import HeadConfig, TaskCodec, load_head, train_head
 from satstudy.classification.train import add_features
-from satstudy.codecs import Codec
+from satstudy.codecs import Codec, registry
 from satstudy.codecs.base import closest_rate
 from satstudy.codecs.learned import checkpoint
 from satstudy.codecs.learned.checkpoint import NATURAL, OVERHEAD, Checkpoint
 from satstudy.codecs.learned.codec import LearnedCodec
 from satstudy.codecs.registry import ORIGINAL
+from satstudy.codecs.wavelet.coder import named_lams
 from satstudy.core.digests import digest
 from satstudy.core.errors import InputError
 from satstudy.core.paths import atomic
@@ -56,6 +57,8 @@ from satstudy.study.study import Study
 SEARCHED = 21
 #: Settings of the codecs whose rate is searched for, from few bits to many.
 QUALITIES = {"jpeg": range(1, 101), "webp": range(101), "avif": range(101)}
+#: Ending of a codec's name: its files are decoded with the second synthesis.
+TASK = "-task"
 
 
 @dataclass
@@ -65,6 +68,7 @@ class Conditions:
     study: Study
     _sets: dict[str, CodedSet] = field(default_factory=dict)
     _conditions: dict[str, Condition] = field(default_factory=dict)
+    _bases: dict[str, LearnedCodec] = field(default_factory=dict)
 
     # --- Images -----------------------------------------------------------------------------------------
 
@@ -139,7 +143,9 @@ class Conditions:
 
     def available(self, condition: str) -> bool:
         """Whether the study has what a condition needs: weights trained on natural images do not come with all."""
-        return "learned-natural" not in condition or bool(self._lams(NATURAL))
+        kinds = [part.split()[0].removesuffix(TASK) for part in condition.split("|")]
+        learned = [registry.find(kind).learned for kind in kinds if kind in registry.names()]
+        return all(self._lams(one) for one in learned if one)
 
     def condition(self, name: str) -> Condition:
         """The condition of a name.
@@ -163,18 +169,21 @@ class Conditions:
 
     def _codec(self, text: str, before: Condition) -> Codec:
         kind, _, value = text.partition(" ")
+        entry = registry.find(kind.removesuffix(TASK))
         if value.endswith("bpp"):
             return self._at_rate(kind, float(value.removesuffix("bpp")), before)
-        if kind.startswith("learned"):
-            domain = NATURAL if "natural" in kind else OVERHEAD
-            return self._learned(float(value), domain, task=kind.endswith("-task"))
+        if entry.learned:
+            return self._learned(entry.learned, entry.read(value), task=kind.endswith(TASK))
         codec = self.study.condition_codec(text)
         assert codec is not None
         return codec
 
-    def _lams(self, domain: str) -> list[float]:
-        """The λ of the learned codec that there are weights for, or will be."""
-        profile = self.study.profile
+    def _lams(self, learned: registry.Learned) -> list[float]:
+        """The λ of a learned codec that there are weights for, or will be."""
+        profile, domain = self.study.profile, learned.domain
+        if learned.every_rate:
+            there = profile.every_rate.steps or checkpoint.shipped_for_every_rate(domain)
+            return named_lams() if there else []
         lams = set(profile.train.lams)
         if domain == NATURAL:
             lams = set(profile.accuracy.natural_lams or lams) if profile.data.natural else set()
@@ -185,9 +194,17 @@ class Conditions:
         shipped = checkpoint.shipped(domain) if self.study.profile.accuracy.shipped else {}
         return checkpoint.load(shipped[lam]) if lam in shipped else self.study.weights(lam, domain)
 
-    def _learned(self, lam: float, domain: str, task: bool = False) -> Codec:
-        weights, tiling = self.weights(lam, domain), self.study.profile.rd.tiling
+    def _learned(self, learned: registry.Learned, lam: float, task: bool = False) -> Codec:
+        tiling = self.study.profile.rd.tiling
+        if learned.every_rate:
+            return self._every_rate(learned.domain).at(lam)
+        weights = self.weights(lam, learned.domain)
         return TaskCodec(weights, self._head(weights), tiling) if task else LearnedCodec(weights, tiling)
+
+    def _every_rate(self, domain: str) -> LearnedCodec:
+        if domain not in self._bases:
+            self._bases[domain] = LearnedCodec(self.study.every_rate(domain), self.study.profile.rd.tiling)
+        return self._bases[domain]
 
     def _head(self, weights: Checkpoint) -> dict[str, Tensor]:
         """The synthesis head for the features of the frozen network, trained now if it is not there."""
@@ -223,19 +240,23 @@ class Conditions:
             return codec
         make: Callable[[int], Codec]
         settings: Sequence[float]
-        if kind.startswith("learned"):
-            domain = NATURAL if "natural" in kind else OVERHEAD
-            settings = self._lams(domain)
+        learned = registry.find(kind.removesuffix(TASK)).learned
+        if learned:
+            settings = self._lams(learned)
             if not settings:
-                raise InputError(f"There are no weights of the domain {domain}: {kind} cannot be measured.")
+                raise InputError(f"There are no weights of the domain {learned.domain}: {kind} cannot be measured.")
             # A head changes what is decoded and not the file.
-            make = lambda i: self._learned(settings[i], domain)  # noqa: E731
-            facts: object = [self.weights(lam, domain).fingerprint.hex() for lam in settings]
+            make = lambda i: self._learned(learned, settings[i])  # noqa: E731
+            if learned.every_rate:
+                facts: object = self.study.every_rate(learned.domain).fingerprint.hex()
+            else:
+                facts = [self.weights(lam, learned.domain).fingerprint.hex() for lam in settings]
         elif kind in QUALITIES:
             settings = facts = list(QUALITIES[kind])
             make = lambda i: self._codec(f"{kind} {settings[i]}", before)  # noqa: E731
         else:
-            raise InputError(f"No rate can be searched for with {kind!r}: take one of {', '.join(QUALITIES)}, learned.")
+            known = ", ".join([*QUALITIES, *(name for name in registry.names() if registry.find(name).learned)])
+            raise InputError(f"No rate can be searched for with {kind!r}: take one of {known}.")
         records = self.records[:: max(1, len(self.records) // SEARCHED)]
         path = self.folder / "rates" / f"{digest(facts, before.setting, bpp, [r.path.name for r in records])}.json"
         if not path.exists():

@@ -104,7 +104,7 @@ def tilings_frame(study: Study, scenes: Sequence[tuple[str, Pixels]], lams: Sequ
     folder = study.folder / f"rd-tilings-{digest([(name, image.shape) for name, image in scenes], study.source_key)}"
     parts = []
     for tiling, lam in itertools.product(TILINGS, lams):
-        codec = study.learned(lam, tiling=tiling)
+        codec = study.mbt2018(lam, tiling=tiling)
         parts.append(_evaluate_learned(study, chosen, codec, folder).assign(codec=f"{codec.name}-{tiling}"))
     return pd.concat(parts, ignore_index=True)
 
@@ -152,14 +152,14 @@ def speed_frame(study: Study, lams: Sequence[float]) -> pd.DataFrame:
             for effort, codec in itertools.product(efforts, plain):
                 slower: Any = dataclasses.replace(cast(Any, codec), **{attribute: effort})
                 codecs.append(rate_distortion.Variant(f"{name}-{attribute}{effort}", slower))
-        elif name == "learned":
-            codecs += plain
+        elif entry.learned and entry.learned.refined:
+            plain_name = name.removesuffix("-refined")
             codecs += [
-                rate_distortion.Variant(f"learned-refine{steps}", study.learned(lam, refine=steps))
+                rate_distortion.Variant(f"{plain_name}-refine{steps}", study.mbt2018(lam, refine=steps))
                 for steps in REFINEMENTS
                 for lam in settings
             ]
-        elif not entry.learned:
+        elif entry.learned is None or entry.learned.domain == OVERHEAD:
             codecs += plain
     path = study.folder / f"speed-{digest(study.source_key, [name for name, *_ in crops], sorted(lams))}.csv"
     with one_thread():
@@ -230,7 +230,7 @@ def rate_crops(study: Study, count: int = 4, side: int = 160) -> tuple[dict[str,
     lams = sorted(study.profile.train.lams)
     # From the lowest rate up, over the whole ladder.
     some = [lams[round(i)] for i in np.linspace(0, len(lams) - 1, min(count, len(lams)))]
-    coded = example_codings(image, [study.learned(lam) for lam in some], top, left, side)
+    coded = example_codings(image, [study.mbt2018(lam) for lam in some], top, left, side)
     like = [_jpeg_of_size(image, rate * image[..., 0].size / 8) for _, _, rate, _ in coded]
     coded += example_codings(image, like, top, left, side)
     names = [f"{codec}-{i % len(some) + 1}" for i, (codec, *_) in enumerate(coded)]

@@ -33,10 +33,10 @@ class Study(EveryRateWeights):
 
     # --- What is coded ----------------------------------------------------------------------------------
 
-    def learned(
+    def mbt2018(
         self, lam: float, domain: str = OVERHEAD, tiling: Tiling | None = None, refine: int = 0
     ) -> LearnedCodec:
-        """The learned codec of one λ; `tiling` is by default that of the profile."""
+        """The paper's codec at one λ; `tiling` is by default that of the profile."""
         return LearnedCodec(self.weights(lam, domain), tiling or self.profile.rd.tiling, refine=refine)
 
     def rd_images(self) -> list[tuple[str, Path | Pixels, str]]:
@@ -58,18 +58,18 @@ class Study(EveryRateWeights):
         entry = registry.find(name)
         if entry.learned is None:
             return entry.make(setting)
-        return entry.make(
-            self.weights(setting, entry.learned.domain),
-            tiling=tiling or self.profile.rd.tiling,
-            refine=self.profile.rd.refine if entry.learned.refined else 0,
-        )
+        tiling, domain = tiling or self.profile.rd.tiling, entry.learned.domain
+        if entry.learned.every_rate:
+            return entry.make(self.every_rate(domain), tiling=tiling, lam=setting)
+        refine = self.profile.rd.refine if entry.learned.refined else 0
+        return entry.make(self.weights(setting, domain), tiling=tiling, refine=refine)
 
     def rd_settings(self, lams: Sequence[float], codecs: Sequence[str] = ()) -> dict[str, tuple[Setting, ...]]:
         """Codec → settings that are measured for the rate-distortion curves.
 
         Parameters
         ----------
-        lams : what `default` means for a learned codec
+        lams : what `default` means for a learned codec with weights for each λ
         codecs : only these of the profile; all if empty
         """
         found = {}
@@ -78,7 +78,8 @@ class Study(EveryRateWeights):
                 continue
             entry = registry.find(name)
             if not entry.missing:
-                found[name] = tuple(lams) if entry.learned and given == registry.DEFAULT else entry.settings(given)
+                each = entry.learned and not entry.learned.every_rate and given == registry.DEFAULT
+                found[name] = tuple(lams) if each else entry.settings(given)
         return found
 
     def missing_codecs(self) -> list[str]:
@@ -87,7 +88,7 @@ class Study(EveryRateWeights):
         return [entry.missing for entry in entries if entry.missing]
 
     def condition_codec(self, condition: str) -> Codec | None:
-        """The codec of a condition such as `jpeg 75` or `learned 0.013`; None for `original`.
+        """The codec of a condition such as `jpeg 75` or `mbt2018 0.013`; None for `original`.
 
         Raises
         ------

@@ -126,8 +126,9 @@ class LearnedCodec:
 
     @property
     def name(self) -> str:
-        """`learned`; `learned-natural` for weights trained on natural images; `-refined` with latent refinement."""
-        name = "learned-natural" if self.checkpoint.metadata.get("domain") == NATURAL else "learned"
+        """`learned` for weights of every rate, else `mbt2018`; `-natural` if trained on natural images; `-refined`."""
+        name = "learned" if self.checkpoint.serves_every_rate else "mbt2018"
+        name += "-natural" if self.checkpoint.metadata.get("domain") == NATURAL else ""
         return f"{name}-refined" if self.refine else name
 
     @property

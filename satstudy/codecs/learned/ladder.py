@@ -13,11 +13,42 @@ from satstudy.codecs.base import closest_rate
 from satstudy.codecs.learned import checkpoint
 from satstudy.codecs.learned.checkpoint import Checkpoint
 from satstudy.codecs.learned.codec import LearnedCodec
+from satstudy.codecs.registry import CodecEntry
 from satstudy.core.errors import InputError
 from satstudy.core.types import Pixels
 from satstudy.data.sources import MaskedSource, Source, masked
 from satstudy.metrics.quality import bpp as bits_per_pixel
 from satstudy.metrics.quality import psnr_of_error
+
+
+def shipped_codecs(entry: CodecEntry, **options: Any) -> list[LearnedCodec]:
+    """A learned codec with the weights that ship, at each λ of its ladder or of these weights.
+
+    Parameters
+    ----------
+    options : of `LearnedCodec`
+
+    Raises
+    ------
+    InputError
+        None ship.
+    """
+    assert entry.learned is not None
+    if entry.learned.every_rate:
+        path = checkpoint.shipped_for_every_rate(entry.learned.domain)
+        return codecs_of(checkpoint.load(path), entry, **options) if path else _none(entry)
+    files = checkpoint.shipped(entry.learned.domain).values()
+    return [LearnedCodec(checkpoint.load(path), **options) for path in files] or _none(entry)
+
+
+def codecs_of(weights: Checkpoint, entry: CodecEntry, **options: Any) -> list[LearnedCodec]:
+    """The codecs of given weights: at each λ of the ladder if they serve every rate, else the one."""
+    base = LearnedCodec(weights, **options)
+    return [base.at(float(lam)) for lam in entry.ladder] if weights.serves_every_rate else [base]
+
+
+def _none(entry: CodecEntry) -> list[LearnedCodec]:
+    raise InputError(f"No weights of {entry.name} ship: train them, or name a file of weights.")
 
 
 class Coded(NamedTuple):
