@@ -4,7 +4,7 @@ PYTHON_BIN := .venv/bin
 SNAKEMAKE = $(PYTHON_BIN)/snakemake --snakefile workflow/Snakefile --cores all --quiet rules --rerun-incomplete
 
 .DEFAULT_GOAL := help
-.PHONY: help setup report test lab lint bench reference reference-check ship gpu-pack gpu-check unlock lock clean
+.PHONY: help setup report test lab lint bench reference reference-check ship card gpu-pack gpu-check unlock lock clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,8 +37,11 @@ reference: setup  ## train, and measure rate, seams and classifiers, on real ima
 reference-check: setup  ## code 24 images of the reference study anew and compare with the tracked table (minutes)
 	@$(PYTHON_BIN)/python workflow/reference_check.py
 
-ship: setup  ## put the weights of the reference study into the package, and what they do into card and README
-	@$(PYTHON_BIN)/python workflow/ship.py
+ship: setup  ## put the weights that the profiles reference-mbt2018 and reference-wavelet train into the package
+	@$(PYTHON_BIN)/python workflow/ship.py reference-mbt2018 reference-wavelet
+
+card: setup  ## write the figures of the reference study into the model card and the README
+	@$(PYTHON_BIN)/python workflow/ship.py --card
 
 gpu-pack: setup  ## one archive that trains PROFILE on a machine without network; into build/
 	@$(PYTHON_BIN)/python workflow/gpu_pack.py $(PROFILE)

@@ -1,16 +1,19 @@
 """Shipping trained weights: float16 that decodes, others removed, and a card whose figures were measured."""
 
+import dataclasses
 import json
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from measured_frames import BD, seams
 from PIL import Image
 from scripts import script
 from small_study import opened, place, ship
 
 from satstudy.codecs.learned import checkpoint
+from satstudy.codecs.wavelet.tables import fitted, no_counts
 from satstudy.core import paths
 from satstudy.report import findings
 from satstudy.study import rate_distortion
@@ -55,8 +58,8 @@ def results(study):
         {**dict.fromkeys(rate_distortion.COLUMNS, 1.0), "image": image, "codec": codec, "setting": f"lam={lam}",
          "bpp": bpp, "psnr": 30.0, "ms_ssim": 0.9, "category": "x"}
         for image, bpp in (("a", 0.25), ("b", 0.75))
-        for lam in (0.005, 0.01)
-        for codec in ("learned", "learned-natural")
+        for codec, lams in (("mbt2018", (0.005, 0.01)), ("learned", (0.001, 0.1)))
+        for lam in lams
     ]  # fmt: skip
     study.results.mkdir(parents=True)
     pd.DataFrame(rows).to_csv(study.results / "rate_distortion.csv", index=False)
@@ -65,76 +68,93 @@ def results(study):
     grey = np.full((16, 16, 3), 128, np.uint8)
     coded = [(f"{codec}-1", codec, 0.25, 30.0) for codec in ("learned", "jpeg")]
     save_pictures(study, "crops", dict.fromkeys(("original", "learned-1", "jpeg-1"), grey), {"coded": coded})
-    weights = [study.weights(lam).fingerprint.hex() for lam in study.profile.train.lams]
+    weights = [checkpoint.load(path).fingerprint.hex() for path in checkpoint.everything_shipped()]
     (study.results / "rd.json").write_text(json.dumps({"weights": ", ".join(weights)}))
 
 
-def test_weights_ship_with_a_card_of_what_was_measured(study, shipping, make_model, capsys):
+@pytest.fixture
+def every_rate(shipping, study, small_wavelet, monkeypatch):
+    """Weights for every rate, which `study` trains."""
+    about = {"lam": "0.013", "domain": "overhead", "steps": "77", "seconds": "3600", "start": "random"}
+    path = paths.BUILD / "weights.safetensors"
+    tables = fitted(no_counts())
+    checkpoint.save(path, small_wavelet, about, tables)
+    trains = dataclasses.replace(study.profile.every_rate, steps=2, widths=(4, 4), depths=(1, 1), correction=2)
+    rates = dataclasses.replace(study, profile=dataclasses.replace(study.profile, every_rate=trains))
+    monkeypatch.setattr(type(rates), "every_rate", lambda self: checkpoint.load(path))
+    profiles = {"tiny": study, "rates": rates, "reference": study}
+    monkeypatch.setattr(shipping, "open_study", profiles.__getitem__)
+    return checkpoint.load(path)
+
+
+def run(shipping, monkeypatch, *arguments):
+    monkeypatch.setattr("sys.argv", ["ship.py", *arguments])
+    return shipping.main()
+
+
+def test_weights_ship_and_get_a_card_of_what_was_measured(study, shipping, every_rate, make_model, capsys, monkeypatch):
     for seed, lam in enumerate(study.profile.train.lams):
         trained(study, make_model(seed + 5), lam)
-    results(study)
     other = ship(paths.WEIGHTS, make_model(1), 0.3)
-    assert shipping.main() == 0
+    assert run(shipping, monkeypatch, "tiny", "rates") == 0
     assert list(checkpoint.shipped()) == [0.005, 0.01], "and no longer λ = 0.3"
     assert not other.exists()
+    assert "overhead-every-rate.safetensors: 0." in capsys.readouterr().out
+    results(study)
+    assert run(shipping, monkeypatch, "--card") == 0
     text = (paths.WEIGHTS / "README.md").read_text(encoding="utf-8")
     assert text.startswith("# Model card\n\nBy hand.\n")
     assert text.endswith("\n\nAlso by hand.\n")
     assert "old" not in text
+    plain = " ".join(text.split())
     for lam, path in checkpoint.shipped().items():
         half = checkpoint.load(path)
-        assert f"| {lam:g} | 12 | 1,234 | elsewhere | 0.50 | 0.5000 | 30.00 | 0.9000 |" in " ".join(text.split())
+        assert f"| mbt2018 | {lam:g} | N=8 M=12 | 1,234 | elsewhere | 0.50 | 0.5000 | 30.00 | 0.9000 |" in plain
         assert half.fingerprint.hex() in text
         full = checkpoint.load(study.training_folder(lam) / "weights.safetensors")
         assert half.fingerprint != full.fingerprint, "rounding has moved them"
-    assert "the 2 images of val-compress" in text
+    rates = checkpoint.load(checkpoint.shipped_for_every_rate())
+    assert torch.equal(rates.tables["residuals"], every_rate.tables["residuals"])
+    for lam in ("0.001", "0.1"):
+        assert f"| learned | {lam} | widths=24,16,16 | 77 | random | 1.00 | 0.5000 | 30.00 | 0.9000 |" in plain
+    assert rates.fingerprint.hex() in text
+    assert "over 2 images of val-compress" in text
     said = (paths.ROOT / "README.md").read_text(encoding="utf-8")
     assert said.startswith("# Model card\n\nBy hand.\n")
     assert "2 images that were not trained on" in said
-    assert all(f"\n- {line}\n" in said for line in (findings.domain(BD), findings.blending(seams(8))))
-    rows = [" ".join(line.split()) for line in said.splitlines()]
-    row = next(row for row in rows if row.startswith("| learned |"))
-    assert row == "| learned | −12.5 [−13.0, −12.0] | 22.5–33.5 | −12.5 [−13.0, −12.0] |"
+    assert f"\n- {findings.blending(seams(8))}\n" in said
     with Image.open(paths.ROOT / "book/_static/crops.png") as drawn:
         assert drawn.width > 100
     # Once more gives the same card.
-    assert shipping.main() == 0
+    assert run(shipping, monkeypatch, "--card") == 0
     assert (paths.WEIGHTS / "README.md").read_text(encoding="utf-8") == text
-    assert "2 files of 0." in capsys.readouterr().out
 
 
-def test_rounding_is_measured_on_files(here, study, shipping, make_model):
-    trained(study, make_model(3), 0.01)
-    weights = study.weights(0.01)
-    assert shipping.rounding(study, weights, weights) == (0.0, 0.0)
-    other = checkpoint.load(ship(here, make_model(4), 0.01))
-    change = shipping.rounding(study, weights, other)
-    assert abs(change.rate) > 1 or abs(change.psnr) > 0.1
+def test_a_call_without_a_profile_is_refused(shipping, monkeypatch):
+    with pytest.raises(SystemExit):
+        run(shipping, monkeypatch)
 
 
-def test_without_results_nothing_is_shipped(study, shipping, make_model):
-    before = list(checkpoint.shipped())
-    for lam in study.profile.train.lams:
-        trained(study, make_model(3), lam)
-    with pytest.raises(SystemExit, match="run the study first"):
-        shipping.main()
-    assert list(checkpoint.shipped()) == before
-
-
-@pytest.mark.parametrize("what", ["weights", "card", "seams"])
-def test_results_of_other_weights_and_a_card_without_a_place_stop_it_before_the_work(study, shipping, make_model, what):
-    for seed, lam in enumerate(study.profile.train.lams):
-        trained(study, make_model(seed + 5), lam)
-    results(study)
+@pytest.mark.parametrize("what", ["results", "weights", "card", "seams"])
+def test_results_of_other_weights_or_a_card_without_a_place_write_nothing(
+    study, shipping, every_rate, monkeypatch, what
+):
+    if what != "results":
+        results(study)
     before = {path: path.read_bytes() for path in paths.WEIGHTS.iterdir()}
     if what == "weights":
         (study.results / "rd.json").write_text(json.dumps({"weights": "overhead lam=0.01 (0123456789abcdef)"}))
     elif what == "seams":
         (study.results / "seams.csv").unlink()
-    else:
+    elif what == "card":
         (paths.WEIGHTS / "README.md").write_text("# Model card")
         before[paths.WEIGHTS / "README.md"] = b"# Model card"
-    says = {"weights": "run the study again", "card": "no place for the table", "seams": "run notebooks/blending.ipynb"}
+    says = {
+        "results": "run the study first",
+        "weights": "run the study again",
+        "card": "no place for the table",
+        "seams": "run notebooks/blending.ipynb",
+    }
     with pytest.raises(SystemExit, match=says[what]):
-        shipping.main()
+        run(shipping, monkeypatch, "--card")
     assert {path: path.read_bytes() for path in paths.WEIGHTS.iterdir()} == before

@@ -1,9 +1,10 @@
-"""Put the weights of a study into the package: float16, with the integer tables of the entropy coder and a model card.
+"""Put the weights of a study into the package: float16, with the integer tables of the entropy coder.
 
-Usage: ship.py [PROFILE]
+Usage: ship.py PROFILE [PROFILE]...
+       ship.py --card
 
-The card and the README take what was measured on val-compress from the study's results, so run the study first.
-Weights of the same domain that ship for other λ are removed.
+Profiles are those that train weights: of mbt2018 for each λ, or those that serve every rate. Then run the study
+`reference`, which measures what ships. `--card` writes its figures into the model card and the README.
 """
 
 from __future__ import annotations
@@ -13,9 +14,7 @@ import json
 import re
 import sys
 from pathlib import Path
-from typing import NamedTuple
 
-import numpy as np
 import pandas as pd
 import torch
 from tqdm.auto import tqdm
@@ -27,86 +26,81 @@ from satstudy.codecs.mbt2018 import prior
 from satstudy.codecs.mbt2018.model import from_weights
 from satstudy.core import paths
 from satstudy.core.errors import InputError
-from satstudy.data.images import read_image
-from satstudy.data.splits import subset
-from satstudy.metrics import quality
 from satstudy.report import figures_images, findings, tables
 from satstudy.study import rate_distortion
 from satstudy.study.notebook import load_pictures, load_table
-from satstudy.study.study import Study, open_study, spread
-
-#: Images on which the cost of rounding to float16 is measured.
-ROUNDED_ON = 63
+from satstudy.study.study import Study, open_study
 
 #: In the model card and the README: what stands between these lines is written here.
 FROM, TO = "<!-- measured: workflow/ship.py -->", "<!-- end of measured -->"
 #: Columns of the card's table.
 COLUMNS = (
-    "λ", "M", "last steps", "starting from", "hours of these", "bpp", "PSNR (dB)", "MS-SSIM", "float16: bpp",
-    "float16: PSNR (dB)", "fingerprint",
-)  # fmt: skip
-
-
-class Rounding(NamedTuple):
-    """What float16 changes: relative rate in %, PSNR in dB."""
-
-    rate: float
-    psnr: float
+    "codec",
+    "λ",
+    "size",
+    "steps",
+    "starting from",
+    "hours of these",
+    "bpp",
+    "PSNR (dB)",
+    "MS-SSIM",
+    "fingerprint",
+)
 
 
 def ship(trained: Checkpoint) -> Path:
-    """Store rounded weights; the tables belong to the weights that are stored, which rounding has moved."""
+    """Store rounded weights; the tables of mbt2018 belong to the weights that are stored, which rounding has moved."""
+    domain = trained.metadata.get("domain", OVERHEAD)
+    if trained.serves_every_rate:
+        target = paths.WEIGHTS / f"{domain}-every-rate.safetensors"
+        checkpoint.save(target, trained.model, trained.metadata, trained.tables, half=True)
+        return target
     rounded = from_weights({name: t.to(torch.float16).float() for name, t in trained.model.weights().items()})
-    target = paths.WEIGHTS / f"{trained.metadata.get('domain', OVERHEAD)}-lam{trained.lam:g}.safetensors"
+    target = paths.WEIGHTS / f"{domain}-lam{trained.lam:g}.safetensors"
     checkpoint.save(target, rounded, trained.metadata, prior.hyper_tables(rounded), half=True)
     return target
 
 
-def rounding(study: Study, trained: Checkpoint, shipped: Checkpoint) -> Rounding:
-    """Both weights on the same images, by real files."""
-    rows = spread(subset(study.manifest, "val-compress"), ROUNDED_ON, 0)
-    found = []
-    for weights in (trained, shipped):
-        codec = LearnedCodec(weights, study.profile.rd.tiling)
-        for name in rows["path"]:
-            image = read_image(study.root / name)
-            data = codec.encode(image)
-            found.append((quality.bpp(len(data), *image.shape[:2]), quality.psnr(image, codec.decode(data))))
-    before, after = np.array(found).reshape(2, -1, 2).mean(axis=1)
-    return Rounding(100 * (after[0] / before[0] - 1), after[1] - before[1])
+def ship_all(study: Study) -> list[Path]:
+    """Store the weights that a profile trains; those of the same domain that ship for other λ are removed."""
+    if study.profile.every_rate.steps:
+        return [ship(study.every_rate())]
+    made = [ship(study.weights(lam)) for lam in tqdm(sorted(study.profile.train.lams), unit="λ")]
+    for path in set(paths.WEIGHTS.glob(f"{OVERHEAD}-lam*.safetensors")) - set(made):
+        path.unlink()
+    return made
 
 
-def measured(study: Study, checkpoints: list[Checkpoint]) -> tuple[pd.DataFrame, int]:
-    """Means of the learned codec by setting, and over how many images: measured on these weights, no others."""
+def measured(study: Study) -> tuple[pd.DataFrame, int]:
+    """Means of the shipped weights by codec and setting, and over how many images: of these weights, no others."""
     table, facts = study.results / "rate_distortion.csv", study.results / "rd.json"
     if not (table.exists() and facts.exists()):
         raise SystemExit(f"{table} and {facts.name} are not there: run the study first.")
     named = json.loads(facts.read_text(encoding="utf-8"))["weights"]
+    for path in checkpoint.everything_shipped():
+        if checkpoint.load(path).fingerprint.hex() not in named:
+            raise SystemExit(f"{table} was not measured with {path}: run the study again.")
     frame = rate_distortion.read_frame(table)
-    frame = frame[frame["codec"] == "learned"]
-    means = frame.groupby("setting")[["bpp", "psnr", "ms_ssim"]].mean()
-    for trained in checkpoints:
-        if trained.fingerprint.hex() not in named or f"lam={trained.lam:g}" not in means.index:
-            raise SystemExit(f"{table} was not measured with {trained.path}: run the study again.")
-    return means, frame["image"].nunique()
+    return frame.groupby(["codec", "setting"])[["bpp", "psnr", "ms_ssim"]].mean(), frame["image"].nunique()
 
 
-def table(means: pd.DataFrame, images: int, made: list[tuple[Checkpoint, Path, Rounding]]) -> str:
+def table(means: pd.DataFrame, images: int) -> str:
     """The part of the model card that is measured."""
     rows = []
-    for trained, target, change in made:
-        mean, text = means.loc[f"lam={trained.lam:g}"], trained.metadata
-        cells = (
-            f"{trained.lam:g}", str(trained.model.M), f"{int(text['steps']):,}", text["start"],
-            f"{float(text['seconds']) / 3600:.2f}", f"{mean['bpp']:.4f}", f"{mean['psnr']:.2f}",
-            f"{mean['ms_ssim']:.4f}", f"{change.rate:+.3f} %", f"{change.psnr:+.4f}",
-            f"`{checkpoint.load(target).fingerprint.hex()}`",
-        )  # fmt: skip
-        rows.append(cells)
+    for path in checkpoint.everything_shipped():
+        weights = checkpoint.load(path)
+        codec, text = LearnedCodec(weights), weights.metadata
+        about = (f"{int(text['steps']):,}", text["start"], f"{float(text['seconds']) / 3600:.2f}")
+        found = means.loc[codec.name]
+        if not weights.serves_every_rate:
+            found = found.loc[[codec.setting]]
+        for setting, mean in found.sort_values("bpp").iterrows():
+            figures = (f"{mean['bpp']:.4f}", f"{mean['psnr']:.2f}", f"{mean['ms_ssim']:.4f}")
+            lam = str(setting).removeprefix("lam=")
+            rows.append((codec.name, lam, weights.model.size, *about, *figures, f"`{weights.fingerprint.hex()}`"))
     return (
         f"\n{markdown(pd.DataFrame(rows, columns=COLUMNS))}\n"
-        f"bpp, PSNR and MS-SSIM are means over the {images:,} images of val-compress, from real files of the float32 "
-        f"weights; the columns of float16 say what rounding the weights changes, on {ROUNDED_ON} of these images.\n"
+        f"bpp, PSNR and MS-SSIM are means over {images:,} images of val-compress, from real files of these weights.\n"
     )
 
 
@@ -159,24 +153,23 @@ def fill(path: Path, text: str) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
-    parser.add_argument("profile", nargs="?", default="reference")
-    study = open_study(parser.parse_args().profile)
-    checkpoints = [study.weights(lam) for lam in sorted(study.profile.train.lams)]
-    means, images = measured(study, checkpoints)
-    card, readme = paths.WEIGHTS / "README.md", paths.ROOT / "README.md"
-    for path in (card, readme):
-        around(path)
-    said = headline(study, images)
-    picture(study)
-    made = []
-    for trained in tqdm(checkpoints, unit="λ"):
-        target = ship(trained)
-        made.append((trained, target, rounding(study, trained, checkpoint.load(target))))
-    for path in set(paths.WEIGHTS.glob(f"{OVERHEAD}-lam*.safetensors")) - {target for _, target, _ in made}:
-        path.unlink()
-    fill(card, table(means, images, made))
-    fill(readme, said)
-    print(f"{len(made)} files of {sum(path.stat().st_size for _, path, _ in made) / 1e6:.1f} MB")
+    parser.add_argument("profiles", nargs="*", metavar="PROFILE")
+    parser.add_argument("--card", action="store_true", help="write the model card and the README from the results")
+    given = parser.parse_args()
+    if not (given.profiles or given.card):
+        parser.error("name a profile that trains weights, or --card")
+    made = [path for profile in given.profiles for path in ship_all(open_study(profile))]
+    for path in made:
+        print(f"{path.name}: {path.stat().st_size / 1e6:.1f} MB")
+    if given.card:
+        study, card, readme = open_study("reference"), paths.WEIGHTS / "README.md", paths.ROOT / "README.md"
+        for path in (card, readme):
+            around(path)
+        means, images = measured(study)
+        said = headline(study, images)
+        picture(study)
+        fill(card, table(means, images))
+        fill(readme, said)
     return 0
 
 
