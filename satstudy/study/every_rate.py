@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from satstudy.codecs.learned import checkpoint
@@ -16,11 +16,14 @@ from satstudy.core.types import Pixels
 from satstudy.data import sensors
 from satstudy.data.images import read_image
 from satstudy.data.mosaics import mosaic, shrunk
+from satstudy.study import profiles
 from satstudy.study.weights import StudyWeights
 from satstudy.training.loop import Trainer
 
 #: Factors by which images are shrunk, and columns and rows of the mosaics that the small ones make.
 FACTORS, COLUMNS = (2, 3, 4), 4
+#: `every_rate.init` begins so where another profile trains the weights to start from.
+EARLIER = "profile:"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,9 +96,20 @@ class EveryRateWeights(StudyWeights):
 
     @property
     def _every_rate_start(self) -> Path | None:
+        """The weights that the training starts from, trained now if another profile trains them."""
         init = self.profile.every_rate.init
         if init == "scratch":
             return None
+        if init.startswith(EARLIER):
+            profile = profiles.load(init.removeprefix(EARLIER))
+            if profile.name in (*self._later, self.profile.name) or not profile.every_rate.steps:
+                raise InputError(
+                    f"{self.profile.name} starts from the weights for every rate of {profile.name}, which starts from "
+                    "it or trains none: name another profile in every_rate.init."
+                )
+            later = (*self._later, self.profile.name)
+            earlier = dataclasses.replace(self, profile=profile, folder=paths.BUILD / profile.name, _later=later)
+            return earlier.every_rate().path
         path = paths.ROOT / init
         if not path.is_file():
             raise InputError(
@@ -106,7 +120,7 @@ class EveryRateWeights(StudyWeights):
 
     def _further(self) -> dict[str, list[Path]]:
         """Images of other sensors to train on, by set."""
-        if not self.profile.every_rate.sensors:
+        if not (self.profile.every_rate.sensors or self.profile.every_rate.shrunk_sensors):
             return {}
         root = self.named_folder(self.profile.data.sensors)
         return {
@@ -120,7 +134,9 @@ class EveryRateWeights(StudyWeights):
             sets = {name: some for name, some in self._further().items() if some}
             parts |= {name: (train.sensors / len(sets), some) for name, some in sets.items()}
         if domain == OVERHEAD and train.shrunk:
-            parts[f"{label}, shrunk"] = train.shrunk, self._shrunk_mosaics(images)
+            parts[f"{label}, shrunk"] = train.shrunk, _shrunk_mosaics(self._classes(images))
+        if domain == OVERHEAD and train.shrunk_sensors:
+            parts["sensors, shrunk"] = train.shrunk_sensors, _shrunk_mosaics(self._further())
         parts[label] = 1 - sum(share for share, _ in parts.values()), images
         return Mixture(
             [image for _, some in parts.values() for image in some],
@@ -128,18 +144,23 @@ class EveryRateWeights(StudyWeights):
             {name: f"{share:.2f}" for name, (share, _) in parts.items()},
         )
 
-    def _shrunk_mosaics(self, images: Sequence[Path]) -> list[Pixels]:
-        """Mosaics of the images at 1/2, 1/3 and 1/4 of their size, each of one class."""
+    def _classes(self, images: Sequence[Path]) -> dict[str, list[Path]]:
         category = dict(zip(self.manifest["path"], self.manifest["category"], strict=True))
-        classes: dict[str, list[Pixels]] = defaultdict(list)
+        classes: dict[str, list[Path]] = defaultdict(list)
         for path in images:
-            classes[category[path.relative_to(self.root).as_posix()]].append(read_image(path))
-        size, found = COLUMNS**2, []
-        for factor in FACTORS:
-            for tiles in classes.values():
-                small = [shrunk(tile, factor) for tile in tiles]
-                for i in range(0, len(small) - size + 1, size):
-                    found.append(mosaic(small[i : i + size], COLUMNS))
-        if not found:
-            raise InputError(f"No class has {size} images for a mosaic of shrunk ones: set every_rate.shrunk to 0.")
-        return found
+            classes[category[path.relative_to(self.root).as_posix()]].append(path)
+        return classes
+
+
+def _shrunk_mosaics(kinds: Mapping[str, Sequence[Path]]) -> list[Pixels]:
+    """Mosaics of images at 1/2, 1/3 and 1/4 of their size, each of one kind."""
+    size, found = COLUMNS**2, []
+    images = {kind: [read_image(path) for path in paths] for kind, paths in kinds.items()}
+    for factor in FACTORS:
+        for whole in images.values():
+            small = [shrunk(image, factor) for image in whole]
+            for i in range(0, len(small) - size + 1, size):
+                found.append(mosaic(small[i : i + size], COLUMNS))
+    if not found:
+        raise InputError(f"No kind of images has {size} for a mosaic of shrunk ones: set every_rate.shrunk to 0.")
+    return found

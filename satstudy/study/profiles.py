@@ -199,11 +199,12 @@ class EveryRate:
     noisy_steps: Count = 0
     optimizer: Literal["soap", "adam"] = "adam"
     recolour: bool = True
-    #: Shares of the crops: from `data.sensors`, as much from each set, and from mosaics of images shrunk by 2, 3 and 4,
-    #: of one class each. The rest is from train-compress.
+    #: Shares of the crops: from `data.sensors`, as much from each set; from mosaics of images shrunk by 2, 3 and 4, of
+    #: one class each; and from such mosaics of `data.sensors`. The rest is from train-compress.
     sensors: Annotated[float, Field(ge=0, lt=1)] = 0.0
     shrunk: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    #: `scratch`, or the file of weights that training starts from.
+    shrunk_sensors: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    #: `scratch`, the file of weights that training starts from, or `profile:NAME` for those that another one trains.
     init: str = "scratch"
     #: Steps between two estimates on the validation images (`train.validation`).
     validate_every: Positive = 500
@@ -211,8 +212,10 @@ class EveryRate:
     def __post_init__(self) -> None:
         self.size  # raises where it is none  # noqa: B018
         self.config(seed=0)
-        if self.sensors + self.shrunk >= 1:
-            raise InputError("The shares sensors and shrunk leave nothing for train-compress: lower them.")
+        if self.sensors + self.shrunk + self.shrunk_sensors >= 1:
+            raise InputError(
+                "The shares sensors, shrunk and shrunk_sensors leave nothing for train-compress: lower them."
+            )
 
     @property
     def size(self) -> WaveletConfig:

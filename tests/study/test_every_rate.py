@@ -5,6 +5,7 @@ import pytest
 
 from satstudy.codecs.learned import checkpoint
 from satstudy.codecs.learned.codec import LearnedCodec
+from satstudy.core import paths
 from satstudy.core.errors import InputError
 from satstudy.data import sensors
 from satstudy.data.images import write_image
@@ -34,7 +35,7 @@ def root(tmp_path, picture, monkeypatch):
             write_image(path, picture(64, 64, number + 200 * (kind == "field")))
     for name in ("aerial", "orbit"):
         (tmp_path / "sensors" / name).mkdir(parents=True)
-        for number in range(15):
+        for number in range(25):
             write_image(tmp_path / "sensors" / name / f"{number}.png", picture(48, 48, 500 + number))
     return tmp_path
 
@@ -66,6 +67,27 @@ def test_crops_come_from_the_sources_in_their_shares(root):
 
     fields = [shrunk(read_image(path), 2) for path in train if path.parent.name == "field"]
     assert np.array_equal(mosaics[0][:32, 32:64], fields[1])
+
+
+def test_sensors_are_shrunk_too_where_the_profile_says_so(root):
+    study = opened(root, ", shrunk_sensors: 0.2")
+    mixture = study._mixture(study._training_images("overhead")[0], "overhead")
+    assert mixture.facts["sensors, shrunk"] == "0.20"
+    sizes = [image.shape[0] for image in mixture.images if isinstance(image, np.ndarray)]
+    assert sorted(sizes) == sorted([128, 84, 64] + 2 * [96, 64, 48]), "of fields, and of 48 pixels of two sensors"
+    assert sum(mixture.weights) == pytest.approx(1)
+
+
+def test_a_training_starts_from_the_weights_of_another_profile(root):
+    first = opened(root)
+    (root / "first.yaml").write_text((root / "p.yaml").read_text().replace("rates", "first"))
+    study = opened(root, f", init: 'profile:{root}/first.yaml'")
+    found = study.every_rate()
+    assert found.metadata["start"] == "weights"
+    assert list((paths.BUILD / "first").rglob("weights.safetensors"))
+    assert found.fingerprint != first.every_rate().fingerprint
+    with pytest.raises(InputError, match="starts from it or trains none"):
+        opened(root, f", init: 'profile:{root}/p.yaml'").every_rate()
 
 
 def test_the_weights_are_trained_once_and_serve_every_rate(root):
