@@ -7,6 +7,11 @@ import numpy as np
 import pytest
 
 
+def pytest_collection_modifyitems(items):
+    """The notebooks, which take longest, come first: of two processes (`make test`) one executes them."""
+    items.sort(key=lambda item: item.path.name != "test_notebooks.py")
+
+
 @pytest.fixture
 def one_thread() -> Iterator[None]:
     """Small tensors are faster on one thread, and two tests at a time do not fight for cores."""

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -228,7 +229,7 @@ def test_plan_refuses_what_it_cannot_draw() -> None:
 
 
 PLAN: dict[str, Any] = {
-    "categories": ["parking_lot_or_garage", "lake_or_pond"],
+    "categories": ["aquaculture", "crop_field"],
     "train_objects": 1,
     "val_objects": 1,
     "views": 2,
@@ -236,42 +237,44 @@ PLAN: dict[str, Any] = {
 }
 
 
-def test_tree_is_laid_out_as_fmow(tmp_path: Path) -> None:
-    root = tmp_path / "scenes"
-    assert write_tree(root, **PLAN, progress=False, workers=1) == 8
-    image = root / "val" / "lake_or_pond" / "lake_or_pond_0" / "lake_or_pond_0_0_rgb.png"
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tree of `PLAN`; not to be changed."""
+    root = tmp_path_factory.mktemp("tree") / "scenes"
+    assert write_tree(root, **PLAN, progress=False, workers=2) == 8
+    return root
+
+
+def test_tree_is_laid_out_as_fmow(tree: Path) -> None:
+    image = tree / "val" / "aquaculture" / "aquaculture_0" / "aquaculture_0_0_rgb.png"
     with Image.open(image) as opened:
         assert opened.size == (93, 93)  # 64 · 1496 / 1024
-        drawn = draw("lake_or_pond", 0, 0, 0, (93, 93), "val")
+        drawn = draw("aquaculture", 0, 0, 0, (93, 93), "val")
         assert np.array_equal(np.asarray(opened), drawn.image)
     assert json.loads(image.with_suffix(".json").read_text()) == drawn.metadata
-    assert len(list(root.rglob("*_rgb.png"))) == len(list(root.rglob("*_rgb.json"))) == 8
-    assert json.loads((root / "synthetic.json").read_text())["generator"] == GENERATOR_VERSION
+    assert len(list(tree.rglob("*_rgb.png"))) == len(list(tree.rglob("*_rgb.json"))) == 8
+    assert json.loads((tree / "synthetic.json").read_text())["generator"] == GENERATOR_VERSION
 
 
-def test_tree_is_resumed_and_whole_files_are_kept(tmp_path: Path) -> None:
-    root = tmp_path / "scenes"
-    write_tree(root, **PLAN, progress=False, workers=2)
+def test_tree_is_resumed_and_whole_files_are_kept(tree: Path, tmp_path: Path) -> None:
+    root = Path(shutil.copytree(tree, tmp_path / "scenes"))
     before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in root.rglob("*_rgb.*")}
-    lost = root / "train" / "parking_lot_or_garage" / "parking_lot_or_garage_0" / "parking_lot_or_garage_0_1_rgb"
+    lost = root / "train" / "crop_field" / "crop_field_0" / "crop_field_0_1_rgb"
     lost.with_suffix(".png").unlink()
-    other = lost.with_name("parking_lot_or_garage_0_0_rgb.json")
+    other = lost.with_name("crop_field_0_0_rgb.json")
     other.unlink()
     assert write_tree(root, **PLAN, progress=False, workers=1) == 2
     after = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in root.rglob("*_rgb.*")}
     assert {path: content for path, (content, _) in before.items()} == {p: content for p, (content, _) in after.items()}
-    kept = [path for path in before if "parking_lot_or_garage_0" not in path.name or "train" not in path.parts]
+    kept = [path for path in before if "crop_field_0" not in path.name or "train" not in path.parts]
     assert all(before[path][1] == after[path][1] for path in kept)
     assert write_tree(root, **PLAN, progress=False) == 0
 
 
 @pytest.mark.parametrize("change", [{"seed": 1}, {"size": 80}, {"fmt": "jpg"}, {"views": 1}])
-def test_a_tree_made_otherwise_is_refused(tmp_path: Path, change: dict[str, Any]) -> None:
-    root = tmp_path / "scenes"
-    only = {**PLAN, "categories": ["airport"], "views": 3}
-    write_tree(root, **only, progress=False)
+def test_a_tree_made_otherwise_is_refused(tree: Path, change: dict[str, Any]) -> None:
     with pytest.raises(InputError, match=next(iter(change))):
-        write_tree(root, **{**only, **change}, progress=False)
+        write_tree(tree, **{**PLAN, **change}, progress=False)
 
 
 def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
@@ -288,9 +291,9 @@ def test_a_damaged_record_is_named(tmp_path: Path) -> None:
 
 
 def test_jpeg_trees_and_unknown_formats(tmp_path: Path) -> None:
-    one = {**PLAN, "categories": ["airport"], "views": 1, "train_objects": 0}
+    one = {**PLAN, "categories": ["crop_field"], "views": 1, "train_objects": 0}
     write_tree(tmp_path / "scenes", **one, fmt="jpg", progress=False)
-    with Image.open(tmp_path / "scenes" / "val" / "airport" / "airport_0" / "airport_0_0_rgb.jpg") as opened:
+    with Image.open(tmp_path / "scenes" / "val" / "crop_field" / "crop_field_0" / "crop_field_0_0_rgb.jpg") as opened:
         assert opened.format == "JPEG"
     with pytest.raises(InputError, match="gif"):
         write_tree(tmp_path / "other", **one, fmt="gif", progress=False)

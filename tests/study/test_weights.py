@@ -36,7 +36,7 @@ def test_weights_are_trained_when_asked_for_and_read_again(here, monkeypatch):
         {"train": {"optimizer": "adam"}},
         {"train": {"validation": 2}},
         {"splits": {"train_compress": 5}},
-        {"seed": 1},
+        {"seed": 205},
         {"train": {"init": "scratch", "N": 4, "M": 6}},
     ],
 )

@@ -74,6 +74,8 @@ def cars(c: Canvas, centres: ArrayLike, turn: ArrayLike, share: float = 1.0, lor
     rng = c.moment
     spots = np.asarray(centres, float).reshape(-1, 2)
     there = rng.random(len(spots)) < share
+    if not there.any():
+        return
     angle = np.broadcast_to(np.asarray(turn, float), (len(spots),))[there]
     spots = spots[there]
     count = len(spots)
