@@ -1,7 +1,7 @@
 """The ten categories of objects, one function each.
 
-A function draws in the frame of the object: metres, origin in its centre, `s` is half its length. It returns points (n, 2)
-of the outline, which give the bounding box.
+A function draws in the frame of the object: metres, origin in its centre, `s` is half its length. It returns points
+(n, 2) of the outline, which give the bounding box.
 """
 
 from __future__ import annotations
