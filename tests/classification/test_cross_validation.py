@@ -210,7 +210,7 @@ def test_a_frozen_network_trains_nothing(tmp_path, trained):
     assert matrix["original", "original"] > 0.9
     assert matrix["mixture", "inverted"] > 0.9
     pd.testing.assert_frame_equal(study(tmp_path, config, sets, columns).predictions(["original", "inverted"]), found)
-    with pytest.raises(InputError, match="few: a frozen network has no further training"):
+    with pytest.raises(InputError, match="few: a frozen network cannot be fine-tuned"):
         study(tmp_path, config, sets, {"few": Column(("original",), images=3)}).predictions(["original"])
 
 
