@@ -163,9 +163,9 @@ def train_head(
                 raise SatstudyError(f"The loss of the synthesis head is {loss.item()}: lower lr.")
             bar.set_postfix_str(f"features {features.item():.3f}, PSNR {-10 * torch.log10(squared).item():.2f} dB")
     head = {name: tensor.detach().clone() for name, tensor in model.g_s.state_dict().items()}
-    about = {"weights": checkpoint.fingerprint.hex(), "lam": f"{checkpoint.lam:g}", "network": network.config.arch}
-    about |= {name: str(value) for name, value in asdict(config).items()}
-    tensor_files.write(path, head, about)
+    metadata = {"weights": checkpoint.fingerprint.hex(), "lam": f"{checkpoint.lam:g}", "network": network.config.arch}
+    metadata |= {name: str(value) for name, value in asdict(config).items()}
+    tensor_files.write(path, head, metadata)
     return head
 
 
@@ -177,8 +177,8 @@ def load_head(checkpoint: Checkpoint, path: Path | str) -> dict[str, Tensor]:
     InputError
         No such file, or a head for other weights.
     """
-    head, about = tensor_files.read(path)
-    if about.get("weights") != checkpoint.fingerprint.hex():
+    head, metadata = tensor_files.read(path)
+    if metadata.get("weights") != checkpoint.fingerprint.hex():
         raise InputError(f"The synthesis head in {path} is for other weights than {checkpoint.name}: train it again.")
     return head
 

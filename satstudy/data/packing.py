@@ -83,14 +83,14 @@ def pack(
     if not 0 < limit < math.inf:
         raise InputError(f"limit = {limit} MiB is no size: take a number above 0.")
     files = _chosen(folder, numbers)
-    about = Pack(Path(os.path.abspath(folder)).name, len(files), None, None, float(limit))
+    record = Pack(Path(os.path.abspath(folder)).name, len(files), None, None, float(limit))
     with atomic(target) as temporary:
         unchanged = sum(file.stat().st_size for file in files) <= limit * MIB
-        if unchanged and (made := _write(temporary, about, folder, files, jpeg, progress)):
+        if unchanged and (made := _write(temporary, record, folder, files, jpeg, progress)):
             return made
 
         def coded(quality: int) -> Pack | None:
-            return _write(temporary, replace(about, quality=quality), folder, files, jpeg, progress)
+            return _write(temporary, replace(record, quality=quality), folder, files, jpeg, progress)
 
         # Sizes rise with the quality.
         fitting = bisect.bisect_left(QUALITIES, True, key=lambda quality: coded(quality) is None)
@@ -130,12 +130,12 @@ def _recode(file: Path, codec: Coder, compare: bool = False) -> tuple[bytes, flo
     return data, psnr(image, codec.decode(data)) if compare else math.nan
 
 
-def _write(path: Path, about: Pack, folder: Path, files: list[Path], jpeg: JPEGs, progress: bool) -> Pack | None:
-    """Write the ZIP of these files at the quality in `about`; None, as soon as it exceeds the limit."""
+def _write(path: Path, record: Pack, folder: Path, files: list[Path], jpeg: JPEGs, progress: bool) -> Pack | None:
+    """Write the ZIP of these files at the quality in `record`; None, as soon as it exceeds the limit."""
     names: dict[str, Path] = {}
     for file in files:
         inside = file.relative_to(folder)
-        name = (inside if about.quality is None else inside.with_suffix(".jpg")).as_posix()
+        name = (inside if record.quality is None else inside.with_suffix(".jpg")).as_posix()
         if not is_plain(name):
             raise InputError(f"{file} has a sign in its name that not every system takes: rename it.")
         if name in names:
@@ -143,24 +143,24 @@ def _write(path: Path, about: Pack, folder: Path, files: list[Path], jpeg: JPEGs
         names[name] = file
     total = 0
     ratios: list[float] = []
-    text = "packing unchanged" if about.quality is None else f"packing at quality {about.quality}"
+    text = "packing unchanged" if record.quality is None else f"packing at quality {record.quality}"
     with zipfile.ZipFile(path, "w") as archive:
         for name in tqdm(sorted(names), desc=text, unit="image", disable=not progress):
-            if about.quality is None:
+            if record.quality is None:
                 read_image(names[name])  # refuse a damaged image here, not where the pack is opened
                 data = names[name].read_bytes()
             else:
-                data, ratio = _recode(names[name], jpeg(about.quality), compare=True)
+                data, ratio = _recode(names[name], jpeg(record.quality), compare=True)
                 ratios += [ratio] if math.isfinite(ratio) else []
             total += len(data)
-            if total > about.limit_mib * MIB:
+            if total > record.limit_mib * MIB:
                 return None
             if len(data) > MAX_IMAGE_BYTES:
                 raise InputError(f"{names[name]} would have {len(data)} bytes in the pack: cut it into scenes.")
             archive.writestr(_entry(name), data)
-        made = replace(about, psnr=round(float(np.mean(ratios)), 4) if ratios else None)
+        made = replace(record, psnr=round(float(np.mean(ratios)), 4) if ratios else None)
         archive.writestr(_entry(NOTE), json.dumps(asdict(made), indent=1) + "\n")
-    return made if path.stat().st_size <= about.limit_mib * MIB else None
+    return made if path.stat().st_size <= record.limit_mib * MIB else None
 
 
 def _entry(name: str) -> zipfile.ZipInfo:
