@@ -36,7 +36,7 @@ def test_categories_are_fmows() -> None:
 
 @pytest.mark.parametrize("category", CATEGORIES)
 def test_every_category_is_drawn_within_its_image(category: str) -> None:
-    for index in range(3):
+    for index in range(2):
         scene = draw(category, index, 0, seed=5, size=(128, 128))
         assert scene.image.shape == (128, 128, 3)
         assert scene.image.dtype == np.uint8
@@ -58,12 +58,12 @@ def test_same_arguments_same_pixels_in_any_order() -> None:
 
 
 def test_seed_split_object_and_view_each_change_the_image() -> None:
-    base = draw("port", 0, 0, seed=0, size=SMALL)
+    base = draw("railway_bridge", 0, 0, seed=0, size=SMALL)
     others = [
-        draw("port", 0, 0, seed=1, size=SMALL),
-        draw("port", 0, 0, seed=0, size=SMALL, split="train"),
-        draw("port", 1, 0, seed=0, size=SMALL),
-        draw("port", 0, 1, seed=0, size=SMALL),
+        draw("railway_bridge", 0, 0, seed=1, size=SMALL),
+        draw("railway_bridge", 0, 0, seed=0, size=SMALL, split="train"),
+        draw("railway_bridge", 1, 0, seed=0, size=SMALL),
+        draw("railway_bridge", 0, 1, seed=0, size=SMALL),
     ]
     for other in others:
         assert not np.array_equal(base.image, other.image)
@@ -99,13 +99,13 @@ def test_size_changes_the_sampling_and_not_the_field() -> None:
 
 
 def test_oblong_images_are_drawn() -> None:
-    scene = draw("airport", 0, 0, size=(96, 200))
+    scene = draw("aquaculture", 0, 0, size=(96, 200))
     assert scene.image.shape == (96, 200, 3)
     assert (scene.metadata["img_height"], scene.metadata["img_width"]) == (96, 200)
 
 
 def test_metadata_has_the_fields_of_fmow() -> None:
-    scene = draw("airport", 4, 1, seed=9, size=SMALL)
+    scene = draw("crop_field", 4, 1, seed=9, size=SMALL)
     found = json.loads(json.dumps(scene.metadata))
     assert found["synthetic"] is True
     assert found["generator"] == GENERATOR_VERSION
@@ -120,7 +120,7 @@ def test_metadata_has_the_fields_of_fmow() -> None:
     assert 0 <= found["off_nadir_angle_dbl"] < 45
     assert found["gsd"] > 0
     (box,) = found["bounding_boxes"]
-    assert box["category"] == "airport"
+    assert box["category"] == "crop_field"
     assert box["visible"] is True
     assert box["ID"] >= 0
     assert box["box"] == list(scene.boxes[0])
@@ -160,7 +160,7 @@ def test_shadow_lies_away_from_the_sun() -> None:
     assert not shadows(np.zeros((20, 20), np.float32), view).any()
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=8, deadline=None)  # a town takes seconds
 @given(
     seed=st.integers(0, 2**31),
     category=st.sampled_from(CATEGORIES),
