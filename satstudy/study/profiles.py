@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -116,20 +116,14 @@ class Train:
 
     def config(self, lam: float, steps: int, seed: int) -> TrainingConfig:
         """The configuration of the training for one λ."""
-        return TrainingConfig(
-            lam=lam,
-            steps=steps,
-            batch=self.batch,
-            crop=self.crop,
-            lr=self.lr,
-            optimizer=self.optimizer,
-            precision=self.precision,
-            context_passes=self.context_passes,
-            seed=seed,
-            warmup=min(100, max(1, steps // 10)),
-            validate_every=self.validate_every,
-            log_every=max(1, min(20, steps // 50)),
-        )
+        warmup, log_every = min(100, max(1, steps // 10)), max(1, min(20, steps // 50))
+        return _configured(self, lam=lam, steps=steps, seed=seed, warmup=warmup, log_every=log_every)
+
+
+def _configured(settings: Train | EveryRate, **changes: Any) -> TrainingConfig:
+    """A training configuration from the settings of the same names, with changes."""
+    names = {field.name for field in fields(TrainingConfig)} & {field.name for field in fields(settings)}
+    return TrainingConfig(**{name: getattr(settings, name) for name in names} | changes)
 
 
 #: The codecs of a profile that names none.
@@ -190,8 +184,11 @@ class EveryRate:
     batch: Positive = 8
     crop: int = 128
     lr: Annotated[float, Field(gt=0)] = 2e-3
-    #: Steps at the peak learning rate before it falls; first steps with noise in place of quantization.
+#: Steps at the peak learning rate before it falls; crops per step and their side from then on (0: unchanged).
     hold: Count = 0
+    late_batch: Count = 0
+    late_crop: Count = 0
+    #: First steps with noise in place of quantization.
     noisy_steps: Count = 0
     optimizer: Literal["soap", "adam"] = "adam"
     recolour: bool = True
@@ -216,20 +213,7 @@ class EveryRate:
 
     def config(self, seed: int) -> TrainingConfig:
         """The configuration of the training."""
-        return TrainingConfig(
-            lam=self.lams,
-            steps=max(1, self.steps),
-            batch=self.batch,
-            crop=self.crop,
-            lr=self.lr,
-            hold=self.hold,
-            noisy_steps=self.noisy_steps,
-            optimizer=self.optimizer,
-            precision="fp32",
-            recolour=self.recolour,
-            seed=seed,
-            validate_every=self.validate_every,
-        )
+        return _configured(self, lam=self.lams, steps=max(1, self.steps), precision="fp32", seed=seed)
 
 
 def _small() -> EveryRate:
