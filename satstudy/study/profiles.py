@@ -184,7 +184,7 @@ class EveryRate:
     batch: Positive = 8
     crop: int = 128
     lr: Annotated[float, Field(gt=0)] = 2e-3
-#: Steps at the peak learning rate before it falls; crops per step and their side from then on (0: unchanged).
+    #: Steps at the peak learning rate before it falls; crops per step and their side from then on (0: unchanged).
     hold: Count = 0
     late_batch: Count = 0
     late_crop: Count = 0
