@@ -29,6 +29,7 @@ from satstudy.data.download import is_plain
 from satstudy.data.fmow import MAX_JSON_BYTES
 from satstudy.data.images import EXTENSIONS, find_images, read_image
 from satstudy.data.splits import file_number
+from satstudy.metrics.quality import psnr
 
 MIB = 2**20
 
@@ -120,8 +121,6 @@ def _chosen(folder: Path, numbers: range | None) -> list[Path]:
 
 def _recode(file: Path, codec: Coder, compare: bool = False) -> tuple[bytes, float]:
     """A JPEG of the image, and its PSNR in dB if asked for."""
-    from satstudy.metrics.quality import psnr  # imports PyTorch, which unpacking does without
-
     image = read_image(file)
     try:
         data = codec.encode(image)
