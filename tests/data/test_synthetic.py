@@ -160,7 +160,7 @@ def test_shadow_lies_away_from_the_sun() -> None:
     assert not shadows(np.zeros((20, 20), np.float32), view).any()
 
 
-@settings(max_examples=8, deadline=None)  # a town takes seconds
+@settings(max_examples=8)  # a town takes seconds
 @given(
     seed=st.integers(0, 2**31),
     category=st.sampled_from(CATEGORIES),

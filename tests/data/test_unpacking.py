@@ -160,7 +160,7 @@ def test_no_file_a_folder_and_a_file_in_the_way(tmp_path):
         unpack(tmp_path / "p.zip", tmp_path / "p.zip")
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(place=st.integers(0, len(zipped()) - 1), value=st.integers(0, 255))
 def test_a_changed_byte_is_noticed_or_changes_nothing(tmp_path_factory, place, value):
     folder = tmp_path_factory.mktemp("fuzz")

@@ -260,7 +260,7 @@ def test_the_loss_sees_what_a_mean_psnr_hides():
 # --- By other means ---------------------------------------------------------------------------------------
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 2**31))
 def test_bd_rate_is_that_of_the_bjontegaard_package(seed):
     generator = np.random.default_rng(seed)
