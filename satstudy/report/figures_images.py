@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from satstudy.core.errors import InputError
 from satstudy.core.geometry import Grid, Span, grid
 from satstudy.core.types import Pixels
+from satstudy.report import html
 from satstudy.report.labels import codec_name, rate
 from satstudy.report.style import BLACK, GREY, WIDTH, YELLOW, bare, styled
 
@@ -89,6 +90,41 @@ def saved_crops(pictures: Mapping[str, Pixels], facts: Mapping[str, Any]) -> Fig
         return crops_grid(pictures["original"], coded)
     except (KeyError, ValueError) as error:
         raise InputError(f"The saved crops lack {error}: run notebooks/rd.ipynb again.") from None
+
+
+def coded_pictures(pictures: Mapping[str, Pixels], facts: Mapping[str, Any]) -> html.Pictures:
+    """One crop, original and coded in equally many bytes (`study.side_by_side.equal_bytes`), to be laid over each other.
+
+    The learned codec, which comes last, is laid over the original first.
+    """
+    coded = [
+        html.Picture(codec_name(codec), pictures[name], f"{rate(bpp)} bpp, {psnr:.1f} dB")
+        for name, codec, bpp, psnr in facts["coded"]
+    ]
+    return html.Pictures(
+        [html.Picture("original", pictures["original"], "24 bpp"), *reversed(coded)],
+        facts["image"],
+        f"The most detailed crop of {facts['image']}, coded by every codec in equally many bytes, as nearly as its settings "
+        "allow; rate and PSNR are those of the whole image. Move the line: what is sharper on one side?",
+    )
+
+
+@styled
+def error_maps(pictures: Mapping[str, Pixels], facts: Mapping[str, Any]) -> Figure:
+    """Where each codec errs at equal bytes: the absolute error, mean of R, G and B, multiplied to be seen.
+
+    Parameters
+    ----------
+    pictures, facts : of `study.side_by_side.equal_bytes`
+    """
+    figure, panels = plt.subplots(1, len(facts["coded"]), figsize=(WIDTH, WIDTH / len(facts["coded"]) + 0.5))
+    for axes, (name, codec, _, psnr) in zip(np.atleast_1d(panels), facts["coded"], strict=True):
+        error = np.abs(pictures[name].astype(np.int16) - pictures["original"]).mean(axis=2)
+        bare(axes)
+        axes.imshow(np.clip(AMPLIFICATION * error, 0, 255), cmap="gray", vmin=0, vmax=255)
+        axes.set_title(codec_name(codec))
+        axes.set_xlabel(f"{psnr:.1f} dB; error × {AMPLIFICATION}", fontsize=8)
+    return figure
 
 
 # --- Patches --------------------------------------------------------------------------------------------
@@ -178,6 +214,17 @@ def _close_up(figure: Figure, whole: Axes, axes: Axes, image: Pixels, layout: Gr
 AMPLIFICATION = 8
 
 
+def seam_pictures(pictures: Mapping[str, Pixels], facts: Mapping[str, Any]) -> html.Pictures:
+    """The crop around a seam under every tiling, enlarged, to be laid over each other and over the original."""
+    return html.Pictures(
+        [html.Picture(name, pictures[name]) for name in ("original", "independent", "blend", "seamless")],
+        f"a seam in {facts['image']}",
+        f"The strongest seam of {facts['image']} that independent patches leave, λ = {facts['lam']:g}, six pixels of the "
+        "page for one of the image. It runs through the middle; the original shows what is no seam.",
+        zoom=6,
+    )
+
+
 def saved_seam(
     pictures: Mapping[str, Pixels], facts: Mapping[str, Any], other: Literal["blend", "seamless"] = "blend"
 ) -> Figure:
@@ -218,6 +265,7 @@ def _seam_panels(
     top: int,
     left: int,
 ) -> Figure:
+    """A seam close up under two tilings, and the error of both; arrows point at the seams (paper, Fig. 4)."""
     size = len(original)
     margin, gap, foot, head = 0.45, 0.55, 0.45, 0.52
     side = min(size / 25, (WIDTH - 2 * margin - gap) / 2)  # four hundredths of an inch a pixel, if there is room

@@ -140,6 +140,8 @@ def styled(function: Callable[P, Figure]) -> Callable[P, Figure]:
                 figure = function(*args, **kwargs)
                 # Ticks are made when the figure is first drawn, with the parameters of that moment.
                 figure.draw_without_rendering()
+                # The caption, unless the notebook has a better one.
+                figure.set_label((function.__doc__ or "").partition("\n")[0])
                 return figure
             finally:
                 for number in set(plt.get_fignums()) - before:
