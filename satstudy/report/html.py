@@ -25,6 +25,8 @@ from satstudy.report.style import GREY, codec_lines
 
 #: Rows of a table that is not folded.
 LONG = 12
+#: Characters of a cell that is not wrapped.
+WIDE = 60
 
 
 class Picture(NamedTuple):
@@ -138,7 +140,8 @@ def table(frame: pd.DataFrame, number: int) -> str:
 
     Parameters
     ----------
-    frame : `frame.attrs["caption"]` is the caption; an index with a name becomes the first column
+    frame : `frame.attrs["caption"]` is the caption; an index with a name becomes the first column; cells longer than
+        a line of text are wrapped
     """
     plain = frame
     if frame.index.name is not None or not isinstance(frame.index, pd.RangeIndex):
@@ -149,7 +152,8 @@ def table(frame: pd.DataFrame, number: int) -> str:
     link = f'<a class="csv" download="table-{number}.csv" href="data:text/csv;base64,{data}">CSV</a>'
     body = plain.to_html(index=False, border=0, na_rep="–").replace("<th>", '<th scope="col">')
     name = escape(caption or f"Table {number}")
-    body = f'<div class="scroll" role="region" tabindex="0" aria-label="{name}">{body}</div>'
+    wrapped = " wrapped" if max((len(str(cell)) for cell in plain.to_numpy().ravel()), default=0) > WIDE else ""
+    body = f'<div class="scroll{wrapped}" role="region" tabindex="0" aria-label="{name}">{body}</div>'
     if len(plain) > LONG:
         body = f"<details><summary>{len(plain)} rows</summary>{body}</details>"
     return _numbered("Table", number, body, caption, link)

@@ -150,7 +150,7 @@ def _rate(results: Results) -> Finding | None:
         number += f" and {change(plain)} than {codec_name(PAPER_RATE)}"
     meaning = {
         -1: "The same quality goes down in fewer bits than with any classical codec measured.",
-        0: f"It saves bits against what satellites use, but {rival} does as well: both are within the interval.",
+        0: f"It beats what satellites use; between it and {rival} no difference is seen.",
         1: f"Who can run {rival} on board sends fewer bits with it; learning alone does not win.",
     }[sign(best)]
     count, span = int(best["images"]), f"{best['shared_low']:.0f} to {best['shared_high']:.0f} dB"
@@ -293,7 +293,7 @@ def claims(results: Results) -> list[Claim]:
             Claim(
                 "Blending overlapping patches makes seams less visible",
                 "Fig. 4, by eye",
-                finding.number,
+                finding.number.replace("`", ""),
                 "yes",
                 "Blending lowers a seam and does not remove it, and codes the overlap twice. "
                 + (
@@ -330,7 +330,7 @@ def claims_page(found: list[Claim]) -> str:
     table = pd.DataFrame([c[:4] for c in found], columns=["the paper claims", "its evidence", "here", "agrees"])
     table.attrs["caption"] = "The claims of the paper beside the results on real imagery, at equal PSNR."
     reasons = [f"**{c.claim}: {c.agrees}.** {c.why}" for c in found]
-    return "\n\n".join([_raw(html.table(table, 1).replace("<table", '<table data-wrap="yes"')), *reasons, ""])
+    return "\n\n".join([_raw(html.table(table, 1)), *reasons, ""])
 
 
 def _raw(text: str) -> str:
