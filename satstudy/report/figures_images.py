@@ -104,8 +104,10 @@ def coded_pictures(pictures: Mapping[str, Pixels], facts: Mapping[str, Any]) -> 
     return html.Pictures(
         [html.Picture("original", pictures["original"], "24 bpp"), *reversed(coded)],
         facts["image"],
-        f"The most detailed crop of {facts['image']}, coded by every codec in equally many bytes, as nearly as its settings "
-        "allow; rate and PSNR are those of the whole image. Move the line: what is sharper on one side?",
+        f"{facts['image']}, coded by every codec in equally many bytes, as nearly as its settings allow; rate and PSNR are "
+        f"those of the whole image ({codec_name(facts['coded'][-1][1])}: {facts['learned']}). Move the line, choose what "
+        "stands on each side, and look where it differs.",
+        zoom=max(1, 512 // pictures["original"].shape[1]),
     )
 
 

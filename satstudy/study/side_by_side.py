@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
 from satstudy.codecs import Codec, registry
 from satstudy.codecs.base import closest_rate
+from satstudy.codecs.learned.codec import LearnedCodec
 from satstudy.core.types import Pixels
 from satstudy.study.experiments import detailed_crop, example_codings
 
-#: Settings among which the one with the nearest size is searched for; JPEG 2000 takes the rate itself.
-SETTINGS: dict[str, Sequence[int]] = {"jpeg": range(1, 101), "avif": range(101)}
+#: Settings among which the one with the nearest size is searched for; other codecs take a rate, of about the same size.
+QUALITIES: dict[str, Sequence[int]] = {"jpeg": range(1, 101), "avif": range(101)}
 
 
 def equal_bytes(
-    name: str, image: Pixels, learned: Codec, side: int = 320, others: Sequence[str] = ("jpeg", "jpeg2000", "avif")
+    name: str, image: Pixels, learned: LearnedCodec, side: int = 320, others: Sequence[str] = ("jpeg", "jpeg2000", "avif")
 ) -> tuple[dict[str, Pixels], dict[str, Any]]:
     """The most detailed crop of an image, as each codec leaves it at the size of the learned codec's file.
 
@@ -38,19 +40,19 @@ def equal_bytes(
     coded = example_codings(image, codecs, top, left, side)
     pictures = {"original": image[top : top + side, left : left + side]}
     pictures |= {codec: crop for codec, crop, *_ in coded}
-    return pictures, {"image": name, "coded": [(codec, codec, *rest) for codec, _, *rest in coded]}
+    return pictures, {
+        "image": name,
+        "learned": f"{learned.setting}, weights {learned.fingerprint.hex()}",
+        "coded": [(codec, codec, *rest) for codec, _, *rest in coded],
+    }
 
 
 def _of_size(name: str, image: Pixels, size: int, bpp: float) -> Codec:
     entry = registry.find(name)
-    if name not in SETTINGS:
-        return entry.make(bpp)
-    settings = SETTINGS[name]
-    sizes: dict[int, int] = {}
+    settings = QUALITIES.get(name) or [bpp * percent / 100 for percent in range(60, 161)]
 
+    @functools.cache
     def encoded(index: int) -> int:
-        if index not in sizes:
-            sizes[index] = len(entry.make(settings[index]).encode(image))
-        return sizes[index]
+        return len(entry.make(settings[index]).encode(image))
 
     return entry.make(settings[closest_rate(encoded, len(settings), size)])
