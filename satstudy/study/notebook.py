@@ -115,7 +115,7 @@ def number_outputs(mark: str = "") -> None:
     mark : what is written above every figure, "synthetic scenes"
     """
     shell = get_ipython()  # type: ignore[no-untyped-call]
-    if shell is None:  # a test, or a script
+    if shell is None or shell.display_formatter is None:  # a test, or a script
         return
     figures, counted = itertools.count(1), itertools.count(1)
     InlineBackend.instance(parent=shell).figure_formats = set()  # PNG beside the HTML would only make the file larger
@@ -185,7 +185,7 @@ def show_comparisons(study: Study, suffix: str, wrapping: pd.DataFrame) -> None:
         captioned(tables.bd_table(pairs, anchor), f"BD-rates {against}, image by image and of the mean curves."),
         figures_rd.rate_by_psnr(slices),
         captioned(tables.slice_table(slices), f"Bits {against} in %, by slices of PSNR; in parentheses the images."),
-        captioned(tables.loss_table(losses), "The loss over the set for each λ, and that of the worst tenth of images."),
+        captioned(tables.loss_table(losses), "The loss over the set for each λ, and of the worst tenth of images."),
         captioned(
             tables.wrapping_table(wrapping, pairs, bare, anchor),
             "What each format needs for an empty image, and what that changes.",
@@ -276,7 +276,7 @@ def show_rates(study: Study) -> None:
             "The lowest rate from which accuracy stays within one point of that on uncompressed images.",
         ),
         captioned(
-            tables.estimates(measures, ["measure"], {"correlation": "rank correlation with accuracy, over conditions"}, 2),
+            tables.estimates(measures, ["measure"], {"correlation": "rank correlation with accuracy"}, 2),
             "What predicts accuracy: rank correlations over the conditions.",
         ),
     )

@@ -15,9 +15,11 @@ from satstudy.study.experiments import detailed_crop, example_codings
 #: Settings among which the one with the nearest size is searched for; other codecs take a rate, of about the same size.
 QUALITIES: dict[str, Sequence[int]] = {"jpeg": range(1, 101), "avif": range(101)}
 
+OTHERS = ("jpeg", "jpeg2000", "avif")
+
 
 def equal_bytes(
-    name: str, image: Pixels, learned: LearnedCodec, side: int = 320, others: Sequence[str] = ("jpeg", "jpeg2000", "avif")
+    name: str, image: Pixels, learned: LearnedCodec, side: int = 320, others: Sequence[str] = OTHERS
 ) -> tuple[dict[str, Pixels], dict[str, Any]]:
     """The most detailed crop of an image, as each codec leaves it at the size of the learned codec's file.
 
@@ -49,7 +51,7 @@ def equal_bytes(
 
 def _of_size(name: str, image: Pixels, size: int, bpp: float) -> Codec:
     entry = registry.find(name)
-    settings = QUALITIES.get(name) or [bpp * percent / 100 for percent in range(60, 161)]
+    settings: Sequence[float] = QUALITIES.get(name) or [bpp * percent / 100 for percent in range(60, 161)]
 
     @functools.cache
     def encoded(index: int) -> int:

@@ -1,4 +1,4 @@
-"""What a page shows of figures, tables and pictures: the data itself, a number, a caption, and a text in their place."""
+"""What a page shows of figures, tables and pictures: the data, a number, a caption, and a text in their place."""
 
 import base64
 import io
@@ -79,7 +79,8 @@ def test_a_table_is_the_frame_without_row_numbers_and_its_csv(tmp_path):
     assert tree.get("id") == "table-3"
     assert tree.xpath("string(figcaption)").startswith("Table 3. Rates.")
     assert [cell.text for cell in tree.xpath(".//th")] == ["codec", "bpp"]
-    assert [[cell.text for cell in row.xpath("td")] for row in tree.xpath(".//tbody/tr")] == [["JPEG", "0.5"], ["a <b>", "–"]]
+    cells = [[cell.text for cell in row.xpath("td")] for row in tree.xpath(".//tbody/tr")]
+    assert cells == [["JPEG", "0.5"], ["a <b>", "–"]]
     (link,) = tree.xpath(".//a[@download]")
     kept = pd.read_csv(io.BytesIO(base64.b64decode(link.get("href").partition("base64,")[2])))
     pd.testing.assert_frame_equal(kept, frame)

@@ -62,7 +62,11 @@ def test_each_number_of_a_finding_stands_in_a_tracked_table(kept):
 
 @pytest.mark.parametrize(
     ("interval", "meaning"),
-    [((-9, -12, -5), "fewer bits than with any classical"), ((-1, -4, 2), "no difference is seen"), ((7, 3, 9), "fewer bits with it")],
+    [
+        ((-9, -12, -5), "fewer bits than with any"),
+        ((-1, -4, 2), "no difference is seen"),
+        ((7, 3, 9), "fewer bits with it"),
+    ],
 )
 def test_what_a_rate_means_follows_from_its_interval(roles, interval, meaning):
     codec, _ = roles
@@ -130,7 +134,8 @@ def test_other_readings_are_computed_from_the_papers_numbers(kept):
     text = story.readings(kept["results"])
     # 32.92 dB is 20·log10(255) − 10·log10(MSE); with 255 in place of 255² it is 10·log10(255) less.
     assert f"{32.92 - 10 * np.log10(255):.2f} dB" in text
-    run = sum(any(f"{100 * k / 378:.2f}" == f"{value:.2f}" for k in range(379)) for line in paper.TABLE_2 for value in line)
+    shares = {f"{100 * k / 378:.2f}" for k in range(379)}
+    run = sum(f"{value:.2f}" in shares for line in paper.TABLE_2 for value in line)
     assert f"{run} of 32 percentages are multiples of 1/378" in text
 
 
