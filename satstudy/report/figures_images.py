@@ -155,7 +155,7 @@ def patch_grid(image: Pixels, layout: Grid) -> Figure:
     _draw_grid(whole, layout, 0.5)
     whole.set_xlim(-0.5, layout.width - 0.5)
     whole.set_ylim(layout.height - 0.5, -0.5)
-    whole.set_xlabel(f"{layout.width}×{layout.height} pixels (width×height)")
+    whole.set_xlabel(f"{layout.height}×{layout.width} pixels (height × width)")
     if corner:
         _close_up(figure, whole, panels[0, 1], image, layout)
     title = f"{len(layout)} patches of {layout.patch}×{layout.patch} px"
@@ -252,9 +252,9 @@ def saved_seam(
         raise InputError(f"The saved seam lacks {error}: run notebooks/blending.ipynb again.") from None
     independent = grid(height, width, 256, 0)
     if other == "blend":
-        labels, layouts = ("without blending", "with blending"), (independent, grid(height, width, 256, overlap))
+        labels, layouts = ("independent", "blend"), (independent, grid(height, width, 256, overlap))
     else:
-        labels, layouts = ("independent patches", "seamless"), (independent, independent)
+        labels, layouts = ("independent", "seamless"), (independent, independent)
     return _seam_panels(crops, original, layouts, labels, top, left)
 
 
