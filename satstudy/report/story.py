@@ -160,9 +160,7 @@ def _rate(results: Results) -> Finding | None:
 
 
 def _domain(results: Results) -> Finding | None:
-    pair = twins(results["bd_rate"]["codec"]) if "bd_rate" in results else None
-    one = row(results, "bd_rate", *pair) if pair else None
-    if one is None or pair is None:
+    if (one := _twin_row(results)) is None:
         return None
     saved = 100 * (1 - paper.TABLE_1[1][2] / paper.TABLE_1[0][2])
     meaning = {
@@ -174,17 +172,20 @@ def _domain(results: Results) -> Finding | None:
     }[sign(one)]
     return Finding(
         "Domain",
-        f"Trained on overhead imagery instead of photographs, *{codec_name(pair[0])}* needs {change(one)}.",
+        f"Trained on overhead imagery instead of photographs, *{codec_name(one['codec'])}* needs {change(one)}.",
         meaning,
         f"{int(one['images']):,} tiles of one data set; one training of each, so that other seeds are not covered.",
     )
 
 
+def _twin_row(results: Results) -> pd.Series | None:
+    """The comparison of the codec that overhead imagery trained with its twin, on the tiles."""
+    pair = twins(results["bd_rate"]["codec"]) if "bd_rate" in results else None
+    return row(results, "bd_rate", *pair) if pair else None
+
+
 def _seams(results: Results) -> Finding | None:
-    frame = results.get("bd_rate_tilings")
-    if frame is None:
-        return None
-    rows = frame[frame["codec"].str.endswith("-seamless") & frame["reference"].str.endswith("-blend")]
+    rows = _seamless(results)
     if rows.empty:
         return None
     one = rows.sort_values("images").iloc[-1]
@@ -199,6 +200,13 @@ def _seams(results: Results) -> Finding | None:
         else "No pixel is coded twice and no seam is left, at about the bits of blending.",
         f"{int(rows['images'].sum())} scenes of {len(rows)} sensors.",
     )
+
+
+def _seamless(results: Results) -> pd.DataFrame:
+    """The rows that compare `seamless` with blending, of one codec; none where the tilings were not measured."""
+    frame = results.get("bd_rate_tilings", pd.DataFrame({"codec": [], "reference": []}, dtype=str))
+    same = frame["codec"].str.removesuffix("-seamless") == frame["reference"].str.removesuffix("-blend")
+    return frame[same & frame["codec"].str.endswith("-seamless")]
 
 
 def _classifiers(results: Results) -> Finding | None:
@@ -277,7 +285,7 @@ def claims(results: Results) -> list[Claim]:
                 )
             )
     saved = 100 * (1 - paper.TABLE_1[1][2] / paper.TABLE_1[0][2])
-    if (pair := twins(results["bd_rate"]["codec"])) and (one := row(results, "bd_rate", *pair)) is not None:
+    if (one := _twin_row(results)) is not None:
         found.append(
             Claim(
                 "Training on the domain saves bits",
@@ -289,8 +297,6 @@ def claims(results: Results) -> list[Claim]:
             )
         )
     if finding := _seams(results):
-        tilings = results["bd_rate_tilings"]
-        seamless = tilings[tilings["codec"].str.endswith("-seamless")]
         found.append(
             Claim(
                 "Blending overlapping patches makes seams less visible",
@@ -300,7 +306,7 @@ def claims(results: Results) -> list[Claim]:
                 "Blending lowers a seam and does not remove it, and codes the overlap twice. "
                 + (
                     "Without patches in the transforms there is no seam, for fewer bits."
-                    if (seamless["bd_rate"] < 0).all()
+                    if (_seamless(results)["bd_rate"] < 0).all()
                     else "Without patches in the transforms there is no seam; what it costs in bits differs by set."
                 ),
             )
