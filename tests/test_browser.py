@@ -117,6 +117,8 @@ def test_no_page_is_heavy(built):
 def test_pictures_say_what_they_show(built):
     for path in pages(built):
         for image in html.parse(path).getroot().xpath("//article//img"):
+            if "_static/pictures" not in image.get("src") and "_images" not in image.get("src"):
+                continue  # a sign of the theme's
             alt = image.get("alt", "")
             assert len(alt.split()) > 1, (path, image.get("src"), alt)
             assert not alt.endswith((".png", ".svg", ".webp")), (path, alt)
@@ -192,3 +194,10 @@ def test_without_scripts_pictures_stand_side_by_side_and_curves_as_a_figure(buil
     one = page(built / "notebooks" / "reference.html", java_script_enabled=False)
     assert one.locator(".curves > img").first.is_visible()
     assert one.locator(".compare .picture").first.is_visible()
+
+
+def test_a_dark_page_shows_pictures_as_they_are(built, page):
+    one = page(built / "notebooks" / "reference.html", color_scheme="dark")
+    assert one.locator("html").get_attribute("data-theme") == "dark"
+    filters = one.eval_on_selector_all("figure.study img", "images => images.map((i) => getComputedStyle(i).filter)")
+    assert set(filters) == {"none"}

@@ -89,6 +89,7 @@ def main() -> int:
     html = paths.BUILD / "html"
     shutil.rmtree(html, ignore_errors=True)
     shutil.move(str(paths.BUILD / "jb" / "_build" / "html"), html)
+    (html / "_modules" / "index.html").unlink(missing_ok=True)  # no page leads there, and it leads to one that is not
     for page in made.values():  # to keep: with its pictures within
         shutil.copy(page, html / "_sources" / "notebooks")
     return 0
