@@ -172,6 +172,18 @@ def drawn(monkeypatch):
     return without_training(monkeypatch)
 
 
+@pytest.fixture(scope="session")
+def book(tmp_path_factory):
+    """The folder of a whole run with the profile `smoke`."""
+    from whole_run import snakemake
+
+    folder = tmp_path_factory.mktemp("smoke")
+    status, text = snakemake(folder, folder / "build", "--config", "profile=smoke")
+    assert status == 0, text[-5000:]
+    assert "eavesdropping" not in text, "what a kernel says of its port is no news of the study"
+    return folder
+
+
 # --- The command --------------------------------------------------------------------------------------------
 
 

@@ -3,7 +3,6 @@
 import ast
 import os
 import re
-import subprocess
 import sys
 import warnings
 from html import unescape
@@ -12,6 +11,7 @@ import nbformat
 import pytest
 import yaml
 from small_study import CONTENT
+from whole_run import execute, snakemake
 
 from satstudy.core import paths
 from satstudy.study import profiles
@@ -153,18 +153,6 @@ def test_bare_notebooks_import_only_what_draws_and_measures(path):
 # --- Executed ---------------------------------------------------------------------------------------------
 
 
-def execute(command, folder, build):
-    """Run a command with its results below `build`."""
-    environment = {**os.environ, "SATSTUDY_BUILD": str(build), "PYTHONWARNINGS": "ignore"}
-    done = subprocess.run(command, capture_output=True, text=True, cwd=folder, env=environment)
-    return done.returncode, done.stdout + done.stderr
-
-
-def snakemake(folder, build, *arguments):
-    command = [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "workflow" / "Snakefile", "--directory", folder]
-    return execute([*command, "--cores", "all", "--quiet", "rules", *arguments], folder, build)
-
-
 def test_an_unknown_parameter_stops_and_names_the_right_one(tmp_path):
     command = [
         f"{BIN}/papermill",
@@ -195,15 +183,6 @@ def test_a_failing_stage_says_which_notebook_cell_and_error_and_keeps_what_ran(t
     assert f"What ran is kept in {kept}." in text
     assert "which is not there" in str(read(kept).cells)
     assert not list(pages.glob("train-*.ipynb"))
-
-
-@pytest.fixture(scope="module")
-def book(tmp_path_factory):
-    """The folder of a whole run with the profile `smoke`."""
-    folder = tmp_path_factory.mktemp("smoke")
-    status, text = snakemake(folder, folder / "build", "--config", "profile=smoke")
-    assert status == 0, text[-5000:]
-    return folder
 
 
 def page(book, name: str) -> str:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from satstudy.core.errors import InputError
 from satstudy.core.geometry import Grid, Span, grid
 from satstudy.core.types import Pixels
+from satstudy.report import html
 from satstudy.report.labels import codec_name, rate
 from satstudy.report.style import BLACK, GREY, WIDTH, YELLOW, bare, styled
 
@@ -91,6 +92,43 @@ def saved_crops(pictures: Mapping[str, Pixels], facts: Mapping[str, Any]) -> Fig
         raise InputError(f"The saved crops lack {error}: run notebooks/rd.ipynb again.") from None
 
 
+def coded_pictures(pictures: Mapping[str, Pixels], facts: Mapping[str, Any]) -> html.Pictures:
+    """One crop, original and coded in equally many bytes (`study.side_by_side.equal_bytes`), to be compared.
+
+    At the start these are the original and the learned codec, which comes last in the facts.
+    """
+    coded = [
+        html.Picture(codec_name(codec), pictures[name], f"{rate(bpp)} bpp, {psnr:.1f} dB")
+        for name, codec, bpp, psnr in facts["coded"]
+    ]
+    return html.Pictures(
+        [html.Picture("original", pictures["original"], "24 bpp"), *reversed(coded)],
+        facts["image"],
+        f"{facts['image']}, coded by every codec in equally many bytes, as nearly as its settings allow; rate and PSNR "
+        f"are those of the whole image ({codec_name(facts['coded'][-1][1])}: {facts['learned']}). Move the line, "
+        "choose what stands on each side, and look where it differs.",
+        zoom=max(1, 512 // pictures["original"].shape[1]),
+    )
+
+
+@styled
+def error_maps(pictures: Mapping[str, Pixels], facts: Mapping[str, Any]) -> Figure:
+    """Where each codec errs at equal bytes: the absolute error, mean of R, G and B, multiplied to be seen.
+
+    Parameters
+    ----------
+    pictures, facts : of `study.side_by_side.equal_bytes`
+    """
+    figure, panels = plt.subplots(1, len(facts["coded"]), figsize=(WIDTH, WIDTH / len(facts["coded"]) + 0.5))
+    for axes, (name, codec, _, psnr) in zip(np.atleast_1d(panels), facts["coded"], strict=True):
+        error = np.abs(pictures[name].astype(np.int16) - pictures["original"]).mean(axis=2)
+        bare(axes)
+        axes.imshow(np.clip(AMPLIFICATION * error, 0, 255), cmap="gray", vmin=0, vmax=255)
+        axes.set_title(codec_name(codec))
+        axes.set_xlabel(f"{psnr:.1f} dB; error × {AMPLIFICATION}", fontsize=8)
+    return figure
+
+
 # --- Patches --------------------------------------------------------------------------------------------
 
 
@@ -117,7 +155,7 @@ def patch_grid(image: Pixels, layout: Grid) -> Figure:
     _draw_grid(whole, layout, 0.5)
     whole.set_xlim(-0.5, layout.width - 0.5)
     whole.set_ylim(layout.height - 0.5, -0.5)
-    whole.set_xlabel(f"{layout.width}×{layout.height} pixels (width×height)")
+    whole.set_xlabel(f"{layout.height}×{layout.width} pixels (height × width)")
     if corner:
         _close_up(figure, whole, panels[0, 1], image, layout)
     title = f"{len(layout)} patches of {layout.patch}×{layout.patch} px"
@@ -178,6 +216,17 @@ def _close_up(figure: Figure, whole: Axes, axes: Axes, image: Pixels, layout: Gr
 AMPLIFICATION = 8
 
 
+def seam_pictures(pictures: Mapping[str, Pixels], facts: Mapping[str, Any]) -> html.Pictures:
+    """The crop around a seam under every tiling, enlarged, to be laid over each other and over the original."""
+    return html.Pictures(
+        [html.Picture(name, pictures[name]) for name in ("original", "independent", "blend", "seamless")],
+        f"a seam in {facts['image']}",
+        f"The strongest seam of {facts['image']} that independent patches leave, λ = {facts['lam']:g}, six pixels of "
+        "the page for one of the image. It runs through the middle; the original shows what is no seam.",
+        zoom=6,
+    )
+
+
 def saved_seam(
     pictures: Mapping[str, Pixels], facts: Mapping[str, Any], other: Literal["blend", "seamless"] = "blend"
 ) -> Figure:
@@ -203,9 +252,9 @@ def saved_seam(
         raise InputError(f"The saved seam lacks {error}: run notebooks/blending.ipynb again.") from None
     independent = grid(height, width, 256, 0)
     if other == "blend":
-        labels, layouts = ("without blending", "with blending"), (independent, grid(height, width, 256, overlap))
+        labels, layouts = ("independent", "blend"), (independent, grid(height, width, 256, overlap))
     else:
-        labels, layouts = ("independent patches", "seamless"), (independent, independent)
+        labels, layouts = ("independent", "seamless"), (independent, independent)
     return _seam_panels(crops, original, layouts, labels, top, left)
 
 
@@ -218,6 +267,7 @@ def _seam_panels(
     top: int,
     left: int,
 ) -> Figure:
+    """A seam close up under two tilings, and the error of both; arrows point at the seams (paper, Fig. 4)."""
     size = len(original)
     margin, gap, foot, head = 0.45, 0.55, 0.45, 0.52
     side = min(size / 25, (WIDTH - 2 * margin - gap) / 2)  # four hundredths of an inch a pixel, if there is room

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 import json
 import types
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
+from IPython.core.getipython import get_ipython
 from IPython.display import Markdown, display
+from matplotlib.figure import Figure
+from matplotlib_inline.config import InlineBackend
 
 from satstudy.codecs.learned.checkpoint import Checkpoint
 from satstudy.core import paths
@@ -19,11 +23,12 @@ from satstudy.core.errors import InputError
 from satstudy.core.types import Pixels
 from satstudy.data.images import find_images
 from satstudy.metrics import bd_rate
-from satstudy.report import figures_accuracy, figures_rd, findings, pictures, tables
-from satstudy.report.labels import condition_labels
+from satstudy.report import figures_accuracy, figures_rd, findings, html, pictures, tables
+from satstudy.report.labels import codec_name, condition_labels
 from satstudy.study.experiments import places
 from satstudy.study.study import Study, open_study
 
+_Shown = TypeVar("_Shown", Figure, pd.DataFrame)
 #: Set in a notebook after the check: names that it defines later are no parameters.
 _CHECKED = "_parameters_checked"
 #: Result → the notebook that writes it.
@@ -94,11 +99,40 @@ def begin(namespace: dict[str, Any]) -> Study:
             study.named_folder(folder)
         for sentence in study.missing_codecs():
             show(f"> **Left out.** {sentence}")
+    number_outputs("synthetic scenes" if study.profile.synthetic else "")
     if study.profile.synthetic:
         show(
             "> **Synthetic scenes.** The images of this page are drawn, and its numbers say nothing about real imagery."
         )
     return study
+
+
+def number_outputs(mark: str = "") -> None:
+    """Have this notebook show figures and tables as `report.html` writes them, numbered from 1.
+
+    Parameters
+    ----------
+    mark : what is written above every figure, "synthetic scenes"
+    """
+    shell = get_ipython()  # type: ignore[no-untyped-call]
+    if shell is None or shell.display_formatter is None:  # a test, or a script
+        return
+    figures, counted = itertools.count(1), itertools.count(1)
+    InlineBackend.instance(parent=shell).figure_formats = set()  # PNG beside the HTML would only make the file larger
+    kinds = ((Figure, html.figure), (html.Pictures, html.pictures), (html.Curves, html.curves))
+    formatter = shell.display_formatter.formatters["text/html"]
+    for kind, write in kinds:
+        formatter.for_type(kind, lambda thing, write=write: write(thing, next(figures), mark))
+    formatter.for_type(pd.DataFrame, lambda table: html.table(table, next(counted)))
+
+
+def captioned(thing: _Shown, caption: str) -> _Shown:
+    """A figure or a table with this caption."""
+    if isinstance(thing, Figure):
+        thing.set_label(caption)
+    else:
+        thing.attrs["caption"] = caption
+    return thing
 
 
 def show(text: str) -> None:
@@ -143,19 +177,23 @@ def show_comparisons(study: Study, suffix: str, wrapping: pd.DataFrame) -> None:
     count, units = frame["image"].nunique(), frame["category"].nunique()
     sizes = f"{frame['height'].min()}×{frame['width'].min()} to {frame['height'].max()}×{frame['width'].max()}"
     show(f"{count} images of {units} {'places or classes' if units > 1 else 'place'}, {sizes} pixels.")
+    against = f"against {codec_name(anchor)}"
     _show_all(
         figures_rd.rate_distortion(frame, log=True, objects=places(frame)),
         figures_rd.pair_matrix(pairs),
-        tables.pair_table(pairs),
-        tables.bd_table(pairs, anchor),
+        captioned(tables.pair_table(pairs), "Bits of the codec of a row against that of a column, at equal PSNR."),
+        captioned(tables.bd_table(pairs, anchor), f"BD-rates {against}, image by image and of the mean curves."),
         figures_rd.rate_by_psnr(slices),
-        tables.slice_table(slices),
-        tables.loss_table(losses),
-        tables.wrapping_table(wrapping, pairs, bare, anchor),
+        captioned(tables.slice_table(slices), f"Bits {against} in %, by slices of PSNR; in parentheses the images."),
+        captioned(tables.loss_table(losses), "The loss over the set for each λ, and of the worst tenth of images."),
+        captioned(
+            tables.wrapping_table(wrapping, pairs, bare, anchor),
+            "What each format needs for an empty image, and what that changes.",
+        ),
     )
     if (study.results / f"bd_rate_ms_ssim{suffix}.csv").exists():
-        show("At equal MS-SSIM, on the images that are large enough for it:")
-        _show_all(tables.bd_table(load_table(study, f"bd_rate_ms_ssim{suffix}"), anchor, "MS-SSIM"))
+        table = tables.bd_table(load_table(study, f"bd_rate_ms_ssim{suffix}"), anchor, "MS-SSIM")
+        _show_all(captioned(table, f"BD-rates {against} at equal MS-SSIM, on the images that are large enough for it."))
 
 
 def _show_all(*things: Any) -> None:
@@ -164,11 +202,8 @@ def _show_all(*things: Any) -> None:
 
 
 def _kept(study: Study, name: str) -> pd.DataFrame | None:
-    """A table of `accuracy`, or a sentence that this study has none."""
-    if (study.results / f"accuracy_{name}.csv").exists():
-        return load_table(study, f"accuracy_{name}")
-    show(f"The study {study.profile.name} did not measure this.")
-    return None
+    """A table of `accuracy`, or None if this study has none."""
+    return load_table(study, f"accuracy_{name}") if (study.results / f"accuracy_{name}.csv").exists() else None
 
 
 def show_matrix(study: Study) -> None:
@@ -181,7 +216,8 @@ def show_matrix(study: Study) -> None:
             f"time{'s' if few['seeds'] > 1 else ''}. In parentheses the paper's number."
         )
         _show_all(figures_accuracy.accuracy_heatmap(part, conditions))
-    _show_all(conditions.assign(name=list(condition_labels(conditions).values())).round(3))
+    table = conditions.assign(name=list(condition_labels(conditions).values())).round(3)
+    _show_all(captioned(table, "The conditions, and the rates and qualities that they reached."))
     classes = load_table(study, "accuracy_classes")
     first, trained = classes[["classifier", "trained_on"]].iloc[0]
     show(f"Classes, of **{first}** trained on {trained}; those that lose most stand first.")
@@ -199,9 +235,12 @@ def show_hypotheses(study: Study) -> None:
         axis = "distance to the paper's pattern (0: the same)"
         _show_all(
             figures_accuracy.ranking(part, part["hypothesis"].tolist(), "distance", axis, 2),
-            tables.estimates(
-                part, ["hypothesis"], {"distance": "distance", "difference": "less that of the first hypothesis"}, 2
-            ).assign(**{"accuracy on the own condition in %": (100 * part["own"]).round(1).tolist()}),
+            captioned(
+                tables.estimates(
+                    part, ["hypothesis"], {"distance": "distance", "difference": "less that of the first hypothesis"}, 2
+                ).assign(**{"accuracy on the own condition in %": (100 * part["own"]).round(1).tolist()}),
+                f"Distance of each hypothesis to the paper's Table 2, of {name}.",
+            ),
         )
 
 
@@ -213,11 +252,12 @@ def show_remedies(study: Study) -> None:
             part = part.sort_values("accuracy", ascending=False, ignore_index=True)
             show(f"**{name}**")
             columns = {"accuracy": "lowest accuracy in %", "gain": "above uncompressed-trained, in %"}
-            _show_all(tables.estimates(part, ["trained_on", "worst"], columns))
+            found = tables.estimates(part, ["trained_on", "worst"], columns)
+            _show_all(captioned(found, f"The condition in which {name} is worst, by what it was trained on."))
     if (table := _kept(study, "heads")) is not None:
-        show("A second synthesis of the same files, for a classifier trained on uncompressed images:")
         columns = {"gain": "gain in accuracy in %"}
-        _show_all(tables.estimates(table, ["classifier", "condition"], columns).join(table[_HEAD].round(3)))
+        found = tables.estimates(table, ["classifier", "condition"], columns).join(table[_HEAD].round(3))
+        _show_all(captioned(found, "A second synthesis of the same files, for a classifier of uncompressed images."))
 
 
 _HEAD = ["bpp", "psnr", "psnr_task", "accuracy", "accuracy_task"]
@@ -231,8 +271,14 @@ def show_rates(study: Study) -> None:
     show(findings.sufficient(rates))
     _show_all(
         figures_accuracy.accuracy_curves(table),
-        tables.estimates(rates, ["codec", "trained"], {"bpp": "bpp within one point of uncompressed"}, 2),
-        tables.estimates(measures, ["measure"], {"correlation": "rank correlation with accuracy, over conditions"}, 2),
+        captioned(
+            tables.estimates(rates, ["codec", "trained"], {"bpp": "bpp within one point of uncompressed"}, 2),
+            "The lowest rate from which accuracy stays within one point of that on uncompressed images.",
+        ),
+        captioned(
+            tables.estimates(measures, ["measure"], {"correlation": "rank correlation with accuracy"}, 2),
+            "What predicts accuracy: rank correlations over the conditions.",
+        ),
     )
 
 

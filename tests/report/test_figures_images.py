@@ -82,7 +82,7 @@ def test_the_seam_is_marked_outside_the_pixels_and_the_error_is_amplified_as_sta
     pictures, facts = seam(top=230)
     figure = agg(saved_seam(pictures, facts, "seamless"))
     titles = [ax.get_title() for ax in figure.axes]
-    assert titles == ["independent patches", "absolute error × 8", "seamless", "absolute error × 8"]
+    assert titles == ["independent", "absolute error × 8", "seamless", "absolute error × 8"]
     shown = [np.asarray(ax.images[0].get_array()) for ax in figure.axes]
     np.testing.assert_array_equal(shown[0], pictures["independent"])
     np.testing.assert_array_equal(shown[2], pictures["seamless"])
@@ -99,7 +99,7 @@ def test_the_seam_is_marked_outside_the_pixels_and_the_error_is_amplified_as_sta
 
 def test_seams_of_blended_patches_are_told_apart_from_those_of_independent_ones():
     figure = agg(saved_seam(*seam()))
-    assert [ax.get_title() for ax in figure.axes][::2] == ["without blending", "with blending"]
+    assert [ax.get_title() for ax in figure.axes][::2] == ["independent", "blend"]
     left, right = arrows(figure.axes[0]), arrows(figure.axes[2])
     assert len(left) == 2  # column 256
     assert len(right) == 4  # both ends of the overlap, columns 248 and 256
