@@ -219,11 +219,10 @@ def _codec(
 def _ladder(arguments: argparse.Namespace, several: bool) -> Ladder:
     """The codecs among which a rate or a PSNR is sought: one model's at every λ, else one for each of the shipped λ."""
     from satstudy.codecs.learned import checkpoint
-    from satstudy.codecs.learned.ladder import Ladder
+    from satstudy.codecs.learned.ladder import Ladder, shipped_ladder
 
-    path = arguments.weights or checkpoint.shipped_for_every_rate()
-    known = checkpoint.load(path) if path else list(shipped().values())
-    return Ladder(known, **_options(arguments, several))
+    options = _options(arguments, several)
+    return Ladder(checkpoint.load(arguments.weights), **options) if arguments.weights else shipped_ladder(**options)
 
 
 def _options(arguments: argparse.Namespace, several: bool) -> dict[str, Any]:

@@ -146,8 +146,11 @@ class RateDistortion:
     #: Side of the central crop that is coded, 0 for the whole image.
     crop: Count = 0
     #: Codecs by their names in `satstudy.codecs.registry`, with a list of settings or `default`: the ladder of the
-    #: registry or, for a learned codec, the λ that are trained.
+    #: registry or, for a learned codec, `lams`.
     codecs: dict[str, Any] = field(default_factory=lambda: dict.fromkeys(CODECS, registry.DEFAULT))
+    #: λ of the learned codecs; those of `train.lams` if empty. With `train.init: shipped`, a λ that `train.lams` does
+    #: not name takes the weights that ship, if some do.
+    lams: Several[Lam] = ()
     tiling: Tiling = "blend"
     #: Steps of latent refinement in codecs such as `learned-refined` (`satstudy.codecs.mbt2018.refinement`).
     refine: Count = 20
