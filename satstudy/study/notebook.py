@@ -88,9 +88,10 @@ def begin(namespace: dict[str, Any]) -> Study:
     namespace[_CHECKED] = True
     for name in ("images", "image", "weights"):
         if namespace.get(name):
-            namespace[name] = str(Path(namespace[name]).expanduser().absolute())
+            path = Path(namespace[name]).expanduser()
             if name != "weights":
-                find_images([namespace[name]])
+                find_images([path])
+            namespace[name] = str(path.absolute())
     warnings.filterwarnings("ignore", message="`torch.jit")
     warnings.filterwarnings("ignore", message="IProgress not found")
     study = _changed(open_study(namespace["profile"]), namespace)

@@ -14,7 +14,9 @@ from satstudy.cli import arguments
 from satstudy.cli.arguments import EXAMPLES, SHELLS, filled, parser, shows_progress
 from satstudy.cli.main import COMMANDS
 from satstudy.core.errors import InputError
+from satstudy.core.paths import PACKAGE
 
+ROOT = PACKAGE.parent
 LINES = {
     "compress": "compress a.png a.sat",
     "decompress": "decompress a.sat a.png",
@@ -86,6 +88,20 @@ def test_every_help_ends_with_examples_that_are_understood():
             if "--completion" not in words:
                 run = parser().parse_args(words[1:]).run
                 assert name in ("", run), line
+
+
+def lines_of_the_pages():
+    """Every line `satstudy …` in a block of shell of README and book."""
+    for page in (*ROOT.glob("*.md"), *(ROOT / "book").rglob("*.md")):
+        for block in re.findall(r"^```shell\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE):
+            for line in block.replace("\\\n", " ").splitlines():
+                if line.startswith("satstudy "):
+                    yield pytest.param(line, id=f"{page.stem}: {line[:60]}")
+
+
+@pytest.mark.parametrize("line", lines_of_the_pages())
+def test_every_line_of_the_pages_is_understood(line):
+    assert parser().parse_args(shlex.split(line, comments=True)[1:]).run in COMMANDS
 
 
 OPTIONS = [

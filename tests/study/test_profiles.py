@@ -1,6 +1,7 @@
 """A profile is what its YAML says, and nothing that is misspelt goes unnoticed."""
 
 import dataclasses
+import re
 
 import pytest
 import yaml
@@ -14,6 +15,7 @@ from satstudy.core import paths, settings
 from satstudy.core.errors import InputError
 from satstudy.study import profiles
 from satstudy.study.accuracy import Hypothesis
+from satstudy.study.profiles import Profile
 
 SMALLEST = {
     "name": "mine",
@@ -61,6 +63,23 @@ def test_every_shipped_profile_loads_and_bears_the_name_of_its_file(name):
     assert profile.synthetic == (name in ("smoke", "quick"))
     assert profile.synthetic == profile.data.label.startswith("synthetic")
     assert profile == profiles.load(str(paths.PROFILES / f"{name}.yaml"))
+
+
+def test_the_profiles_of_the_pages_are_profiles():
+    """The page on a data set has a whole one; those on λ and on classifiers have sections of it."""
+    pages = {
+        path.stem: path.read_text(encoding="utf-8") for path in (paths.PACKAGE.parent / "book" / "own").glob("*.md")
+    }
+    blocks = {name: re.findall(r"^```yaml\n(.*?)^```", text, re.DOTALL | re.MULTILINE) for name, text in pages.items()}
+    whole = yaml.safe_load(*blocks.pop("data"))
+    assert settings.build(Profile, whole, "data").rd.images == 20
+    for name, parts in blocks.items():
+        for part in parts:
+            profile = settings.build(Profile, {**whole, **yaml.safe_load(part)}, name)
+            for classifier, config in profile.accuracy.classifiers.items():
+                settings.build(ClassifierConfig, dict(config), classifier)
+            for condition in (*profile.accuracy.train_on, *profile.accuracy.validate_on):
+                registry.read_condition(condition)
 
 
 @pytest.mark.parametrize("name", profiles.names())
