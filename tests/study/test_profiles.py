@@ -92,15 +92,17 @@ def test_what_a_shipped_profile_asks_of_its_notebooks_is_there(name):
         entry = registry.find(codec)
         assert len(entry.settings(given)) >= 4
         assert not entry.learned or given == registry.DEFAULT, "those that are trained anyway"
+    # Weights are those that the profile trains or, where it starts from them, those that ship.
+    known = {*profile.train.lams, *(checkpoint.shipped() if profile.train.init == "shipped" else ())}
+    assert set(profile.rd.lams) <= known
     wanted = profile.accuracy
     for condition in (*wanted.train_on, *wanted.validate_on, *wanted.curves, *wanted.head_rows):
         kind, _, value = condition.partition(" ")
         if kind == "learned" and not value.endswith("bpp") and not wanted.shipped:
-            ships = checkpoint.shipped() if profile.train.init == "shipped" else ()
-            assert float(value) in (*profile.train.lams, *ships), f"{condition} would train one more λ"
+            assert float(value) in known, f"{condition} would train one more λ"
         assert kind != "learned-natural" or profile.data.natural
     if name != "reference-accuracy":  # which has a ladder for its classifiers alone
-        assert profile.blending.lam in profile.train.lams
+        assert profile.blending.lam in (profile.rd.lams or profile.train.lams)
     for named in (wanted.matrix_of, wanted.hypotheses_with, wanted.remedies_with, wanted.heads_with):
         assert set(named) <= set(wanted.classifiers)
     for settings_of in wanted.classifiers.values():
