@@ -194,8 +194,11 @@ class EveryRate:
     batch: Positive = 8
     crop: int = 128
     lr: Annotated[float, Field(gt=0)] = 2e-3
-    #: Steps at the peak of the learning rate, before it falls; steps that see noise in place of quantization.
+    #: Steps at the peak of the learning rate, before it falls, and the crops from then on (0: as before).
     hold: Count = 0
+    late_batch: Count = 0
+    late_crop: Count = 0
+    #: First steps, which see noise in place of quantization.
     noisy_steps: Count = 0
     optimizer: Literal["soap", "adam"] = "adam"
     recolour: bool = True
@@ -227,6 +230,8 @@ class EveryRate:
             crop=self.crop,
             lr=self.lr,
             hold=self.hold,
+            late_batch=self.late_batch,
+            late_crop=self.late_crop,
             noisy_steps=self.noisy_steps,
             optimizer=self.optimizer,
             precision="fp32",

@@ -22,6 +22,7 @@ class TrainingConfig:
     lr : peak learning rate, see `learning_rate`
     warmup : steps of linear warm-up
     hold : steps after it at the peak, before the rate falls
+    late_batch, late_crop : crops per step and their side while the rate falls; 0 leaves them as they are
     optimizer : "soap" (Vyas et al., *SOAP*, ICLR 2025) or "adam"
     precision : of the convolutions, "bf16" or "fp32"; "auto" is bf16 where the processor has it
     context_passes : how many times the latents are decoded again before the context model sees them
@@ -39,6 +40,8 @@ class TrainingConfig:
     lr: float = 2e-3
     warmup: int = 100
     hold: int = 0
+    late_batch: int = 0
+    late_crop: int = 0
     optimizer: Literal["soap", "adam"] = "soap"
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     context_passes: int = 0
@@ -57,13 +60,28 @@ class TrainingConfig:
             raise InputError(f"context_passes = {self.context_passes} must be between 0 and 100; 6 come near.")
         if min(self.log_every, self.validate_every) < 1:
             raise InputError("log_every and validate_every count steps: each must be 1 or more.")
-        if self.crop < 64 or self.crop % 64:
-            raise InputError(f"crop = {self.crop} must be a multiple of 64, the stride of the hyper-latents.")
+        for side in (self.crop, self.late_crop or self.crop):
+            if side < 64 or side % 64:
+                raise InputError(f"crop = {side} must be a multiple of 64, the stride of the hyper-latents.")
+        if self.late_batch < 0:
+            raise InputError("late_batch must be 0 or more.")
 
     @property
     def lams(self) -> tuple[float, float]:
         """The smallest and the largest λ of the loss."""
         return self.lam if isinstance(self.lam, tuple) else (self.lam, self.lam)
+
+
+def crops_at(config: TrainingConfig, step: int) -> tuple[int, int]:
+    """(crops, their side in pixels) of the batch at `step`, counted from 0.
+
+    >>> config = TrainingConfig(lam=0.01, steps=1000, hold=400, warmup=100, late_batch=2, late_crop=256)
+    >>> crops_at(config, 499), crops_at(config, 500)
+    ((8, 128), (2, 256))
+    """
+    if step < config.warmup + config.hold:
+        return config.batch, config.crop
+    return config.late_batch or config.batch, config.late_crop or config.crop
 
 
 def learning_rate(config: TrainingConfig, step: int) -> float:

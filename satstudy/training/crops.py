@@ -28,7 +28,7 @@ class CropSource:
     Parameters
     ----------
     images : paths, or arrays uint8 (height, width, 3)
-    crop : side of a crop in pixels; smaller images are extended by their mirror image
+    crop : side of a crop in pixels, unless a batch names another; smaller images are extended by their mirror image
     seed : of the run
     weights : how often each image is drawn, relative to the others; equally often by default
     recolour : change the colours of half of the crops (`recoloured`)
@@ -79,17 +79,17 @@ class CropSource:
             return int(rng.integers(len(self.images)))
         return min(int(np.searchsorted(self._shares, rng.random(), side="right")), len(self.images) - 1)
 
-    def _one(self, rng: np.random.Generator) -> Pixels:
-        image = mirrored(self._image(self._drawn(rng)), self.crop)
-        top, left = (int(rng.integers(length - self.crop + 1)) for length in image.shape[:2])
-        piece = image[top : top + self.crop, left : left + self.crop]
+    def _one(self, rng: np.random.Generator, side: int) -> Pixels:
+        image = mirrored(self._image(self._drawn(rng)), side)
+        top, left = (int(rng.integers(length - side + 1)) for length in image.shape[:2])
+        piece = image[top : top + side, left : left + side]
         # The eight symmetries of the square: overhead imagery has no up.
         piece = np.rot90(piece, int(rng.integers(4)))
         piece = piece[:, ::-1] if rng.integers(2) else piece
         return recoloured(piece, rng) if self.recolour and rng.integers(2) else piece
 
-    def batch(self, step: int, size: int, rank: int = 0, world: int = 1) -> Tensor:
-        """This process's share of the batch of `size` crops at `step`.
+    def batch(self, step: int, size: int, rank: int = 0, world: int = 1, crop: int | None = None) -> Tensor:
+        """This process's share of the batch of `size` crops at `step`, of side `crop`.
 
         Returns
         -------
@@ -97,13 +97,13 @@ class CropSource:
         """
         pieces = []
         for index in range(rank * size // world, (rank + 1) * size // world):
-            pieces.append(self._one(np.random.default_rng([self.seed, step, index])))
+            pieces.append(self._one(np.random.default_rng([self.seed, step, index]), crop or self.crop))
         stacked = torch.from_numpy(np.ascontiguousarray(np.stack(pieces)))
         return stacked.permute(0, 3, 1, 2).float().div_(255)
 
-    def prefetch(self, step: int, size: int, rank: int = 0, world: int = 1) -> Future[Tensor]:
+    def prefetch(self, step: int, size: int, rank: int = 0, world: int = 1, crop: int | None = None) -> Future[Tensor]:
         """`batch` in the background; `.result()` waits for it."""
-        return self._pool.submit(self.batch, step, size, rank, world)
+        return self._pool.submit(self.batch, step, size, rank, world, crop)
 
 
 def recoloured(pixels: Pixels, rng: np.random.Generator) -> Pixels:

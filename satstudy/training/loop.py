@@ -14,6 +14,7 @@ import json
 import math
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ from satstudy.core import hardware, tensor_files
 from satstudy.core.errors import InputError
 from satstudy.core.paths import atomic, commit
 from satstudy.core.types import Pixels
-from satstudy.training.config import TrainingConfig, learning_rate
+from satstudy.training.config import TrainingConfig, crops_at, learning_rate
 from satstudy.training.crops import CropSource
 from satstudy.training.step import Process, training_state
 from satstudy.training.validation import central_crops, estimated_loss
@@ -77,8 +78,9 @@ class Trainer:
     ):
         self.config, self.folder, self.metadata = config, Path(folder), dict(metadata or {})
         self.process, self.progress = Process.current(device), progress
-        if config.batch % self.process.world:
-            raise InputError(f"batch = {config.batch} must divide among {self.process.world} processes.")
+        for count in (config.batch, config.late_batch):
+            if count % self.process.world:
+                raise InputError(f"batch = {count} must divide among {self.process.world} processes.")
         torch.manual_seed(config.seed)
         model = copy.deepcopy(init) or (WaveletModel(wavelet) if wavelet else build(N, M))
         self.state = training_state(config, model.train(), self.process)
@@ -148,12 +150,17 @@ class Trainer:
     def steps(self) -> Iterator[tuple[float, float, float]]:
         """Train step by step; yields (loss, bpp, PSNR in dB) of each batch."""
         config, process = self.config, self.process
-        waiting = self.source.prefetch(self.step, config.batch, process.rank, process.world)
+
+        def crops(step: int) -> Future[Tensor]:
+            count, side = crops_at(config, step)
+            return self.source.prefetch(step, count, process.rank, process.world, side)
+
+        waiting = crops(self.step)
         while self.step < config.steps:
             started = time.perf_counter()
             x = waiting.result()
             if self.step + 1 < config.steps:
-                waiting = self.source.prefetch(self.step + 1, config.batch, process.rank, process.world)
+                waiting = crops(self.step + 1)
             x = x.to(process.device, non_blocking=True)
             figures = self.state.update(x, self.step)
             self.step += 1

@@ -26,7 +26,17 @@ def test_the_learning_rate_rises_then_falls_to_a_hundredth():
 
 @pytest.mark.parametrize(
     "change",
-    [{"lam": 0.0}, {"lam": 11.0}, {"steps": 0}, {"batch": 0}, {"crop": 32}, {"crop": 100}, {"context_passes": -1}],
+    [
+        {"lam": 0.0},
+        {"lam": 11.0},
+        {"steps": 0},
+        {"batch": 0},
+        {"crop": 32},
+        {"crop": 100},
+        {"late_crop": 100},
+        {"late_batch": -1},
+        {"context_passes": -1},
+    ],
 )
 def test_impossible_configurations_are_refused(change):
     with pytest.raises(InputError):

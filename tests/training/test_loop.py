@@ -71,6 +71,15 @@ def test_a_run_that_was_stopped_twice_ends_with_the_same_weights(images, tmp_pat
     assert (text["N"], text["M"], text["lam"], text["steps"]) == ("24", "36", "0.01", "8")
 
 
+def test_crops_change_when_the_learning_rate_begins_to_fall(images, tmp_path, monkeypatch):
+    config = dataclasses.replace(TINY, warmup=1, hold=2, late_batch=1, late_crop=128)
+    run = trainer(config, images, tmp_path)
+    shapes, update = [], run.state.update
+    monkeypatch.setattr(run.state, "update", lambda x, step: shapes.append(tuple(x.shape)) or update(x, step))
+    run.run()
+    assert shapes == [(2, 3, 64, 64)] * 3 + [(1, 3, 128, 128)] * (config.steps - 3)
+
+
 def test_an_interrupt_stops_between_steps_and_the_run_goes_on(images, tmp_path, monkeypatch):
     whole = trainer(TINY, images, tmp_path / "whole")
     whole.run()

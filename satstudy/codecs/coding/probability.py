@@ -73,7 +73,29 @@ def categorical(frequencies: Sequence[int]) -> constriction.stream.model.Categor
     return constriction.stream.model.Categorical(array / array.sum(), perfect=False)
 
 
+class ResidualTables:
+    """Tables of residuals, each for the range coder: symbol k + n is the residual k, the last symbol is the escape.
+
+    Parameters
+    ----------
+    frequencies : of each table, integers for the residuals −n … n and for the escape
+
+    Attributes
+    ----------
+    half_widths : n of each table
+    models : of the range coder
+    """
+
+    def __init__(self, frequencies: Sequence[Sequence[int]]):
+        self.frequencies = frequencies
+        self.half_widths = [(len(table) - 2) // 2 for table in frequencies]
+        self.models = [categorical(table) for table in frequencies]
+
+    def __len__(self) -> int:
+        return len(self.models)
+
+
 @lru_cache(1)
-def gaussian_models() -> list[constriction.stream.model.Categorical]:
-    """The range coder's model of each level: symbol k + n is the residual k, the last symbol is the escape."""
-    return [categorical(frequencies) for frequencies in gaussian_frequencies()]
+def gaussian_tables() -> ResidualTables:
+    """The tables of `gaussian_frequencies`, one for each level."""
+    return ResidualTables(gaussian_frequencies())

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import constriction
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from satstudy.codecs.coding.probability import LEVELS, categorical, gaussian_frequencies, gaussian_models
+from satstudy.codecs.coding.probability import ResidualTables, categorical, gaussian_tables
 
 Ints = NDArray[np.int32]
 
@@ -82,43 +80,46 @@ class Reader:
         return (value - 1).astype(np.int32), negative
 
 
-def write_residuals(writer: Writer, k: Ints, level: NDArray[np.uint8]) -> None:
+def write_residuals(writer: Writer, k: Ints, level: NDArray[np.uint8], tables: ResidualTables | None = None) -> None:
     """Encode the residuals of one step, sorted by level, so that each table is used once.
 
     Parameters
     ----------
     k : int32 (n,), residuals
     level : uint8 (n,), index of each residual's table
+    tables : by default those of a Gaussian
     """
+    tables = tables or gaussian_tables()
     order = np.argsort(level, kind="stable")
-    k, counts = k[order], np.bincount(level, minlength=LEVELS)
+    k, counts = k[order], np.bincount(level, minlength=len(tables))
     outside: list[tuple[Ints, NDArray[np.bool_]]] = []
     start = 0
     for i in np.flatnonzero(counts):
         part = k[start : start + counts[i]]
         start += counts[i]
-        n = _half_width(int(i))
+        n = tables.half_widths[i]
         far = np.abs(part) > n
         symbols = part + n
         if far.any():
             symbols = np.where(far, 2 * n + 1, symbols)
             outside.append(((np.abs(part[far]) - n - 1).astype(np.int32), part[far] < 0))
-        writer.write(symbols, gaussian_models()[i])
+        writer.write(symbols, tables.models[i])
     if outside:
         writer.escapes(np.concatenate([e for e, _ in outside]), np.concatenate([s for _, s in outside]))
 
 
-def read_residuals(reader: Reader, level: NDArray[np.uint8]) -> Ints:
+def read_residuals(reader: Reader, level: NDArray[np.uint8], tables: ResidualTables | None = None) -> Ints:
     """Decode the residuals of one step: int32 (n,)."""
+    tables = tables or gaussian_tables()
     order = np.argsort(level, kind="stable")
-    counts = np.bincount(level, minlength=LEVELS)
+    counts = np.bincount(level, minlength=len(tables))
     k = np.empty(len(level), np.int32)
     widths = np.empty(len(level), np.int32)
     start = 0
     for i in np.flatnonzero(counts):
         end = start + counts[i]
-        widths[start:end] = _half_width(int(i))
-        k[start:end] = reader.read(gaussian_models()[i], int(counts[i])) - _half_width(int(i))
+        widths[start:end] = tables.half_widths[i]
+        k[start:end] = reader.read(tables.models[i], int(counts[i])) - tables.half_widths[i]
         start = end
     far = k > widths
     if far.any():
@@ -128,11 +129,6 @@ def read_residuals(reader: Reader, level: NDArray[np.uint8]) -> Ints:
     result = np.empty_like(k)
     result[order] = k
     return result
-
-
-@lru_cache(LEVELS)
-def _half_width(level: int) -> int:
-    return (len(gaussian_frequencies()[level]) - 2) // 2
 
 
 class HyperSymbols:

@@ -133,7 +133,7 @@ class Checkpoint:
             if refine:
                 raise InputError("Latent refinement is for weights of mbt2018: leave it out, or name such weights.")
 
-            return WaveletEngine(self.model, self.lam if lam is None else lam, device)
+            return WaveletEngine(self.model, self.lam if lam is None else lam, self.tables, device)
         if lam is not None and lam != self.lam:
             raise InputError(f"These weights are for lam = {self.lam:g}, not {lam:g}: name other weights.")
         from satstudy.codecs.mbt2018.engine import Mbt2018Engine
@@ -168,7 +168,8 @@ def save(
     Parameters
     ----------
     metadata : text by name; must have `lam`, for mbt2018 also `N` and `M`
-    tables : of `hyper_tables`; left out, they are computed after loading
+    tables : of `hyper_tables`, computed after loading if left out; of a wavelet model those of
+        `satstudy.codecs.wavelet.tables`
     half : store float16, and of the context model only the taps that are not masked; the model card states the loss
 
     Raises
@@ -218,12 +219,11 @@ def load(path: Path | str) -> Checkpoint:
         lam = float(text["lam"])
     if not 0 < lam < math.inf:
         raise InputError(f"{path} has lam = {text['lam']!r}, which is no number above 0: correct its metadata.")
+    tables = {name.removeprefix(TABLES): tensors.pop(name) for name in list(tensors) if name.startswith(TABLES)}
     if text.get("arch") == WAVELET:
-        model = wavelet_from_weights(tensors, text)
-        return Checkpoint(model, text, {}, path)
+        return Checkpoint(wavelet_from_weights(tensors, text), text, tables, path)
     if (taps := tensors.get(CONTEXT)) is not None and taps.dim() == 3 and taps.shape[2] == TAPS:
         tensors[CONTEXT] = torch.nn.functional.pad(taps, (0, 25 - TAPS)).unflatten(2, (5, 5))
-    tables = {name.removeprefix(TABLES): tensors.pop(name) for name in list(tensors) if name.startswith(TABLES)}
     found = from_weights(tensors)
     return Checkpoint(found, {**text, "N": str(found.N), "M": str(found.M)}, tables, path)
 

@@ -15,11 +15,12 @@ import constriction
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from satstudy.codecs.coding.probability import LEVELS as SCALES
-from satstudy.codecs.coding.probability import MAX_SYMBOL, gaussian_frequencies
-from satstudy.codecs.coding.range_coder import Reader, Writer, read_residuals, write_residuals
+from satstudy.codecs.coding.probability import MAX_SYMBOL
+from satstudy.codecs.coding.range_coder import Ints, Reader, Writer, read_residuals, write_residuals
 from satstudy.codecs.wavelet.config import LAM_CENTRE, LAM_MAX, LAM_MIN, LEVELS
 from satstudy.codecs.wavelet.exact import (
     LAM_RATIO,
@@ -42,6 +43,7 @@ from satstudy.codecs.wavelet.model import (
     take,
 )
 from satstudy.codecs.wavelet.subbands import BANDS, SMOOTH_LEVELS, STRIDE, Bands, even_sides, join_coarse, split_coarse
+from satstudy.codecs.wavelet.tables import Counts, add_counts, costs, group, no_counts, residual_tables
 from satstudy.core.errors import DamagedFile, InputError
 
 #: Pixels that go through the networks together; the order of the symbols in a stream depends on it.
@@ -52,8 +54,10 @@ CHECKSUM = 2
 LAM_INDEX_MIN, LAM_INDEX_MAX = -448, 320
 
 Shape = tuple[int, int]
-#: Decides or reads the residuals of one turn: (prediction, table of each residual, means) to whole residuals.
-Residuals = Callable[[Prediction, Tensor, Tensor], Tensor]
+#: Decides the residuals of one turn: (prediction, table of each residual, means) to whole residuals.
+Decide = Callable[[Prediction, Tensor, Tensor], Tensor]
+#: Writes residuals with their tables and returns them, or reads as many as there are tables.
+Exchange = Callable[[Ints | None, NDArray[np.uint8]], Ints]
 
 
 def lam_index(lam: float) -> int:
@@ -86,15 +90,18 @@ class WaveletCoder:
     Parameters
     ----------
     model : the trained networks
-    device : where they run; the range coder runs on the CPU
+    tables : stored with the weights (`satstudy.codecs.wavelet.tables`); Gaussian ones where there are none
+    device : where the networks run; the range coder runs on the CPU
 
     Raises
     ------
     InputError
-        Convolutions on this device do not come out exact.
+        Convolutions on this device do not come out exact, or the tables do not fit.
     """
 
-    def __init__(self, model: WaveletModel, device: torch.device | str = "cpu"):
+    def __init__(
+        self, model: WaveletModel, tables: dict[str, Tensor] | None = None, device: torch.device | str = "cpu"
+    ):
         self.device = torch.device(device)
         if not convolutions_are_exact(self.device):
             raise InputError(
@@ -104,7 +111,8 @@ class WaveletCoder:
         self.gain = model.gain.detach().double().cpu()
         self.gain_slope = model.gain_slope.detach().double().cpu()
         self.thresholds = level_thresholds(self.device)
-        self.costs = _costs().to(self.device)
+        self.tables = residual_tables(tables or {})
+        self.costs = costs(self.tables).to(self.device)
 
     def steps(self, index: int) -> tuple[float, Tensor]:
         """Quantization steps, relative to pixels in [0, 1]: of the low-pass band, and float32 (8, 9) of the others."""
@@ -127,6 +135,30 @@ class WaveletCoder:
         decoded : what `decode` gives back
         """
         writer = Writer()
+
+        def write(k: Ints | None, tables: NDArray[np.uint8]) -> Ints:
+            assert k is not None
+            write_residuals(writer, k, tables, self.tables)
+            return k
+
+        decoded, checksum = self._encode(writer, tiles, index, write)
+        return writer.finish() + checksum.to_bytes(CHECKSUM, "little"), decoded
+
+    def count(self, tiles: Sequence[Bands], index: int) -> Counts:
+        """How often each residual occurs in what `encode` codes, by table."""
+        counts = no_counts()
+
+        def add(k: Ints | None, tables: NDArray[np.uint8]) -> Ints:
+            assert k is not None
+            add_counts(counts, k, tables)
+            return k
+
+        self._encode(Writer(), tiles, index, add)
+        return counts
+
+    def _encode(
+        self, writer: Writer, tiles: Sequence[Bands], index: int, exchange: Exchange
+    ) -> tuple[list[Bands], int]:
         with exact_arithmetic():
             decoded: list[Bands | None] = [None] * len(tiles)
             checksum = 0
@@ -135,12 +167,14 @@ class WaveletCoder:
                     torch.cat([tiles[i].low for i in batch]),
                     [torch.cat([tiles[i].details[level] for i in batch]) for level in range(SMOOTH_LEVELS)],
                 )
-                result, checksum = self._encode_batch(writer, bands, index, checksum)
+                result, checksum = self._encode_batch(writer, bands, index, checksum, exchange)
                 for position, i in enumerate(batch):
                     decoded[i] = _at(result, position)
-        return writer.finish() + checksum.to_bytes(CHECKSUM, "little"), decoded  # type: ignore[return-value]
+        return decoded, checksum  # type: ignore[return-value]
 
-    def _encode_batch(self, writer: Writer, bands: Bands, index: int, checksum: int) -> tuple[Bands, int]:
+    def _encode_batch(
+        self, writer: Writer, bands: Bands, index: int, checksum: int, exchange: Exchange
+    ) -> tuple[Bands, int]:
         base, steps = self.steps(index)
         coarse = split_coarse(bands.low.to(self.device))
         reach = (1 << _low_bits(index) - 1) - 1
@@ -166,7 +200,7 @@ class WaveletCoder:
             return k
 
         bands_shape = _shape(bands)
-        return self._walked(low, index, bands_shape, decide, checksum, writer=writer)
+        return self._walked(low, index, bands_shape, decide, checksum, exchange)
 
     def _decided(self, residual: Tensor, table: Tensor, error_bits: Tensor) -> Tensor:
         """The cheapest of the nearest whole residual, the next one towards zero, and zero."""
@@ -198,6 +232,10 @@ class WaveletCoder:
         """
         data, wanted = data[:-CHECKSUM], data[-CHECKSUM:]
         reader = Reader(data)
+
+        def read(_: Ints | None, tables: NDArray[np.uint8]) -> Ints:
+            return read_residuals(reader, tables, self.tables)
+
         decoded: list[Bands | None] = [None] * len(shapes)
         checksum = 0
         with exact_arithmetic():
@@ -209,7 +247,7 @@ class WaveletCoder:
                     count = len(batch) * 3 * rows * columns
                     plain = reader.coder.decode(constriction.stream.model.Uniform(2 * reach + 1), count)
                     low = torch.from_numpy(plain.astype(np.float32) - reach).reshape(len(batch), 3, rows, columns)
-                    result, checksum = self._walked(low.to(self.device), index, shape, None, checksum, reader=reader)
+                    result, checksum = self._walked(low.to(self.device), index, shape, None, checksum, read)
                     for position, i in enumerate(batch):
                         decoded[i] = _at(result, position)
             except (AssertionError, ValueError) as error:
@@ -228,17 +266,16 @@ class WaveletCoder:
         turn = TURNS[asked.turn]
         rows, columns = band_shapes(shape[0] * STRIDE, shape[1] * STRIDE)[asked.level]
         here = inside(rows, columns, self.device)[list(turn.positions)]
-        return here.repeat(turn.bands.stop - turn.bands.start, 1, 1) & (table > 0)
+        return here.repeat(turn.bands.stop - turn.bands.start, 1, 1) & (table % SCALES > 0)
 
     def _walked(
         self,
         low: Tensor,
         index: int,
         shape: Shape,
-        decide: Residuals | None,
+        decide: Decide | None,
         checksum: int,
-        writer: Writer | None = None,
-        reader: Reader | None = None,
+        exchange: Exchange,
     ) -> tuple[Bands, int]:
         """Go through the turns of a batch, writing what `decide` says or reading what was written."""
         base, steps = self.steps(index)
@@ -251,16 +288,15 @@ class WaveletCoder:
             for _ in TURNS:
                 means = torch.floor(asked.means + 0.5).clamp_(-512 * UNIT, 512 * UNIT)
                 table = torch.bucketize(asked.scales.contiguous(), self.thresholds, right=True)
+                table += SCALES * group(level)
                 coded = self._coded(asked, shape, table)
-                if writer is not None and decide is not None:
+                chosen = coded.flatten().cpu().numpy()
+                tables = table.flatten().cpu().numpy()[chosen].astype(np.uint8)
+                if decide is not None:
                     k = decide(asked, table, means)
-                    chosen = coded.flatten().cpu().numpy()
-                    symbols = k.flatten().cpu().numpy()[chosen].astype(np.int32)
-                    write_residuals(writer, symbols, table.flatten().cpu().numpy()[chosen].astype(np.uint8))
+                    symbols = exchange(k.flatten().cpu().numpy()[chosen].astype(np.int32), tables)
                 else:
-                    assert reader is not None
-                    chosen = coded.flatten().cpu().numpy()
-                    symbols = read_residuals(reader, table.flatten().cpu().numpy()[chosen].astype(np.uint8))
+                    symbols = exchange(None, tables)
                     full = np.zeros(len(chosen), np.float32)
                     full[chosen] = symbols
                     k = torch.from_numpy(full).reshape(coded.shape).to(self.device)
@@ -298,18 +334,3 @@ def _at(bands: Bands, i: int) -> Bands:
 def _low_bits(index: int) -> int:
     """Bits of a value of the coarsest low-pass band: one fewer for each quarter of λ."""
     return LOW_BITS - (277 - index) // 128
-
-
-def _costs() -> Tensor:
-    """Bits of a residual by table and magnitude: float32 (64, widest table); the last columns are escapes."""
-    tables = gaussian_frequencies()
-    widest = max(len(table) for table in tables) // 2 + 64
-    costs = np.zeros((SCALES, widest), np.float32)
-    for i, table in enumerate(tables):
-        total, n = sum(table), (len(table) - 2) // 2
-        bits = -np.log2(np.asarray(table, np.float64) / total)
-        costs[i, : n + 1] = bits[n : 2 * n + 1]
-        excess = np.arange(1, widest - n)
-        costs[i, n + 1 :] = bits[-1] + 6 + 2 * np.floor(np.log2(excess))
-    costs[0, 1:] = np.inf  # the narrowest distribution is not coded
-    return torch.from_numpy(costs)

@@ -21,11 +21,12 @@ class WaveletEngine:
     Parameters
     ----------
     lam : of the files that are written; files of any λ are read
+    tables : stored with the weights
 
     Raises
     ------
     InputError
-        λ outside of what files can name.
+        λ outside of what files can name, or tables that do not fit.
     """
 
     strides = (STRIDE, *(2 << level for level in range(SMOOTH_LEVELS)))
@@ -33,12 +34,18 @@ class WaveletEngine:
     analysis_halo = synthesis_halo = 96
     piece = 1024
 
-    def __init__(self, model: WaveletModel, lam: float, device: torch.device | str = "cpu"):
+    def __init__(
+        self,
+        model: WaveletModel,
+        lam: float,
+        tables: dict[str, Tensor] | None = None,
+        device: torch.device | str = "cpu",
+    ):
         self.device = torch.device(device)
         self.rate = lam_index(lam)
         self.model = copy.deepcopy(model).requires_grad_(False).eval()
         self.model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.coder = WaveletCoder(model, self.device)
+        self.coder = WaveletCoder(model, tables, self.device)
 
     def at(self, lam: float) -> WaveletEngine:
         """The same engine at another λ; networks and tables are shared."""
