@@ -69,46 +69,6 @@ def check_parameters(namespace: Mapping[str, Any]) -> None:
             raise InputError(f"The parameter {name} is {value!r} and must be {kind.__name__}.")
 
 
-def begin(namespace: dict[str, Any]) -> Study:
-    """Check the parameters of a notebook and open the study of its profile.
-
-    The folder in a parameter `images` and those that the profile names must exist before anything is trained or
-    measured.
-
-    Parameters
-    ----------
-    namespace : `globals()` of the notebook
-
-    Raises
-    ------
-    InputError
-        A parameter of another name or type, images that are not there, or codecs that are none.
-    """
-    check_parameters(namespace)
-    namespace[_CHECKED] = True
-    for name in ("images", "image", "weights"):
-        if namespace.get(name):
-            path = Path(namespace[name]).expanduser()
-            if name != "weights":
-                find_images([path])
-            namespace[name] = str(path.absolute())
-    warnings.filterwarnings("ignore", message="`torch.jit")
-    warnings.filterwarnings("ignore", message="IProgress not found")
-    study = _changed(open_study(namespace["profile"]), namespace)
-    if "images" in namespace.get("__annotations__", {}):  # the notebook that trains first and reads all images later
-        data = study.profile.data
-        for folder in () if namespace["images"] else (data.root, data.natural, *study.profile.rd.sets.values()):
-            if folder:
-                study.named_folder(folder)
-        for sentence in study.missing_codecs():
-            show(f"> **Left out.** {sentence}")
-    if study.profile.synthetic:
-        show(
-            "> **Synthetic scenes.** The images of this page are drawn, and its numbers say nothing about real imagery."
-        )
-    return study
-
-
 def _changed(study: Study, namespace: dict[str, Any]) -> Study:
     """The study as the parameters `codecs`, `images` or `image`, and `weights` of a notebook change it.
 
@@ -170,6 +130,46 @@ def read_codecs(text: str) -> dict[str, Any]:
         except InputError as error:
             raise InputError(f"The parameter codecs is {text!r}. {error}") from None
     return found
+
+
+def begin(namespace: dict[str, Any]) -> Study:
+    """Check the parameters of a notebook and open the study of its profile.
+
+    The folder in a parameter `images` and those that the profile names must exist before anything is trained or
+    measured.
+
+    Parameters
+    ----------
+    namespace : `globals()` of the notebook
+
+    Raises
+    ------
+    InputError
+        A parameter of another name or type, images that are not there, or codecs that are none.
+    """
+    check_parameters(namespace)
+    namespace[_CHECKED] = True
+    for name in ("images", "image", "weights"):
+        if namespace.get(name):
+            path = Path(namespace[name]).expanduser()
+            if name != "weights":
+                find_images([path])
+            namespace[name] = str(path.absolute())
+    warnings.filterwarnings("ignore", message="`torch.jit")
+    warnings.filterwarnings("ignore", message="IProgress not found")
+    study = _changed(open_study(namespace["profile"]), namespace)
+    if "images" in namespace.get("__annotations__", {}):  # the notebook that trains first and reads all images later
+        data = study.profile.data
+        for folder in () if namespace["images"] else (data.root, data.natural, *study.profile.rd.sets.values()):
+            if folder:
+                study.named_folder(folder)
+        for sentence in study.missing_codecs():
+            show(f"> **Left out.** {sentence}")
+    if study.profile.synthetic:
+        show(
+            "> **Synthetic scenes.** The images of this page are drawn, and its numbers say nothing about real imagery."
+        )
+    return study
 
 
 def show(text: str) -> None:
