@@ -78,6 +78,10 @@ class _Parser(argparse.ArgumentParser):
             self.error(f"too many arguments: {' '.join(unknown)}")
         return found, unknown
 
+    def format_help(self) -> str:
+        self.fill()
+        return super().format_help()
+
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         if action.choices is not None and value not in action.choices:
             known = [str(choice) for choice in action.choices]

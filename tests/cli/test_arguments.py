@@ -79,6 +79,8 @@ def commands(of=None):
 
 def test_every_help_ends_with_examples_that_are_understood():
     assert set(EXAMPLES) == {*COMMANDS, ""}
+    (top,) = [action for action in parser()._actions if action.dest == "command"]
+    assert "--tiling" in top.choices["compress"].format_help(), "the page on the command prints it unparsed"
     for name, command in [("", parser()), *commands()]:
         shown = command.format_help().partition("examples:\n")[2].splitlines()
         assert shown, name
