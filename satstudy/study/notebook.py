@@ -95,9 +95,10 @@ def _changed(study: Study, namespace: dict[str, Any]) -> Study:
         profile = replace(profile, data=Data(kind="synthetic", label="synthetic scenes"))
     if weights := namespace.get("weights"):
         known = checkpoint.load(weights)
+        lams = tuple(profile.rd.lams or profile.train.lams) if known.serves_every_rate else (known.lam,)
         namespace["lam"] = namespace["lam"] if known.serves_every_rate else known.lam
-        train = replace(profile.train, init=weights, steps=0, lams=(namespace["lam"],), M=(0,))
-        profile = replace(profile, train=train, rd=replace(profile.rd, lams=(namespace["lam"],)))
+        train = replace(profile.train, init=weights, steps=0, lams=lams, M=(0,))
+        profile = replace(profile, train=train, rd=replace(profile.rd, lams=lams))
     return study if profile is study.profile else open_study(profile, study.progress)
 
 
@@ -213,7 +214,8 @@ def show_comparisons(study: Study, suffix: str, wrapping: pd.DataFrame) -> None:
     anchor = _anchor(frame)
     count, units = frame["image"].nunique(), frame["category"].nunique()
     sizes = f"{frame['height'].min()}×{frame['width'].min()} to {frame['height'].max()}×{frame['width'].max()}"
-    show(f"{count} images of {units} {'places or classes' if units > 1 else 'place'}, {sizes} pixels.")
+    where = f" of {units} {'places or classes' if units > 1 else 'place'}" if frame["category"].any() else ""
+    show(f"{count} image{'s' if count > 1 else ''}{where}, {sizes} pixels.")
     _show_all(
         figures_rd.rate_distortion(frame, log=True, objects=places(frame)),
         figures_rd.pair_matrix(pairs),
