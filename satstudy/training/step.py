@@ -295,7 +295,7 @@ class WaveletState(TrainingState):
         self.precision = torch.float32  # scales and steps lose by fewer digits
 
     def main_parameters(self) -> list[torch.nn.Parameter]:
-        return list(self.model.parameters())
+        return [parameter for parameter in self.model.parameters() if parameter.requires_grad]
 
     def loss(self, x: Tensor, step: int) -> Loss:
         config, draws = self.config, itertools.count()

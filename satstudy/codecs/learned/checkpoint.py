@@ -32,8 +32,10 @@ from satstudy.core.tensor_files import metadata
 TABLES = "tables."
 #: The context model, and the number of its taps that are not masked.
 CONTEXT, TAPS = "context_prediction.weight", len(wavefront.CONTEXT)
-#: `arch` in the metadata of wavelet models.
-WAVELET = "wavelet"
+#: `arch` in the metadata of wavelet models, and of files that say how one differs from another.
+WAVELET, DIFFERENCE = "wavelet", "wavelet-difference"
+#: In the metadata of a difference: the fingerprint of the weights that it belongs to, and that of the result.
+BASE, RESULT = "base", "result"
 #: Kinds of training images.
 OVERHEAD, NATURAL = "overhead", "natural"
 
@@ -220,12 +222,55 @@ def load(path: Path | str) -> Checkpoint:
     if not 0 < lam < math.inf:
         raise InputError(f"{path} has lam = {text['lam']!r}, which is no number above 0: correct its metadata.")
     tables = {name.removeprefix(TABLES): tensors.pop(name) for name in list(tensors) if name.startswith(TABLES)}
+    if text.get("arch") == DIFFERENCE:
+        return _applied(path, tensors, tables, text)
     if text.get("arch") == WAVELET:
         return Checkpoint(wavelet_from_weights(tensors, text), text, tables, path)
     if (taps := tensors.get(CONTEXT)) is not None and taps.dim() == 3 and taps.shape[2] == TAPS:
         tensors[CONTEXT] = torch.nn.functional.pad(taps, (0, 25 - TAPS)).unflatten(2, (5, 5))
     found = from_weights(tensors)
     return Checkpoint(found, {**text, "N": str(found.N), "M": str(found.M)}, tables, path)
+
+
+def save_difference(path: Path | str, base: Checkpoint, adapted: Checkpoint) -> None:
+    """Write those tensors of a wavelet model, and the tables, that differ from the base: float16.
+
+    Raises
+    ------
+    InputError
+        One of the two is no wavelet model, or their sizes differ.
+    """
+    before, after = base.wavelet_model.weights(), adapted.wavelet_model.weights()
+    if base.wavelet_model.config != adapted.wavelet_model.config:
+        raise InputError(f"{adapted.path} and {base.path} differ in size: adapt these weights themselves.")
+    changed = {name: t.half() for name, t in after.items() if not torch.equal(t.half(), before[name].half())}
+    tables = {TABLES + name: table for name, table in adapted.tables.items()}
+    result = wavelet_from_weights({**before, **changed}, base.metadata)
+    facts = {
+        "arch": DIFFERENCE,
+        "lam": base.metadata["lam"],
+        BASE: base.fingerprint.hex(),
+        RESULT: fingerprint(result, adapted.tables).hex(),
+    }
+    tensor_files.write(path, {**changed, **tables}, {**adapted.metadata, **facts})
+
+
+def _applied(path: Path, changed: dict[str, Tensor], tables: dict[str, Tensor], text: dict[str, str]) -> Checkpoint:
+    """The weights that a difference makes of its base, which ships or lies beside it."""
+    wanted = text.get(BASE, "")
+    beside = [other for other in sorted(path.parent.glob("*.safetensors")) if metadata(other).get("arch") == WAVELET]
+    every = [other for other in everything_shipped() if metadata(other).get("arch") == WAVELET]
+    base = next((found for found in map(load, [*every, *beside]) if found.fingerprint.hex() == wanted), None)
+    if base is None:
+        raise InputError(f"{path} changes the weights {wanted}, which are not at hand: put them into {path.parent}.")
+    names = base.wavelet_model.weights()
+    if set(changed) - set(names):
+        raise InputError(f"{path} changes tensors that {base.path} does not have: fetch it again.")
+    model = wavelet_from_weights({**names, **changed}, base.metadata)
+    found = Checkpoint(model, {**base.metadata, **text}, tables or base.tables, path)
+    if found.fingerprint.hex() != text.get(RESULT):
+        raise InputError(f"{path} does not give the weights that were adapted: fetch it again.")
+    return found
 
 
 def shipped(domain: str = OVERHEAD) -> dict[float, Path]:

@@ -1,0 +1,97 @@
+"""What each kind of training data brings to the wavelet codec, measured on ground and sensors that no training saw.
+
+Small models are trained from random weights for the same number of steps with different mixtures of images
+(`every_rate.sensors`, `.shrunk`, `.recolour`), and measured on the sets of `rd.sets` by the bytes of real files.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from satstudy.codecs.learned.codec import LearnedCodec
+from satstudy.core.errors import InputError, told_at_the_end
+from satstudy.core.paths import atomic
+from satstudy.metrics import bd_rate
+from satstudy.study import rate_distortion, sets
+from satstudy.study.experiments import places
+from satstudy.study.study import Study, open_study
+
+#: Everything, as the profile mixes it; what the others leave out of it.
+ALL = "all"
+LEFT_OUT: Mapping[str, Mapping[str, Any]] = {
+    ALL: {},
+    "no other sensors": {"sensors": 0.0},
+    "no shrunk tiles": {"shrunk": 0.0},
+    "no colour changes": {"recolour": False},
+    "tiles alone": {"sensors": 0.0, "shrunk": 0.0, "recolour": False},
+}
+
+
+def trained_without(study: Study, name: str) -> Study:
+    """The study whose weights for every rate are small and see another mixture."""
+    full = study.profile.every_rate
+    small = dataclasses.replace(study.profile.domain.training, sensors=full.sensors, shrunk=full.shrunk)
+    profile = dataclasses.replace(study.profile, every_rate=dataclasses.replace(small, **LEFT_OUT[name]))
+    return dataclasses.replace(study, profile=profile)
+
+
+def results(study: Study) -> pd.DataFrame:
+    """Rate and distortion of every mixture on every set.
+
+    Returns
+    -------
+    DataFrame
+        columns of `satstudy.study.rate_distortion`, `trained_on` and `set`
+
+    Raises
+    ------
+    InputError
+        The profile trains no weights for every rate, or names no set.
+    """
+    profile = study.profile
+    if not (profile.every_rate.sensors and profile.every_rate.shrunk and profile.rd.sets):
+        raise InputError(f"The profile {profile.name} needs every_rate.sensors, every_rate.shrunk and rd.sets above 0.")
+    found = []
+    for name in LEFT_OUT:
+        mixed = trained_without(study, name)
+        weights = mixed.every_rate()
+        codecs = [LearnedCodec(weights, profile.rd.tiling, lam=lam) for lam in profile.domain.measured]
+        for kind, folder in profile.rd.sets.items():
+            images = sets.images_of(kind, study.named_folder(folder), first=profile.splits.number)
+            table = mixed.every_rate_folder() / f"{kind}.csv"
+            frame = rate_distortion.evaluate(images, codecs, table, progress=study.progress, ms_ssim=False)
+            found.append(frame.assign(trained_on=name, set=kind))
+    return pd.concat(found, ignore_index=True)
+
+
+def gains(frame: pd.DataFrame) -> pd.DataFrame:
+    """What leaving a kind out costs: BD-rates in % against all of them, by set, positive where more bits are needed."""
+    tables = []
+    for kind, part in frame.groupby("set", sort=False):
+        curves = part.assign(codec=part["trained_on"])
+        pairs = bd_rate.all_pairs(curves, objects=places(part))
+        tables.append(bd_rate.rows_against(pairs, ALL).assign(set=kind))
+    return pd.concat(tables, ignore_index=True)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The program of this module: `data_kinds.csv` and `data_kinds_gains.csv` among the results of a profile."""
+    parser = argparse.ArgumentParser(prog="python -m satstudy.study.data_kinds", description=__doc__.split("\n")[0])
+    parser.add_argument("profile")
+    given = parser.parse_args(arguments)
+    with told_at_the_end():
+        study = open_study(given.profile)
+        frame = results(study)
+        for name, table in (("data_kinds.csv", frame), ("data_kinds_gains.csv", gains(frame))):
+            with atomic(study.results / name) as temporary:
+                table.to_csv(temporary, index=False)
+            print(study.results / name)
+
+
+if __name__ == "__main__":
+    main()
