@@ -72,6 +72,57 @@ def crops_grid(original: Pixels, coded: Sequence[CodedCrop]) -> Figure:
     return figure
 
 
+@styled
+def whole_and_square(original: Pixels, decoded: Mapping[str, Pixels], top: int, left: int, side: int) -> Figure:
+    """What each of several codecs changes in an image, as a whole and in one square of it.
+
+    The first row has the original and the errors in it, the second row the square, the third its errors: the absolute
+    difference, averaged over R, G and B, in levels of 255, on one scale for all codecs.
+
+    Parameters
+    ----------
+    original : uint8 (height, width, 3)
+    decoded : label → pixels of the same shape
+    top, left, side : of the square
+
+    Raises
+    ------
+    InputError
+        No decoded image, or one of another shape.
+    """
+    if not decoded or any(pixels.shape != original.shape for pixels in decoded.values()):
+        raise InputError(f"Decoded images must be there, all with the shape {original.shape} of the original.")
+    errors = {name: np.abs(pixels.astype(np.int16) - original).mean(axis=2) for name, pixels in decoded.items()}
+    cut = np.s_[top : top + side, left : left + side]
+    scale: dict[str, Any] = {
+        "cmap": "magma", "vmin": 0, "vmax": max(4.0, *(float(np.percentile(e, 99.5)) for e in errors.values()))
+    }  # fmt: skip
+    columns = 1 + len(decoded)
+    width = WIDTH / columns
+    tall = original.shape[0] / original.shape[1]
+    figure, panels = plt.subplots(
+        3, columns, figsize=(WIDTH, width * (2 + tall) + 0.4), height_ratios=(tall, 1, 1), squeeze=False
+    )
+    for axes in panels.flat:
+        bare(axes)
+    panels[0, 0].imshow(original)
+    panels[1, 0].imshow(original[cut])
+    for colour, thick in (("white", 2.5), (BLACK, 1.2)):
+        frame = Rectangle((left, top), side, side, fill=False, edgecolor=colour, linewidth=thick)
+        panels[0, 0].add_patch(frame)
+    panels[0, 0].set_title("original")
+    for (name, error), column in zip(errors.items(), panels.T[1:], strict=True):
+        column[0].set_title(name)
+        column[0].imshow(error, **scale)
+        column[1].imshow(decoded[name][cut])
+        shown = column[2].imshow(error[cut], **scale)
+    for axes, text in zip(panels[:, 1], ("errors", "the framed square", "its errors"), strict=True):
+        axes.set_ylabel(text, fontsize=9)
+    bar = figure.colorbar(shown, cax=panels[2, 0].inset_axes((0.1, 0.55, 0.8, 0.1)), orientation="horizontal")
+    bar.set_label("error in levels of 255", fontsize=9)
+    return figure
+
+
 def saved_crops(pictures: Mapping[str, Pixels], facts: Mapping[str, Any]) -> Figure:
     """`crops_grid` of pictures that `study.experiments.rate_crops` chose and a notebook saved.
 

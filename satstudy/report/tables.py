@@ -116,6 +116,20 @@ def rd_table(
     return pd.DataFrame(rows)
 
 
+def one_image_table(codings: pd.DataFrame) -> pd.DataFrame:
+    """Size and quality of several codings of one image, of the frame of `study.one_image.coding_table`."""
+    return pd.DataFrame(
+        {
+            "codec": codings["codec"].map(codec_name),
+            "setting": codings["setting"],
+            "bytes": codings["bytes"].map("{:,}".format),
+            "bpp": codings["bpp"].map(rate),
+            "PSNR in dB": codings["psnr"].map("{:.2f}".format),
+            "MS-SSIM": codings["ms_ssim"].map(lambda value: "–" if math.isnan(value) else f"{value:.4f}"),
+        }
+    )
+
+
 def span(low: float, high: float) -> str:
     """A range of PSNR as text; a dash for nan.
 

@@ -8,6 +8,7 @@ import json
 import types
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,6 +18,8 @@ from IPython.display import Markdown, display
 from matplotlib.figure import Figure
 from matplotlib_inline.config import InlineBackend
 
+from satstudy.codecs import registry
+from satstudy.codecs.learned import checkpoint
 from satstudy.codecs.learned.checkpoint import Checkpoint
 from satstudy.core import paths
 from satstudy.core.errors import InputError
@@ -26,6 +29,7 @@ from satstudy.metrics import bd_rate
 from satstudy.report import figures_accuracy, figures_rd, findings, html, pictures, tables
 from satstudy.report.labels import codec_name, condition_labels
 from satstudy.study.experiments import places
+from satstudy.study.profiles import Data
 from satstudy.study.study import Study, open_study
 
 _Shown = TypeVar("_Shown", Figure, pd.DataFrame)
@@ -70,6 +74,70 @@ def check_parameters(namespace: Mapping[str, Any]) -> None:
             raise InputError(f"The parameter {name} is {value!r} and must be {kind.__name__}.")
 
 
+def _changed(study: Study, namespace: dict[str, Any]) -> Study:
+    """The study as the parameters `codecs`, `images` or `image`, and `weights` of a notebook change it.
+
+    Own images are coded with the weights that ship, and their results have a folder of their own.
+    """
+    profile = study.profile
+    if codecs := namespace.get("codecs"):
+        profile = replace(profile, rd=replace(profile.rd, codecs=read_codecs(codecs)))
+    if images := namespace.get("images") or namespace.get("image"):
+        ships = tuple(checkpoint.shipped()) or tuple(study.lams)
+        learned = {name: registry.find(name).learned for name in profile.rd.codecs}
+        usable = {
+            name: settings for name, settings in profile.rd.codecs.items()
+            if codecs or not (of := learned[name]) or checkpoint.shipped(of.domain)
+        }  # fmt: skip
+        profile = replace(
+            profile,
+            name=f"{profile.name}-own",
+            data=Data(kind="folders", root=images, label="own images"),
+            train=replace(profile.train, init="shipped", steps=0, lams=ships, M=(0,)),
+            rd=replace(profile.rd, codecs=usable, lams=ships, sets={}, speed=0),
+        )
+    elif "image" in namespace.get("__annotations__", {}):
+        profile = replace(profile, data=Data(kind="synthetic", label="synthetic scenes"))
+    if weights := namespace.get("weights"):
+        known = checkpoint.load(weights)
+        lams = tuple(profile.rd.lams or profile.train.lams) if known.serves_every_rate else (known.lam,)
+        namespace["lam"] = namespace["lam"] if known.serves_every_rate else known.lam
+        train = replace(profile.train, init=weights, steps=0, lams=lams, M=(0,))
+        profile = replace(profile, train=train, rd=replace(profile.rd, lams=lams))
+    return study if profile is study.profile else open_study(profile, study.progress)
+
+
+def read_codecs(text: str) -> dict[str, Any]:
+    """Codec → its settings, as a profile has them, of the parameter `codecs` of a notebook.
+
+    Parameters
+    ----------
+    text : names with their settings, separated by commas; a name alone stands for the settings of the registry or,
+        for a learned codec, for every λ of the study
+
+    Raises
+    ------
+    InputError
+        No such codec, one that stands twice or is not installed, or a setting that it does not take.
+
+    Examples
+    --------
+    >>> read_codecs("avif 20 40 60, jpeg2000 0.5, learned")
+    {'avif': (20, 40, 60), 'jpeg2000': (0.5,), 'learned': 'default'}
+    """
+    found: dict[str, Any] = {}
+    for part in text.split(","):
+        name, *settings = part.split() or [""]
+        try:
+            entry = registry.find(name)
+            if name in found or entry.missing:
+                raise InputError(entry.missing or f"{name} stands there twice: name each codec once.")
+            found[name] = entry.settings(settings) if settings else registry.DEFAULT
+        except InputError as error:
+            raise InputError(f"The parameter codecs is {text!r}. {error}") from None
+    return found
+
+
 def begin(namespace: dict[str, Any]) -> Study:
     """Check the parameters of a notebook and open the study of its profile.
 
@@ -83,20 +151,24 @@ def begin(namespace: dict[str, Any]) -> Study:
     Raises
     ------
     InputError
-        A parameter of another name or type, or images that are not there.
+        A parameter of another name or type, images that are not there, or codecs that are none.
     """
     check_parameters(namespace)
     namespace[_CHECKED] = True
-    if namespace.get("images"):
-        namespace["images"] = str(Path(namespace["images"]).expanduser())
-        find_images([namespace["images"]])
+    for name in ("images", "image", "weights"):
+        if namespace.get(name):
+            path = Path(namespace[name]).expanduser()
+            if name != "weights":
+                find_images([path])
+            namespace[name] = str(path.absolute())
     warnings.filterwarnings("ignore", message="`torch.jit")
     warnings.filterwarnings("ignore", message="IProgress not found")
-    study = open_study(namespace["profile"])
+    study = _changed(open_study(namespace["profile"]), namespace)
     if "images" in namespace.get("__annotations__", {}):  # the notebook that trains first and reads all images later
         data = study.profile.data
-        for folder in filter(None, (data.root, data.natural, *study.profile.rd.sets.values())):
-            study.named_folder(folder)
+        for folder in () if namespace["images"] else (data.root, data.natural, *study.profile.rd.sets.values()):
+            if folder:
+                study.named_folder(folder)
         for sentence in study.missing_codecs():
             show(f"> **Left out.** {sentence}")
     number_outputs("synthetic scenes" if study.profile.synthetic else "")
@@ -176,7 +248,8 @@ def show_comparisons(study: Study, suffix: str, wrapping: pd.DataFrame) -> None:
     anchor = _anchor(frame)
     count, units = frame["image"].nunique(), frame["category"].nunique()
     sizes = f"{frame['height'].min()}×{frame['width'].min()} to {frame['height'].max()}×{frame['width'].max()}"
-    show(f"{count} images of {units} {'places or classes' if units > 1 else 'place'}, {sizes} pixels.")
+    where = f" of {units} {'places or classes' if units > 1 else 'place'}" if frame["category"].any() else ""
+    show(f"{count} image{'s' if count > 1 else ''}{where}, {sizes} pixels.")
     against = f"against {codec_name(anchor)}"
     _show_all(
         figures_rd.rate_distortion(frame, log=True, objects=places(frame)),
@@ -317,6 +390,14 @@ def save_facts(study: Study, name: str, facts: Mapping[str, Any]) -> Path:
     with paths.atomic(path) as temporary:
         temporary.write_text(json.dumps(facts, indent=1, sort_keys=True, default=float) + "\n")
     return path
+
+
+def save_sat(study: Study, name: str, data: bytes) -> str:
+    """Write a `.sat` file among the results of the study; returns its path below the folder that holds `build`."""
+    path = study.results / f"{name}.sat"
+    with paths.atomic(path) as temporary:
+        temporary.write_bytes(data)
+    return path.relative_to(paths.BUILD.parent).as_posix() if path.is_relative_to(paths.BUILD.parent) else path.name
 
 
 def load_table(study: Study, name: str) -> pd.DataFrame:

@@ -139,8 +139,11 @@ class RateDistortion:
     #: Side of the central crop that is coded; 0 codes the whole image.
     crop: Count = 0
     #: Name of a codec in `satstudy.codecs.registry` → list of settings, or `default`: the settings of the registry, or
-    #: for a learned codec the trained λ.
+    #: for a learned codec `lams`.
     codecs: dict[str, Any] = field(default_factory=lambda: dict.fromkeys(CODECS, registry.DEFAULT))
+    #: λ of the learned codecs; those of `train.lams` if empty. With `train.init: shipped`, a λ that `train.lams` does
+    #: not name takes the weights that ship, if some do.
+    lams: Several[Lam] = ()
     tiling: Tiling = "blend"
     #: Steps of latent refinement in codecs such as `learned-refined` (`satstudy.codecs.mbt2018.refinement`).
     refine: Count = 20

@@ -6,7 +6,7 @@ from drawn_figures import agg, image, outside, overlapping, words
 
 from satstudy.core.errors import InputError
 from satstudy.core.geometry import grid
-from satstudy.report.figures_images import crops_grid, patch_grid, saved_crops, saved_seam
+from satstudy.report.figures_images import crops_grid, patch_grid, saved_crops, saved_seam, whole_and_square
 
 pytestmark = pytest.mark.usefixtures("quiet_figures")
 
@@ -61,6 +61,27 @@ def test_saved_crops_are_drawn_as_the_crops_themselves():
         saved_crops({name: crops[name] for name in ("original", "jpeg-1")}, facts)
     with pytest.raises(InputError, match=r"lack.*rd\.ipynb"):
         saved_crops(crops, {"coded": [["jpeg", 0.1, 20.0]]})  # as an earlier version wrote them
+
+
+def test_errors_are_shown_whole_and_in_a_square_on_one_scale():
+    original = image(60, 90)
+    decoded = {"learned": original, "AVIF": np.clip(original.astype(int) + 9, 0, 255).astype(np.uint8)}
+    figure = agg(whole_and_square(original, decoded, 10, 20, 30))
+    panels = [axes for axes in figure.axes if axes.images and axes.images[0].get_array().shape != (256, 1)]
+    shown = [np.asarray(axes.images[0].get_array()) for axes in figure.axes if axes.images]
+    errors = np.abs(decoded["AVIF"].astype(int) - original).mean(axis=2)
+    for expected in (original, errors, original[10:40, 20:50], decoded["AVIF"][10:40, 20:50], errors[10:40, 20:50]):
+        assert any(pixels.shape == expected.shape and np.allclose(pixels, expected) for pixels in shown)
+    scales = {axes.images[0].get_clim() for axes in panels if axes.images[0].get_array().ndim == 2}
+    assert len(scales) == 1
+    assert [word for word in words(figure) if word in ("original", "learned", "AVIF")] == [
+        "original",
+        "learned",
+        "AVIF",
+    ]
+    assert not outside(figure)
+    with pytest.raises(InputError, match="with the shape"):
+        whole_and_square(original, {"JPEG": image(10, 10)}, 0, 0, 5)
 
 
 # --- Seams ------------------------------------------------------------------------------------------------
