@@ -16,8 +16,8 @@ report: setup  ## run the study (PROFILE=quick) and build build/html/index.html
 	@$(SNAKEMAKE) --config profile=$(PROFILE)
 	@echo "The book is at build/html/index.html"
 
-test: setup  ## run all tests, the notebooks among them
-	@$(PYTHON_BIN)/python -m pytest
+test: setup  ## run all tests, the notebooks among them, in two processes of one thread
+	@OMP_NUM_THREADS=1 $(PYTHON_BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lab: setup  ## open the notebooks in JupyterLab
 	@$(PYTHON_BIN)/jupyter lab notebooks

@@ -1,4 +1,4 @@
-"""The archive workflow on many small images, some of them damaged, killed twice; then every file is decoded."""
+"""The archive workflow on many small images, some of them damaged, killed and resumed; then every file is decoded."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -46,7 +47,8 @@ def start(folder: Path, shards: int, cores: int) -> subprocess.Popen[bytes]:
         return subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
 
 
-def main(count: int = 2000, shards: int = 8, cores: int = 2) -> None:
+def main(count: int = 2000, shards: int = 8, cores: int = 2, kill_at: Sequence[float] = (0.25, 0.6)) -> None:
+    """Kill the workflow whenever a share `kill_at` of the images is coded, finish it, and check every file."""
     from satstudy.cli.files import matching
     from satstudy.codecs import LearnedCodec
     from satstudy.codecs.coding import bitstream
@@ -54,7 +56,7 @@ def main(count: int = 2000, shards: int = 8, cores: int = 2) -> None:
     folder = Path(tempfile.mkdtemp(prefix="archive"))
     images(folder / "images", count)
     began, kills = time.perf_counter(), []
-    for share in (0.25, 0.6):
+    for share in kill_at:
         run = start(folder, shards, cores)
         while (done := len(list((folder / "coded").rglob("*.sat")))) < share * count and run.poll() is None:
             time.sleep(0.2)

@@ -5,6 +5,16 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
+
+# No test asserts a time: two processes and a busy machine make any of them slow.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
+
+
+def pytest_collection_modifyitems(items):
+    """The notebooks, which take longest, come first: of two processes (`make test`) one executes them."""
+    items.sort(key=lambda item: item.path.name != "test_notebooks.py")
 
 
 @pytest.fixture
@@ -160,6 +170,18 @@ def drawn(monkeypatch):
     from small_study import without_training
 
     return without_training(monkeypatch)
+
+
+@pytest.fixture(scope="session")
+def book(tmp_path_factory):
+    """The folder of a whole run with the profile `smoke`."""
+    from whole_run import snakemake
+
+    folder = tmp_path_factory.mktemp("smoke")
+    status, text = snakemake(folder, folder / "build", "--config", "profile=smoke")
+    assert status == 0, text[-5000:]
+    assert "eavesdropping" not in text, "what a kernel says of its port is no news of the study"
+    return folder
 
 
 # --- The command --------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""A few coded sets, as `classifier_data.conditions_frame` describes them."""
+"""A few coded sets, as `coded_images.conditions_frame` describes them."""
 
 import math
 

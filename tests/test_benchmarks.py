@@ -79,7 +79,7 @@ def test_every_loop_trains_on_the_same_crops_and_is_judged_alike(name, tiny_mode
 @pytest.mark.slow
 def test_an_archive_that_is_killed_loses_nothing_and_reports_what_is_damaged(tmp_path, monkeypatch):
     monkeypatch.setattr(common, "RESULTS", tmp_path)
-    archive.main(count=40, shards=2)
+    archive.main(count=40, shards=2, kill_at=[0.4])
     figures = json.loads((tmp_path / "archive.json").read_text())
     assert (figures["files lost"], figures["reported coded"], figures["reported failed"]) == (0, 33, archive.DAMAGED)
 

@@ -1,15 +1,22 @@
 """What the book and the pages at the top of the repository name is there."""
 
+import argparse
 import ast
+import base64
 import importlib
+import json
 import re
 
 import pytest
+import yaml
 from scripts import ROOT, script
+
+from satstudy.cli.arguments import parser
+from satstudy.core import paths
 
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "book").rglob("*.md")])
 each = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
-build_book, docstrings = script("build_book"), script("docstrings")
+build_book, docstrings, mathml = script("build_book"), script("docstrings"), script("mathml")
 
 
 @each
@@ -66,3 +73,90 @@ def test_a_description_behind_the_colon_of_a_parameter_is_no_type():
     assert described[4:10] == ["lam", "    the trade-off", "    of rate", "a", "b", "    two"]
     assert described[-1] == "n : 1"
     assert docstrings.describe([]) == []
+
+
+# --- What the build makes of notebooks and of the command ---------------------------------------------------
+
+
+def markdown(text):
+    return {"cell_type": "markdown", "source": [text]}
+
+
+def code(*outputs):
+    return {"cell_type": "code", "source": ["x"], "outputs": [{"data": output} for output in outputs]}
+
+
+def test_sections_without_any_result_do_not_appear_and_progress_bars_neither(tmp_path):
+    bar = {"application/vnd.jupyter.widget-view+json": {}, "text/plain": "0%"}
+    kept = [markdown("# Title"), code(), markdown("## Measured"), code(bar), code({"text/plain": "1"})]
+    cells = [*kept, markdown("## Left out"), code(), markdown("words"), code(), markdown("## Words"), markdown("more")]
+    page = tmp_path / "page.ipynb"
+    page.write_text(json.dumps({"metadata": {"widgets": {"a": 1}, "kernelspec": {}}, "cells": cells}))
+    shown = json.loads(build_book.stripped(page, tmp_path))
+    assert [cell["source"][0] for cell in shown["cells"] if cell["cell_type"] == "markdown"] == [
+        "# Title", "## Measured", "## Words", "more",
+    ]  # fmt: skip
+    assert "widget" not in json.dumps(shown)
+    assert [len(cell["outputs"]) for cell in shown["cells"] if cell["cell_type"] == "code"] == [0, 0, 1]
+
+
+def test_pictures_within_a_page_become_files_once(tmp_path):
+    stage = tmp_path / "stage"
+    (stage / "_static").mkdir(parents=True)
+    data = base64.b64encode(b"a picture").decode()
+    image = f'<img src="data:image/webp;base64,{data}" alt="a">'
+    text = build_book.with_files(image + image, stage)
+    (path,) = (stage / "_static" / "pictures").iterdir()
+    assert path.read_bytes() == b"a picture"
+    assert text == f'<img src="../_static/pictures/{path.name}" alt="a">' * 2
+
+
+def test_the_page_on_the_command_has_every_option_of_every_command():
+    page = build_book.command_page()
+
+    def check(of):
+        assert f"## {of.prog}\n" in page
+        for action in of._actions:
+            assert all(option in page for option in action.option_strings if action.help != argparse.SUPPRESS)
+            if isinstance(action, argparse._SubParsersAction):
+                for below in action.choices.values():
+                    check(below)
+
+    check(parser())
+
+
+def test_the_foot_names_version_commit_profile_and_date_and_buttons_need_an_address(tmp_path, monkeypatch):
+    config = build_book.configuration("smoke")
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    foot = config["html"]["extra_footer"]
+    assert foot.startswith(f"satstudy {citation['version']}, commit {paths.commit()}, profile smoke, built on 20")
+    assert ("launch_buttons" in config) == ("repository-code" in citation)
+    monkeypatch.setattr(paths, "ROOT", tmp_path)
+    (tmp_path / "_config.yml").write_text("html: {}")
+    (tmp_path / "CITATION.cff").write_text("version: 1\nrepository-code: https://a.example/b/c\n")
+    config = build_book.configuration("smoke")
+    assert config["repository"] == {"url": "https://a.example/b/c", "branch": "main", "path_to_book": ""}
+    assert set(config["launch_buttons"]) == {"binderhub_url", "colab_url"}
+
+
+def test_the_time_of_each_notebook_and_the_machine_are_on_the_page_on_the_build(tmp_path):
+    page = tmp_path / "rd.ipynb"
+    page.write_text(json.dumps({"metadata": {"papermill": {"duration": 90.0, "end_time": "2026-01-02T03"}}}))
+    text = build_book.build_table({"rd": page})
+    assert "<td>rd</td>" in text
+    assert "<td>1.5</td>" in text
+    assert "<td>2026-01-02</td>" in text
+    assert re.search(r"built on .+, \d+ cores, \d+ GiB of memory, Python 3", text)
+
+
+def test_formulas_are_mathml():
+    from types import SimpleNamespace
+
+    from docutils import nodes
+
+    body: list[str] = []
+    for draw, node in ((mathml.inline, nodes.math), (mathml.display, nodes.math_block)):
+        with pytest.raises(nodes.SkipNode):
+            draw(SimpleNamespace(body=body), node("", r"\lambda \cdot 255^2"))
+    assert all(re.search(r"<math [^>]*>.*<mi>λ</mi>.*<mn>255</mn>", text, re.DOTALL) for text in body)
+    assert "tabindex" in body[1], "a wide formula is scrolled"

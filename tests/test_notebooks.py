@@ -3,22 +3,26 @@
 import ast
 import os
 import re
-import subprocess
 import sys
 import warnings
 from html import unescape
 
 import nbformat
+import numpy as np
+import pandas as pd
 import pytest
 import yaml
+from PIL import Image
 from small_study import CONTENT
+from whole_run import execute, snakemake
 
+from satstudy.codecs.learned import checkpoint
 from satstudy.core import paths
 from satstudy.study import profiles
 
 ROOT = paths.PACKAGE.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-STAGES = ("train", "rd", "blending", "accuracy", "summary", "reference", "cost")
+STAGES = ("train", "rd", "blending", "accuracy", "summary", "reference", "cost", "your_image")
 #: The profile that a notebook takes by itself.
 DEFAULT = {"reference": "reference", "cost": "reference"}
 BIN = os.path.dirname(sys.executable)
@@ -153,18 +157,6 @@ def test_bare_notebooks_import_only_what_draws_and_measures(path):
 # --- Executed ---------------------------------------------------------------------------------------------
 
 
-def execute(command, folder, build):
-    """Run a command with its results below `build`."""
-    environment = {**os.environ, "SATSTUDY_BUILD": str(build), "PYTHONWARNINGS": "ignore"}
-    done = subprocess.run(command, capture_output=True, text=True, cwd=folder, env=environment)
-    return done.returncode, done.stdout + done.stderr
-
-
-def snakemake(folder, build, *arguments):
-    command = [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "workflow" / "Snakefile", "--directory", folder]
-    return execute([*command, "--cores", "all", "--quiet", "rules", *arguments], folder, build)
-
-
 def test_an_unknown_parameter_stops_and_names_the_right_one(tmp_path):
     command = [
         f"{BIN}/papermill",
@@ -177,7 +169,10 @@ def test_an_unknown_parameter_stops_and_names_the_right_one(tmp_path):
     ]
     status, text = execute(command, tmp_path, tmp_path / "build")
     assert status != 0
-    assert "InputError: This notebook has no parameter 'lamb': did you mean lam? It takes profile, lam, images." in text
+    assert (
+        "InputError: This notebook has no parameter 'lamb': did you mean lam? It takes profile, lam, images, codecs"
+        in text
+    )
     assert not (tmp_path / "build").exists(), "nothing was made before"
 
 
@@ -197,15 +192,6 @@ def test_a_failing_stage_says_which_notebook_cell_and_error_and_keeps_what_ran(t
     assert not list(pages.glob("train-*.ipynb"))
 
 
-@pytest.fixture(scope="module")
-def book(tmp_path_factory):
-    """The folder of a whole run with the profile `smoke`."""
-    folder = tmp_path_factory.mktemp("smoke")
-    status, text = snakemake(folder, folder / "build", "--config", "profile=smoke")
-    assert status == 0, text[-5000:]
-    return folder
-
-
 def page(book, name: str) -> str:
     """The words of a page."""
     html = (book / "build" / "html" / f"{name}.html").read_text(encoding="utf-8")
@@ -221,7 +207,10 @@ def test_the_book_has_every_page(book):
     lams = [f"{lam:g}" for lam in profiles.load("smoke").train.lams]
     pages = {path.stem for path in (book / "build" / "html" / "notebooks").glob("*.html")}
     kept = {"reference", "cost"} if list(paths.REFERENCE.glob("*.csv")) else set()
-    assert pages == {"rd", "blending", "accuracy", "summary"} | {f"train-overhead-{lam}" for lam in lams} | kept
+    assert (
+        pages
+        == {"rd", "blending", "accuracy", "summary", "your_image"} | {f"train-overhead-{lam}" for lam in lams} | kept
+    )
 
 
 @pytest.mark.slow
@@ -257,6 +246,37 @@ def test_a_second_run_does_nothing_and_another_profile_another_book(book):
     status, text = snakemake(book, book / "build", "--dry-run", "--config", "profile=quick")
     assert status == 0
     assert re.search(r"^book\s+1$", text, re.MULTILINE)
+
+
+@pytest.mark.slow
+def test_own_images_are_coded_with_what_ships_and_the_page_says_whose_they_are(book, tmp_path):
+    """Codecs and settings are parameters; neither banner, foot nor pictures are of synthetic scenes."""
+    mine = np.random.default_rng(3).integers(0, 256, (12, 15, 3), np.uint8).repeat(16, 0).repeat(16, 1)
+    (tmp_path / "mine").mkdir()
+    Image.fromarray(mine).save(tmp_path / "mine" / "field.png")
+    command = [
+        f"{BIN}/papermill",
+        ROOT / "notebooks" / "rd.ipynb",
+        "out.ipynb",
+        "--no-progress-bar",
+        "-p",
+        "profile",
+        "smoke",
+    ]
+    own = ["-p", "images", "mine", "-p", "codecs", "jpeg 20 40 60 80, learned"]
+    status, text = execute([*command, *own], tmp_path, book / "build")
+    assert status == 0, text[-3000:]
+    page = (tmp_path / "out.ipynb").read_text()
+    assert "from* own images" in page
+    assert "ynthetic scenes" not in page
+    shipped = [checkpoint.load(path).fingerprint.hex() for path in checkpoint.shipped().values()]
+    assert all(fingerprint in page for fingerprint in shipped)
+    results = book / "build" / "smoke-own" / "results"
+    frame = pd.read_csv(results / "rate_distortion-own.csv")
+    assert set(frame["image"]) == {"field.png"}
+    assert {name: len(part) for name, part in frame.groupby("codec")} == {"jpeg": 4, "learned": len(shipped)}
+    crop = np.asarray(Image.open(results / "crops-own" / "original.png"))
+    assert any((mine[y : y + 160, x : x + 160] == crop).all() for y in range(33) for x in range(81)), "of the own image"
 
 
 @pytest.mark.slow

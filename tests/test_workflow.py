@@ -185,7 +185,7 @@ def test_a_ladder_is_trained_one_after_the_other(tmp_path):
 
 def test_the_graph_of_rules_is_the_one_that_is_drawn(tmp_path):
     """`REPRODUCING.md` draws it by hand, for pages that show Mermaid."""
-    done = planned(tmp_path, "--cores", "2", "--rulegraph", "dot", "--config", "profile=paper")
+    done = planned(tmp_path, "--cores", "2", "--rulegraph", "dot", "--config", "profile=smoke")
     done.check_returncode()
     dot = done.stdout
     names = dict(re.findall(r'(\d+)\[label = "(\w+)"', dot))
@@ -203,10 +203,10 @@ def test_the_workflow_is_planned_for_a_cluster(tmp_path, executor):
     """What a scheduler is asked for; no job is sent. A checkout without the extra `cluster` skips this."""
     pytest.importorskip(f"snakemake_executor_plugin_{executor}")
     cluster = ROOT / "workflow" / "profiles" / executor
-    status, text = dry_run(tmp_path, "profile=paper", "gpu=1", "threads=8", profile=cluster)
+    status, text = dry_run(tmp_path, "profile=smoke", "gpu=1", "threads=8", profile=cluster)
     assert status == 0, text
-    assert re.search(r"wildcards: domain=overhead, lam=0.0067\n.*\n?.*resources: .*gpu=1, .*mem_mb=32000", text)
-    assert text.count("rule classifier:") == len(profiles.load("paper").accuracy.classifiers)
+    assert re.search(r"wildcards: domain=overhead, lam=0.0025\n.*\n?.*resources: .*gpu=1, .*mem_mb=32000", text)
+    assert text.count("rule classifier:") == len(profiles.load("smoke").accuracy.classifiers)
 
 
 def test_a_profile_is_found_from_any_folder_by_a_path_with_spaces(tmp_path):

@@ -14,9 +14,9 @@ if [ -d wheels ] && [ ! -d .venv ]; then
 fi
 [ ! -d .venv ] || python=.venv/bin/python
 export PYTHONPATH="$PWD" PYTHONWARNINGS=ignore SATSTUDY_BUILD="$PWD/build"
-"$python" -c "import satstudy.training.loop" || { echo "run.sh: packages are missing, see wheels.txt" >&2; exit 1; }
+gpus=$("$python" -c "import satstudy.training.loop, torch; print(max(1, torch.cuda.device_count()))") ||
+    { echo "run.sh: packages are missing, see wheels.txt" >&2; exit 1; }
 [ ! -f data.zip ] || [ -d data ] || "$python" -m satstudy.cli.main data unpack data.zip .
-gpus=$("$python" -c "import torch; print(max(1, torch.cuda.device_count()))")
 status=0
 while read -r training; do
     left=$((deadline - $(date +%s)))

@@ -48,6 +48,8 @@ def main() -> int:
                         progress_bar=False,
                         log_output=False,
                         cwd=str(output.parent),
+                        # The kernel warns of its unencrypted port, which only this machine reaches.
+                        extra_arguments=["--log-level=ERROR"],
                     )
             except BaseException:
                 if temporary.stat().st_size:

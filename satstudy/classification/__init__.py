@@ -1,1 +1,1 @@
-"""Classifiers that are trained on coded images and validated on images of other codecs."""
+"""Classifiers trained on coded images, and validated on images coded in other ways."""

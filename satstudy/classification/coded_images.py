@@ -1,7 +1,7 @@
-"""Images as a classifier sees them: coded whole under one condition, decoded, and cropped to the object.
+"""Input images of classifiers: the whole image is coded and decoded, then the object is cropped.
 
-The scene is coded, not the crop, as an operator would code it: block grids and the rate are those of whole images. The
-crops are cached without loss, so that a study resumes where it stopped.
+Whole scenes are coded, as in an archive, so that block grids and rates are those of whole images. The crops are cached
+losslessly, so that an interrupted study can be resumed.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from satstudy.data.images import read_image
 from satstudy.data.records import ImageRecord
 from satstudy.metrics import quality
 
-#: Raised when the content of a cached crop changes for the same image and condition.
+#: Increase it when the crop of the same image and condition changes.
 VERSION = "2"
-#: Images in one file of an unfinished cache: as many an interruption may lose.
+#: Images in one file of an unfinished cache; an interruption loses at most these.
 SHARD = 32
 
 CropFunction = Callable[[Pixels, ImageRecord, int], Pixels]
@@ -41,7 +41,7 @@ CropFunction = Callable[[Pixels, ImageRecord, int], Pixels]
 
 @dataclass(frozen=True)
 class Condition:
-    """What is done to an image before a classifier sees it: codecs and distortions, in order; nothing by default."""
+    """Codecs and distortions that are applied to an image, in order; none by default."""
 
     name: str
     steps: tuple[Codec | Distortion, ...] = ()
@@ -71,15 +71,15 @@ class Condition:
 
 @dataclass(frozen=True)
 class CodedSet:
-    """Crops of one condition, in the order of the records; the first axis of every array is the image.
+    """The crops of n images under one condition.
 
     Attributes
     ----------
-    images : uint8 (n, size, size, 3); mapped from disk, read as it is used
-    names, labels, objects : text (n,)
-    bpp : float (n,), whole file over all pixels of the image; 24 where nothing is coded
-    psnr : float (n,), dB over the whole image; infinite where nothing is lost
-    features : float32 (n, d), of a frozen network, or None
+    images : uint8 (n, size, size, 3), a memory-mapped file
+    names, labels, objects : str (n,)
+    bpp : float (n,), of the whole file and image; 24 without a codec
+    psnr : float (n,), in dB over the whole image; inf without loss
+    features : float32 (n, d) of a frozen network, or None
     """
 
     condition: str
@@ -98,11 +98,11 @@ class CodedSet:
 
     @cached_property
     def digest(self) -> str:
-        """Differs when a pixel, a label, an object or the order of the images does."""
+        """Digest of pixels, names, labels and objects in this order."""
         return digest(self.images, self.names, self.labels, self.objects, length=64)
 
     def take(self, rows: NDArray[np.bool_] | NDArray[np.intp]) -> CodedSet:
-        """The images at `rows` (a mask or indices), for instance one side of a split."""
+        """The images at `rows` (a mask or indices), for instance one fold."""
         arrays = {name: value[rows] for name in _ARRAYS if (value := getattr(self, name)) is not None}
         return replace(self, **arrays)
 
@@ -116,18 +116,18 @@ _ARRAYS = ("images", "names", "labels", "objects", "bpp", "psnr", "features")
 
 
 def conditions_frame(sets: Sequence[CodedSet]) -> pd.DataFrame:
-    """condition, codec, setting, bpp, psnr: a row for each set."""
+    """One row for each set: condition, codec, setting, bpp, psnr."""
     columns = ["condition", "codec", "setting", "bpp", "psnr"]
     return pd.DataFrame([coded.describe() for coded in sets], columns=columns)
 
 
 def whole_image(image: Pixels, record: ImageRecord, size: int) -> Pixels:
-    """The whole image on a square of `size`, whatever boxes its record has; unchanged if it is of that size."""
+    """The whole image, scaled to a square of `size` pixels with black padding; boxes of the record are ignored."""
     return crop_object(image, record._replace(boxes=()), size)
 
 
 def _name(record: ImageRecord) -> str:
-    # Folder data sets number their files from 0 in every class.
+    # File names may repeat in other categories.
     return f"{record.category}/{record.path.name}"
 
 
@@ -157,13 +157,13 @@ def _code_one(record: ImageRecord, condition: Condition, crop_fn: CropFunction, 
 
 
 def _key(records: Sequence[ImageRecord], condition: Condition, crop_fn: CropFunction, size: int) -> str:
-    """The name of the cache of these crops.
+    """The cache key of these crops.
 
-    A setting such as "lam=0.013" stays the same when its weights are trained again, and so does the name of a crop
-    function that was edited. Therefore the smallest image is coded and cropped, and the key holds its bytes and pixels.
+    A setting such as "lam=0.013" does not change with the weights, nor the name of a crop function with its code.
+    Therefore the smallest image is coded and cropped, and the key includes its bytes and pixels.
     """
     probe = _code_one(min(records, key=lambda r: r.height * r.width), condition, crop_fn, size)
-    # Size and time stand in for the pixels: reading every image again would take minutes on the full set.
+    # File size and time instead of the pixels: reading every image takes minutes on the full set.
     states = [record.path.stat() for record in records]
     images = [
         (record.path.name, record.category, record.boxes, state.st_size, state.st_mtime_ns)
@@ -176,9 +176,9 @@ _MEASURES = ("bpp", "psnr")
 
 
 def _shard(path: Path, names: list[str], size: int) -> dict[str, NDArray[Any]] | None:
-    """The arrays of a cache file, or None where there is none that can be used."""
+    """The arrays of a cache file; None if it is missing, damaged or of other images."""
     try:
-        # Opened here, since NumPy leaves a truncated file open.
+        # Opened here, since NumPy does not close a truncated file.
         with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             arrays = {name: file[name] for name in ("images", "names", *_MEASURES) if name in file.files}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
@@ -199,26 +199,26 @@ def code_condition(
     size: int = 256,
     progress: bool = True,
 ) -> CodedSet:
-    """Code every image whole, decode it, and cut the object's crop; resume from `folder`.
+    """Code and decode every whole image, and crop the object; finished images are read from `folder`.
 
     Parameters
     ----------
-    records : the images of all folds; divide them afterwards with `CodedSet.take`
-    condition : codecs, by their real bytes, and distortions
-    folder : the cache, one sub-folder for each condition and set of images
-    crop_fn : `(image, record, size) -> uint8 (size, size, 3)`; `crop_object` follows the record's box, and takes
-        the whole image where it has none
+    records : the images of all folds; select folds with `CodedSet.take`
+    condition : codecs, applied as real files, and distortions
+    folder : the cache, with a subfolder for each condition and set of images
+    crop_fn : `(image, record, size) -> uint8 (size, size, 3)`; `crop_object` takes the record's box, or the whole image
+        if it has none
     size : side of a crop in pixels
 
     Returns
     -------
     CodedSet
-        In the order of `records`; its pixels stay on disk and are read as they are used.
+        In the order of `records`; pixels are read from disk when they are used.
 
     Raises
     ------
     InputError
-        No records, an image that cannot be read, or a codec or crop of another size.
+        No records, an unreadable image, or a codec or crop function that returns another size.
     """
     if not records:
         raise InputError("There is no image to code: check the manifest, or draw a synthetic set first.")
@@ -246,7 +246,7 @@ def code_condition(
 
 
 def _finished(cache: Path, names: list[str], size: int) -> tuple[NDArray[np.uint8], dict[str, NDArray[Any]]] | None:
-    """The pixels, mapped from disk, and the measures of a complete cache."""
+    """The memory-mapped pixels and the measures of a complete cache; None if it is incomplete."""
     measures = _shard(cache / "measures.npz", names, size)
     if measures is None:
         return None
@@ -283,7 +283,7 @@ def _code_all(
             else:
                 bar.update(len(names[here]))
             shards.append((here, path))
-    # One file that can be mapped into memory: a matrix needs more pixels than memory holds.
+    # One file to map into memory, since the pixels of all conditions exceed the memory.
     with atomic(cache / "images.npy") as temporary:
         images = np.lib.format.open_memmap(temporary, "w+", np.uint8, (len(names), size, size, 3))
         parts = []
@@ -302,9 +302,9 @@ def _code_all(
 def distort(
     coded: CodedSet, name: str, distortions: Sequence[Distortion], folder: Path | str, progress: bool = True
 ) -> CodedSet:
-    """The crops of a set after further distortions, cached in `folder`; its files and rates stay.
+    """The crops of a set after further distortions, cached in `folder`; bpp is unchanged.
 
-    PSNR is nan: it is of whole images, and these are crops.
+    PSNR is nan, since it is defined for whole images.
     """
     path = Path(folder) / f"distorted-{digest(coded.digest, [str(d) for d in distortions], length=16)}.npy"
     try:

@@ -1,7 +1,7 @@
-"""The matrix: classifiers trained on each column's images, validated on each row's, by cross-validation.
+"""Cross-validation of classifiers, trained on the images of each column and validated on those of each row.
 
-In each round the objects are divided anew into folds. Each image is validated once a round, by a classifier that was
-trained on the other folds. A round's folds are the same for every column and row, which pairs them.
+Each round divides the objects into folds at random. Each image is validated once in a round, by the classifier trained
+on the other folds. The folds of a round are equal for all columns and rows, so that these are paired.
 """
 
 from __future__ import annotations
@@ -38,20 +38,20 @@ from satstudy.core.errors import InputError
 from satstudy.core.paths import atomic
 from satstudy.metrics.accuracy import COLUMNS
 
-#: Raised when the same configuration would train or answer otherwise than before.
+#: Increase it when the same configuration gives other networks or predictions.
 VERSION = 2
 
 
 @dataclass(frozen=True)
 class Column:
-    """What a classifier is trained on.
+    """A training set of classifiers.
 
     Attributes
     ----------
-    conditions : one, or a mixture: each image of an epoch is then shown under one of them, drawn at random
-    start : the column whose network it goes on from; a new network by default
-    images : so many images of the training folds, even over the classes; 0 takes all
-    epochs, lr : in place of the configuration's, for a short further training; 0 takes the configuration's
+    conditions : one condition, or a mixture: each epoch then draws one of them for each image
+    start : column whose network is fine-tuned; by default a new network is trained
+    images : number of images from the training folds, evenly over the classes; 0 takes all
+    epochs, lr : replace those of the configuration; 0 does not
     """
 
     conditions: tuple[str, ...]
@@ -62,26 +62,26 @@ class Column:
 
 
 class Fold(NamedTuple):
-    """Rows of the images that are trained on and validated."""
+    """Indices of the training and the validation images."""
 
     train: NDArray[np.intp]
     validation: NDArray[np.intp]
 
 
 class _Answers(NamedTuple):
-    """Of each image: the index of the class that was answered, and the probability of the true one."""
+    """For each image: the index of the predicted class, and the probability of the true class."""
 
     predicted: NDArray[np.intp]
     probability: NDArray[np.float32]
 
 
 def divide(labels: Sequence[str], groups: Sequence[str], folds: int, seed: int) -> list[Fold]:
-    """Divide images into folds, whole groups together, each class in nearly equal parts.
+    """Divide images into folds, stratified by class; the images of one group are in one fold.
 
     Raises
     ------
     InputError
-        A class whose images are too few for that.
+        A class with less groups than folds.
     """
     least = pd.DataFrame({"label": labels, "group": groups}).groupby("label")["group"].nunique()
     if least.min() < folds:
@@ -94,15 +94,15 @@ def divide(labels: Sequence[str], groups: Sequence[str], folds: int, seed: int) 
 
 @dataclass
 class CrossValidation:
-    """Classifiers of one configuration on coded sets of the same images, and their answers, kept in `folder`.
+    """Classifiers of one configuration on coded sets of the same images, and their predictions, cached in `folder`.
 
     Attributes
     ----------
-    config : folds, seeds, and how each classifier is trained
+    config : of the classifiers and the cross-validation
     sets : condition → images; for a frozen network with features
-    columns : name → what is trained on
-    folder : networks and answers; what is there is not computed again
-    by_image : divide images and not objects, so that an object can be trained on and validated
+    columns : name → training set
+    folder : cache of networks and predictions
+    by_image : divide images instead of objects, so that an object can be in training and validation
     """
 
     config: ClassifierConfig
@@ -126,14 +126,14 @@ class CrossValidation:
         return self._folds[seed]
 
     def jobs(self) -> Iterator[tuple[str, int, int]]:
-        """(column, seed, fold) of every classifier, in an order in which each finds the one it goes on from."""
+        """(column, seed, fold) of every classifier; one that is fine-tuned comes after the one it starts from."""
         for seed in range(self.config.seeds):
             for name in self.columns:
                 for fold in range(self.config.folds):
                     yield name, seed, fold
 
     def network_path(self, name: str, seed: int, fold: int) -> Path:
-        """Where a trained network is kept; the name ends with a digest of all that it depends on."""
+        """The file of a trained network; its name has a digest of all settings and images."""
         column = self.columns[name]
         setting = {
             key: value
@@ -158,12 +158,12 @@ class CrossValidation:
         return [self.sets[condition].take(rows) for condition in column.conditions]
 
     def classifier(self, name: str, seed: int, fold: int, on_step: OnStep | None = None) -> Classifier:
-        """The classifier of a column, a round and a fold: trained now, or read from `folder`."""
+        """The classifier of a column, a round and a fold, read from `folder` or trained."""
         column = self.columns[name]
         config = self._config_of(column)
         if config.frozen:
             if column.start or column.images:
-                raise InputError(f"{name}: a frozen network has no further training, nor part of the images.")
+                raise InputError(f"{name}: a frozen network cannot be fine-tuned, nor trained on a part of the images.")
             return fit_linear_head(config, self._training_sets(name, seed, fold))
         path = self.network_path(name, seed, fold)
         if path.exists():
@@ -181,7 +181,7 @@ class CrossValidation:
         return found
 
     def train(self, jobs: Sequence[tuple[str, int, int]]) -> None:
-        """Train the networks of some jobs, unless they are there; a frozen network has none."""
+        """Train the networks of some jobs that are not in `folder`; for a frozen network there are none."""
         left = [job for job in jobs if not self.config.frozen and not self.network_path(*job).exists()]
         with self._bar(left) as bar:
             for job in left:
@@ -196,17 +196,17 @@ class CrossValidation:
         return tqdm(total=images, unit="image", desc=f"train {self.config.arch}", disable=not (self.progress and left))
 
     def predictions(self, validate_on: Sequence[str]) -> pd.DataFrame:
-        """The answers of every column's classifiers to every row's images.
+        """The predictions of the classifiers of every column for the images of every row.
 
         Returns
         -------
         DataFrame
-            The columns of `satstudy.metrics.accuracy.COLUMNS`, a row for each image, condition and round.
+            The columns of `satstudy.metrics.accuracy.COLUMNS`, one row for each image, condition and round.
 
         Raises
         ------
         InputError
-            Sets of unlike images, nothing to train or validate on, or what `divide` and `train_network` say.
+            Sets of different images, no condition to train or validate on, or an error of `divide` or `train_network`.
         """
         self._check(validate_on)
         frames = []
@@ -232,7 +232,7 @@ class CrossValidation:
                 )
 
     def _answers(self, name: str, seed: int, validate_on: Sequence[str]) -> dict[str, _Answers]:
-        """Row → what the classifiers of a column and a round answer to its images."""
+        """Row → predictions of the classifiers of a column and a round."""
         paths = {row: self._answers_path(name, seed, row) for row in validate_on}
         known = {row: found for row, path in paths.items() if (found := _read_answers(path)) is not None}
         missing = [row for row in validate_on if row not in known]
@@ -277,7 +277,7 @@ class CrossValidation:
 
 
 def some_rows(labels: NDArray[np.str_], rows: NDArray[np.intp], count: int, seed: int) -> NDArray[np.intp]:
-    """`count` of `rows`, drawn at random, as even over the classes as they are."""
+    """A random subset of `count` rows, as even over the classes as possible."""
     drawn = np.random.default_rng([seed, 2]).permutation(rows)
     rank = pd.Series(labels[drawn]).groupby(labels[drawn]).cumcount().to_numpy()
     return np.sort(drawn[np.argsort(rank, kind="stable")][:count])
@@ -298,7 +298,7 @@ def _read_answers(path: Path) -> _Answers | None:
 
 
 def _shower(bar: tqdm, what: str) -> OnStep:  # type: ignore[type-arg]
-    """Shows running means of loss and accuracy beside a bar."""
+    """Show running means of loss and accuracy beside a progress bar."""
     means: list[float] = []
 
     def show(loss: float, right: float, images: int) -> None:

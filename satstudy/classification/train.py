@@ -1,8 +1,8 @@
-"""Training one classifier on images of one condition or a mixture: a network from start to end, or a linear head.
+"""Training of one classifier, a network or a linear head, on images of one condition or of a mixture of conditions.
 
-The design is paired. For one seed and fold, every training set starts from the same weights and shows the same crops of
-the same images in the same order, turned the same way; only what was done to the images differs. The network of the
-last epoch is taken; validation images decide nothing.
+Trainings are paired: for one seed and fold they have the same initial weights, and see the same crops of the same
+images in the same order and orientation. Only the condition differs. The network after the last epoch is used; there is
+no early stopping.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ from satstudy.core.errors import InputError, SatstudyError
 from satstudy.core.hardware import settle_for_training
 from satstudy.core.paths import atomic
 
-#: (loss, accuracy of the batch, images) after each step.
+#: Called after each step with the loss, the accuracy on the batch and the number of images.
 OnStep = Callable[[float, float, int], None]
 
 
 class Classifier(Protocol):
-    """What answers: a trained network, or a linear head on the features of a frozen one."""
+    """A trained network, or a linear head on the features of a frozen network."""
 
     @property
     def classes(self) -> list[str]: ...
@@ -47,7 +47,7 @@ class Classifier(Protocol):
 
 
 class TrainedNetwork(NamedTuple):
-    """A network whose weights were trained."""
+    """A network with trained weights."""
 
     classes: list[str]
     network: Network
@@ -76,7 +76,7 @@ def classes_of(sets: Sequence[CodedSet]) -> list[str]:
     """
     classes = sorted(set(sets[0].labels.tolist()))
     if len(classes) < 2:
-        raise InputError(f"{sets[0].condition} holds one class, {', '.join(classes)}: there is nothing to tell apart.")
+        raise InputError(f"{sets[0].condition} has one class, {', '.join(classes)}: a classifier needs two or more.")
     return classes
 
 
@@ -84,7 +84,7 @@ def classes_of(sets: Sequence[CodedSet]) -> list[str]:
 
 
 def add_features(coded: CodedSet, config: ClassifierConfig, folder: Path | str) -> CodedSet:
-    """The set with the features of the frozen network, from `folder` where they are known already."""
+    """The set with the features of the frozen network, cached in `folder`."""
     setting = (config.arch, dict(config.arch_options), config.start, config.view or config.crop, config.tta)
     path = Path(folder) / f"{digest(setting, coded.digest, length=16)}.npy"
     features = None
@@ -93,7 +93,7 @@ def add_features(coded: CodedSet, config: ClassifierConfig, folder: Path | str) 
     if features is None or len(features) != len(coded):
         check_set(coded, config)
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)  # random weights are the same for all conditions
+            torch.manual_seed(0)  # the same random weights for all conditions
             network = Network(build(config, 0), config)
         features = network.mean_over_views(coded.images, embed=True)
         with atomic(path) as temporary:
@@ -108,7 +108,7 @@ def _features(coded: CodedSet) -> NDArray[np.float32]:
 
 
 def fit_linear_head(config: ClassifierConfig, sets: Sequence[CodedSet]) -> LinearHead:
-    """Fit the head to all images of all sets; more sets are not more regularised."""
+    """Fit the head to all images of all sets; the regularisation does not depend on the number of sets."""
     features = np.concatenate([_features(coded) for coded in sets])
     labels = np.concatenate([coded.labels for coded in sets])
     regression = LogisticRegression(C=config.regularisation / len(sets), max_iter=2000)
@@ -129,31 +129,31 @@ def train_network(
     on_step: OnStep | None = None,
     resume: Path | None = None,
 ) -> TrainedNetwork:
-    """Train from the start to the last epoch.
+    """Train a network for `config.epochs` epochs.
 
     Parameters
     ----------
-    sets : one condition, or several of the same images; each image of an epoch is then shown as one of them, drawn
-        anew
-    seed : of the initial weights, the order of the images, the crops, their symmetries and the mixture
-    classes : sorted; those of the sets by default
-    start : weights of a trained network of the same classes to go on from; its batch norms keep their statistics,
-        since what follows may be a few images
-    device : "auto" is a GPU where there is one; there, weights repeat closely but not to the bit
+    sets : one condition, or a mixture of conditions of the same images: each epoch then draws one of them for each
+        image
+    seed : of the initial weights, the order of the images, the crops, their orientation and the mixture
+    classes : sorted; by default those of the sets
+    start : safetensors file of a trained network with the same classes, to fine-tune; the statistics of its batch norms
+        are frozen, since the fine-tuning may have a few images only
+    device : "auto" takes a GPU if there is one. Results on a GPU are not reproducible to the bit
     on_step : called after each step
-    resume : a file for the state after each epoch, from which an interrupted training goes on to the same weights
+    resume : file for the state after each epoch; an interrupted training continues from it and gives the same weights
 
     Raises
     ------
     InputError
-        Fewer than two images or classes, a crop larger than the images, or what `build` says.
+        Fewer than two images or classes, a crop larger than the images, or an error of `network.build`.
     SatstudyError
-        The loss is no longer finite.
+        The loss is not finite.
     """
     for coded in sets:
         check_set(coded, config, classes)
     classes = classes or classes_of(sets)
-    where = torch.device("cuda" if device == "auto" and torch.cuda.is_available() else device.replace("auto", "cpu"))
+    where = _device(device)
     with torch.random.fork_rng(devices=None if where.type == "cuda" else []):
         torch.manual_seed(seed)
         network = Network(build(config, len(classes)), config, where)
@@ -167,7 +167,7 @@ def train_network(
         done = _restore(resume, model, optimizer) if resume else 0
         for epoch in range(done, config.epochs):
             _to_training(model, start is not None)
-            # One generator an epoch: what is drawn does not depend on where the training was interrupted.
+            # One generator for each epoch, so that an interruption does not change the random numbers.
             rng, mixture = np.random.default_rng([seed, epoch]), np.random.default_rng([seed, epoch, 1])
             batches = _batches(sets[0], config, rng)
             for i, chosen in enumerate(batches):
@@ -194,22 +194,25 @@ def train_network(
 
 
 def load_network(config: ClassifierConfig, classes: list[str], path: Path, device: str = "auto") -> TrainedNetwork:
-    """A network that was trained before."""
-    where = torch.device("cuda" if device == "auto" and torch.cuda.is_available() else device.replace("auto", "cpu"))
+    """Read a trained network from a safetensors file."""
     with torch.random.fork_rng(devices=[]):
-        network = Network(build(config, len(classes)), config, where)
+        network = Network(build(config, len(classes)), config, _device(device))
     network.model.load_state_dict(load_file(path))
     return TrainedNetwork(classes, network)
 
 
+def _device(name: str) -> torch.device:
+    return torch.device(name if name != "auto" else "cuda" if torch.cuda.is_available() else "cpu")
+
+
 def _restore(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> int:
-    """The epochs that are done, with model and optimizer as they were after them."""
+    """Load the state of model and optimizer; returns the number of finished epochs, 0 without a readable state."""
     try:
         state: dict[str, Any] = torch.load(path, weights_only=True)
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
         return int(state["epochs"])
-    except Exception:  # not there, or damaged: torch raises what its readers do
+    except Exception:  # no file, or a damaged one: torch.load documents no list of its exceptions
         return 0
 
 
@@ -221,12 +224,12 @@ def _to_training(model: nn.Module, keep_statistics: bool) -> None:
 
 
 def images_per_epoch(objects: NDArray[np.str_], config: ClassifierConfig) -> int:
-    """How many of the images of these objects (one a image) an epoch shows."""
+    """Images in one epoch, given the object of each image of the training set."""
     return len(set(objects.tolist())) if config.one_per_object else len(objects)
 
 
 def _batches(coded: CodedSet, config: ClassifierConfig, rng: np.random.Generator) -> list[NDArray[np.intp]]:
-    """The batches of an epoch, of nearly equal size; a single last image would upset the batch norms."""
+    """The batches of an epoch, of nearly equal size, since batch norms cannot train on a batch of one."""
     chosen = np.arange(len(coded))
     if config.one_per_object:
         groups = pd.Series(chosen).groupby(coded.objects, sort=True)
@@ -235,7 +238,7 @@ def _batches(coded: CodedSet, config: ClassifierConfig, rng: np.random.Generator
 
 
 def _mixed(sets: Sequence[CodedSet], rows: NDArray[np.intp], rng: np.random.Generator) -> NDArray[np.uint8]:
-    """The images at `rows`, each of one of the sets, drawn at random."""
+    """The images at `rows`, each from a random one of the sets."""
     if len(sets) == 1:
         return sets[0].images[rows]
     drawn = rng.integers(len(sets), size=len(rows))
@@ -243,7 +246,7 @@ def _mixed(sets: Sequence[CodedSet], rows: NDArray[np.intp], rng: np.random.Gene
 
 
 def _crops(images: NDArray[np.uint8], config: ClassifierConfig, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """A random crop of each image in a random symmetry, or its centre."""
+    """A random crop of each image in a random orientation, or its centre without augmentation."""
     crop = config.crop
     n, height, width = images.shape[:3]
     if not config.augment:
@@ -260,18 +263,18 @@ def _crops(images: NDArray[np.uint8], config: ClassifierConfig, rng: np.random.G
 
 
 def learning_rate(config: ClassifierConfig, step: int, steps: int) -> float:
-    """The learning rate of one of `steps`, counted from 0."""
+    """The learning rate of step `step`, counted from 0, of `steps`."""
     if config.schedule == "step":
         epoch = step * config.epochs // steps
         return config.peak * 0.2 ** (epoch // config.step_epochs)
-    # Up by a cosine from 1/25 of the peak in the first 30 %, and down to 0 (Smith and Topin 2019).
+    # Rises as a cosine from 1/25 of the peak in the first 30 % of the steps, then falls to 0 (Smith and Topin 2019).
     warm = 0.3 * steps
     low, far = (config.peak / 25, 1 - step / warm) if step < warm else (0.0, (step - warm) / (steps - warm))
     return low + (config.peak - low) * (1 + math.cos(math.pi * far)) / 2
 
 
 def _optimizer(config: ClassifierConfig, model: nn.Module) -> torch.optim.Optimizer:
-    # Biases and norm scales are not decayed.
+    # No weight decay of biases and norm scales.
     weights = [p for p in model.parameters() if p.requires_grad and p.ndim > 1]
     others = [p for p in model.parameters() if p.requires_grad and p.ndim <= 1]
     decay = config.weight_decay if config.weight_decay is not None else (0.05 if config.optimizer == "adamw" else 0.0)

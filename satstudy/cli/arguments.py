@@ -3,13 +3,54 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from satstudy.core.errors import InputError
 from satstudy.core.geometry import TILINGS
+
+#: Shells that `--completion` writes a script for.
+SHELLS = ("bash", "zsh", "fish", "tcsh")
+
+#: By the name of a command, "" for all of them: lines that run, shown below its `--help`.
+EXAMPLES = {
+    "": """\
+        satstudy compress scene.tif scene.sat --bpp 0.3
+        satstudy decompress scene.sat scene_again.tif
+        satstudy --completion bash > ~/.local/share/bash-completion/completions/satstudy""",
+    "compress": """\
+        satstudy compress scene.tif scene.sat --measure
+        satstudy compress scene.tif scene.sat --bpp 0.3
+        satstudy compress my/folder my/packed --psnr 34 --no-overwrite""",
+    "decompress": """\
+        satstudy decompress scene.sat scene_again.tif
+        satstudy decompress scene.sat corner.png --window 0 0 1024 1024
+        satstudy decompress my/packed my/unpacked --format tif""",
+    "info": """\
+        satstudy info scene.sat
+        satstudy info my/packed --json > packed.jsonl""",
+    "rd": """\
+        satstudy rd my/folder --csv rd.csv
+        satstudy rd scene.tif --codec avif --codec jpeg2000 --csv rd.csv""",
+    "weights": """\
+        satstudy weights""",
+    "train": """\
+        satstudy train --profile quick --lam 0.013
+        satstudy train --profile my.yaml""",
+    "synth": """\
+        satstudy data synth scenes --size 512 --views 1""",
+    "check": """\
+        satstudy data check my/folder""",
+    "fmow": """\
+        satstudy data fmow data/fmow --train 100 --val 100 --dry-run""",
+    "pack": """\
+        satstudy data pack data/ucmerced pack.zip --limit 45 --numbers 0-39""",
+    "unpack": """\
+        satstudy data unpack pack.zip data/ucmerced""",
+}
 
 
 class _Parser(argparse.ArgumentParser):
@@ -20,14 +61,41 @@ class _Parser(argparse.ArgumentParser):
 
     add: Callable[[argparse.ArgumentParser], None] | None = None
 
-    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:  # type: ignore[override]
+    def fill(self) -> None:
+        """Add the arguments, once."""
         if add := self.add:
             self.add = None
             add(self)
-        return super().parse_known_args(args, namespace)
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:  # type: ignore[override]
+        self.fill()
+        found, unknown = super().parse_known_args(args, namespace)
+        for text in unknown:
+            if text.startswith("-"):
+                name = text.partition("=")[0]
+                self.error(f"there is no option {name}{_hint(name, self._option_string_actions)}")
+        if unknown:
+            self.error(f"too many arguments: {' '.join(unknown)}")
+        return found, unknown
+
+    def format_help(self) -> str:
+        self.fill()
+        return super().format_help()
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.choices is not None and value not in action.choices:
+            known = [str(choice) for choice in action.choices]
+            said = f"invalid choice: {value!r}{_hint(str(value), known)}; there are {', '.join(known)}"
+            raise argparse.ArgumentError(action, said)
 
     def error(self, message: str) -> Any:
         raise InputError(f"{message}: `{self.prog} --help` says what it takes.")
+
+
+def _hint(name: str, known: Iterable[str]) -> str:
+    """The nearest known name in parentheses, or nothing."""
+    near = difflib.get_close_matches(name, list(known), 1)
+    return f" (did you mean {near[0]}?)" if near else ""
 
 
 class _Version(argparse.Action):
@@ -38,14 +106,42 @@ class _Version(argparse.Action):
         parser.exit()
 
 
+class _Completion(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, namespace: Any, shell: Any, option: Any = None) -> None:
+        import shtab
+
+        filled(parser, {"complete": shtab.FILE})
+        print(shtab.complete(parser, shell))
+        parser.exit()
+
+
+def filled(of: argparse.ArgumentParser, files: dict[str, Any] | None = None) -> argparse.ArgumentParser:
+    """The parser with the arguments of all its commands, which are otherwise added when a command is used.
+
+    Parameters
+    ----------
+    files : attributes that arguments get which may name a file
+    """
+    if isinstance(of, _Parser):
+        of.fill()
+    for action in of._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for command in action.choices.values():
+                filled(command, files)
+        elif action.choices is None and action.nargs != 0 and action.type is None:
+            vars(action).update(files or {})
+    return of
+
+
 def parser() -> argparse.ArgumentParser:
     """What `satstudy` takes; parsed, `run` is the name of the command in `satstudy.cli.main.COMMANDS`."""
-    top = _Parser(prog="satstudy", description="The `satstudy` command.")
+    top = _Parser(prog="satstudy", description="Learned compression of satellite imagery, and its study.", **_below(""))
     top.add_argument("--version", action=_Version, nargs=0, help="the version of this program")
+    top.add_argument("--completion", action=_Completion, choices=SHELLS, help="print a script that completes arguments")
     commands = top.add_subparsers(dest="command", required=True, parser_class=_Parser)
     _command(commands, "compress", "an image, or a folder of images, to .sat", _compress)
     _command(commands, "decompress", "a .sat file, or a folder of them, to .png, .tif or .webp", _decompress)
-    _command(commands, "info", "what a .sat file says about itself", lambda to: to.add_argument("file"))
+    _command(commands, "info", "what a .sat file, or each in a folder, says about itself", _info)
     _command(commands, "rd", "rate and distortion of codecs on images, from real files, as CSV", _rd)
     _command(commands, "weights", "the weights that ship", lambda to: None)
     _command(commands, "train", "train the codec: the λ ladder of a profile, or some of it", _train)
@@ -64,10 +160,16 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _command(where: Any, name: str, text: str, add: Callable[[argparse.ArgumentParser], Any]) -> None:
-    made: _Parser = where.add_parser(name, help=text, description=text)
+    made: _Parser = where.add_parser(name, help=text, description=text, **_below(name))
     made.set_defaults(run=name)
     made.add_argument("--quiet", action="store_true", help="no progress bar")
     made.add = add
+
+
+def _below(name: str) -> dict[str, Any]:
+    """The examples of a command, for the end of its help."""
+    lines = (f"  {line.strip()}" for line in EXAMPLES[name].splitlines())
+    return {"epilog": "\n".join(["examples:", *lines]), "formatter_class": argparse.RawDescriptionHelpFormatter}
 
 
 def _tiling(to: argparse.ArgumentParser) -> None:
@@ -104,6 +206,7 @@ def _compress(to: argparse.ArgumentParser) -> None:
     which.add_argument("--bpp", type=float, help="take the λ that comes closest to this rate, in bits per pixel")
     which.add_argument("--psnr", type=float, help="take the λ that comes closest to this quality, in dB")
     to.add_argument("--weights", help="a weights file (.safetensors) in place of those that ship")
+    to.add_argument("--measure", action="store_true", help="decode each file again and print its PSNR as well")
     _tiling(to)
     to.add_argument(
         "--patch",
@@ -137,6 +240,11 @@ def _decompress(to: argparse.ArgumentParser) -> None:
     _output(to)
 
 
+def _info(to: argparse.ArgumentParser) -> None:
+    to.add_argument("file", help="a .sat file, or a folder of them, which gets a line each")
+    to.add_argument("--json", action="store_true", help="a JSON object a line")
+
+
 def _rd(to: argparse.ArgumentParser) -> None:
     from satstudy.codecs import registry
 
@@ -154,7 +262,7 @@ def _rd(to: argparse.ArgumentParser) -> None:
 
 
 def _train(to: argparse.ArgumentParser) -> None:
-    to.add_argument("--profile", default="quick", help="by name, or the path of its YAML file (quick)")
+    to.add_argument("--profile", help="which study: the name of a profile, or the path of its YAML file")
     to.add_argument("--lam", type=float, action="append", help="may be repeated (the profile's ladder)")
     to.add_argument("--domain", choices=("overhead", "natural"), help="images to train on (overhead)")
     to.add_argument("--every-rate", action="store_true", help="train the wavelet codec, one model for every λ")

@@ -25,10 +25,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from satstudy.cli.arguments import shows_progress
+from satstudy.core import paths
 from satstudy.core.errors import InputError, SatstudyError
 
 if TYPE_CHECKING:
     from satstudy.codecs import LearnedCodec
+    from satstudy.codecs.coding.bitstream import Header
     from satstudy.codecs.learned.checkpoint import Checkpoint
     from satstudy.codecs.learned.codec import Window
     from satstudy.codecs.learned.ladder import Ladder
@@ -67,7 +69,7 @@ def pairs(source: Path | str, target: Path | str, ending: str, overwrite: bool =
         Nothing to read, or a target that cannot be written, is the input, or is there and not to be replaced.
     """
     from satstudy.data.headers import opened
-    from satstudy.data.images import find_images, walk
+    from satstudy.data.images import find_images
 
     source, target = Path(source), Path(target)
     if not source.is_dir():
@@ -82,13 +84,21 @@ def pairs(source: Path | str, target: Path | str, ending: str, overwrite: bool =
         with naming(source):
             inside = find_images([source])
     else:
-        inside = sorted(walk(source, (".sat",)))
-        if not inside:
-            raise InputError(f"{source} holds no .sat file: name another folder.")
+        inside = _sat_files(source)
         if target.exists() and target.samefile(source):
             raise InputError(f"{target} may hold the original images under the same names: name another folder.")
     check_target(target)
     return [Pair(path, (target / path.relative_to(source)).with_suffix(ending)) for path in inside]
+
+
+def _sat_files(folder: Path) -> list[Path]:
+    """The `.sat` files of a folder and its folders, of which there must be some."""
+    from satstudy.data.images import walk
+
+    found = sorted(walk(folder, (".sat",)))
+    if not found:
+        raise InputError(f"{folder} holds no .sat file: name another folder.")
+    return found
 
 
 def check_target(target: Path, source: Path | None = None) -> None:
@@ -209,11 +219,10 @@ def _codec(
 def _ladder(arguments: argparse.Namespace, several: bool) -> Ladder:
     """The codecs among which a rate or a PSNR is sought: one model's at every λ, else one for each of the shipped λ."""
     from satstudy.codecs.learned import checkpoint
-    from satstudy.codecs.learned.ladder import Ladder
+    from satstudy.codecs.learned.ladder import Ladder, shipped_ladder
 
-    path = arguments.weights or checkpoint.shipped_for_every_rate()
-    known = checkpoint.load(path) if path else list(shipped().values())
-    return Ladder(known, **_options(arguments, several))
+    options = _options(arguments, several)
+    return Ladder(checkpoint.load(arguments.weights), **options) if arguments.weights else shipped_ladder(**options)
 
 
 def _options(arguments: argparse.Namespace, several: bool) -> dict[str, Any]:
@@ -325,6 +334,7 @@ def compress(arguments: argparse.Namespace) -> int:
         with open_image(arguments.image, arguments.bands):
             pass
 
+    from satstudy.codecs.learned.ladder import file_psnr
     from satstudy.core.paths import atomic
 
     several = len(jobs) > 1
@@ -345,9 +355,11 @@ def compress(arguments: argparse.Namespace) -> int:
             else:
                 data, used, psnr = codec.encode(image, notes), codec, None
                 bpp = 8 * len(data) / (image.height * image.width)
+            if psnr is None and arguments.measure:
+                psnr = file_psnr(used, data, image)
         got = f"{bpp:.4f} bpp" + (f" (asked for {arguments.bpp:g})" if arguments.bpp else "")
         if psnr is not None:
-            got += f", {psnr:.2f} dB (asked for {arguments.psnr:g})"
+            got += f", {psnr:.2f} dB" + (f" (asked for {arguments.psnr:g})" if arguments.psnr else "")
         with atomic(out) as temporary:
             temporary.write_bytes(data)
         return f"{len(data)} bytes, {got}, {used.setting}, {used.tiling}"
@@ -469,40 +481,113 @@ def decode_to(
 
 
 def info(arguments: argparse.Namespace) -> int:
-    """What a .sat file says about itself; status 2 if part of it is damaged."""
+    """What .sat files say about themselves; status 2 if one of them is damaged, whole or in part."""
+    path = Path(arguments.file)
+    folder = path.is_dir()
+    status = 0
+    for file in _sat_files(path) if folder else [path]:
+        try:
+            with naming(file):
+                facts = describe(file)
+        except InputError as error:
+            if not folder:
+                raise
+            _say(file, error)
+            status = 2
+            continue
+        if arguments.json:
+            print(json.dumps(facts))
+        elif folder:
+            size = f"{facts['width']}×{facts['height']} pixels"
+            print(
+                f"{file}: {size}, {facts['bytes']} bytes, {facts['bpp']:.4f} bpp, {facts['tiling']}, {_weights(facts)}"
+            )
+        else:
+            _show(facts)
+        for reason in facts["damage"]:
+            _say(file, reason)
+            status = 2
+    return status
+
+
+def describe(path: Path) -> dict[str, Any]:
+    """What `info --json` prints of a file.
+
+    `lam` is None for weights of one λ that do not ship, `no_data` the value of pixels without data or None, and
+    `damage` a sentence for each stream whose checksum fails.
+
+    Raises
+    ------
+    InputError
+        It cannot be read, or is no .sat file.
+    """
     from satstudy.codecs.coding import bitstream
     from satstudy.codecs.coding.bitstream import MAX_SIDE
 
-    path = Path(arguments.file)
-    with naming(path):
-        data = read_mapped(path)
-        file = bitstream.read(data, MAX_SIDE**2)
-    header = file.header
-    overhead = file.spans[0][0]
-    tiles = math.prod(header.tiles())
-    rows = {
-        "version": data[3],
-        "size": f"{header.width}×{header.height} pixels (width×height)",
-        "bytes": f"{len(data)} ({8 * len(data) / (header.width * header.height):.4f} bpp)",
-        "tiling": f"{header.tiling}, {header.tile} px, overlap {header.overlap} px",
-        "tiles": f"{tiles} in {len(file.spans)} stream{'s' if len(file.spans) > 1 else ''}",
-        "overhead": f"{overhead} bytes ({100 * overhead / len(data):.2f} %)",
-        "weights": header.fingerprint.hex(),
-        "decodes": "to the same latents everywhere, on CPUs to pixels within one level",
-        "no data": "no mask" if header.fill is None else f"masked, value {header.fill}",
-        "notes": "none" if not header.notes else "",
-    }
-    for name, value in rows.items():
-        print(f"{name:9} {value}".rstrip())
-    for name, value in header.notes.items():
-        # Foreign text: shown as JSON, so that it can hold no control character, and not at any length.
-        shown = f"{json.dumps(name)[1:-1]}: {json.dumps(value)}"
-        print(f"  {shown if len(shown) <= 200 else shown[:200] + '…'}")
-    damaged = 0
+    data = read_mapped(path)
+    file = bitstream.read(data, MAX_SIDE**2)
+    header, damage = file.header, []
     for index in range(len(file.spans)):
         try:
             file.stream(index)
         except InputError as error:
-            _say(path, error)
-            damaged += 1
-    return 2 if damaged else 0
+            damage.append(str(error))
+    return {
+        "file": str(path),
+        "version": data[3],
+        "height": header.height,
+        "width": header.width,
+        "bytes": len(data),
+        "bpp": round(8 * len(data) / (header.width * header.height), 6),
+        "tiling": header.tiling,
+        "tile": header.tile,
+        "overlap": header.overlap,
+        "tiles": math.prod(header.tiles()),
+        "streams": len(file.spans),
+        "overhead": file.spans[0][0],
+        "weights": header.fingerprint.hex(),
+        "lam": _lam(header),
+        "no_data": header.fill,
+        "notes": header.notes,
+        "damage": damage,
+    }
+
+
+def _lam(header: Header) -> float | None:
+    """λ of a file: its own, or that of the weights that ship, by their card, so that no weights need to be read."""
+    if header.rate:
+        from satstudy.codecs.wavelet.coder import lam_of
+
+        return float(f"{lam_of(header.rate):.4g}")
+    card = paths.WEIGHTS / "README.md"
+    text = card.read_text(encoding="utf-8") if card.exists() else ""
+    rows = re.findall(r"^\| ([\d.]+) \|.*`([0-9a-f]{16})`", text, re.MULTILINE)
+    return {fingerprint: float(lam) for lam, fingerprint in rows}.get(header.fingerprint.hex())
+
+
+def _weights(facts: dict[str, Any]) -> str:
+    known = "do not ship" if facts["lam"] is None else f"lam={facts['lam']:g}"
+    return f"{facts['weights']} ({known})"
+
+
+def _show(facts: dict[str, Any]) -> None:
+    """A file's facts, a line each."""
+    overhead, streams = facts["overhead"], facts["streams"]
+    rows = {
+        "version": facts["version"],
+        "size": f"{facts['width']}×{facts['height']} pixels (width×height)",
+        "bytes": f"{facts['bytes']} ({facts['bpp']:.4f} bpp)",
+        "tiling": f"{facts['tiling']}, {facts['tile']} px, overlap {facts['overlap']} px",
+        "tiles": f"{facts['tiles']} in {streams} stream{'s' if streams > 1 else ''}",
+        "overhead": f"{overhead} bytes ({100 * overhead / facts['bytes']:.2f} %)",
+        "weights": _weights(facts),
+        "decodes": "to the same latents everywhere, on CPUs to pixels within one level",
+        "no data": "no mask" if facts["no_data"] is None else f"masked, value {facts['no_data']}",
+        "notes": "none" if not facts["notes"] else "",
+    }
+    for name, value in rows.items():
+        print(f"{name:9} {value}".rstrip())
+    for name, value in facts["notes"].items():
+        # Foreign text: shown as JSON, so that it can hold no control character, and not at any length.
+        shown = f"{json.dumps(name)[1:-1]}: {json.dumps(value)}"
+        print(f"  {shown if len(shown) <= 200 else shown[:200] + '…'}")

@@ -81,9 +81,15 @@ def weights(arguments: argparse.Namespace) -> int:
 def train(arguments: argparse.Namespace) -> int:
     """Trains what is not trained yet, and names the weights; in all processes of `torchrun` together."""
     from satstudy.codecs.learned.checkpoint import OVERHEAD
+    from satstudy.study import profiles
     from satstudy.study.study import open_study
     from satstudy.training.step import Process
 
+    if arguments.profile is None:
+        raise InputError(
+            f"Name the profile whose codec is to be trained: `satstudy train --profile quick`, or another of "
+            f"{', '.join(profiles.names())}, or the path of a YAML file."
+        )
     process, domain = Process.current(), arguments.domain or OVERHEAD
     study = open_study(arguments.profile, progress=shows_progress(arguments) and process.first)
     if arguments.every_rate and arguments.lam:

@@ -1,8 +1,8 @@
-"""Fetching a part of fMoW-rgb from its public bucket, without credentials.
+"""Download of a part of fMoW-rgb from its public bucket, without credentials.
 
-The whole set has about 200 GB. A part of it comes in three steps: the list of all files (`read_manifest_list`), the
-JSON files of candidate objects, which tell the sizes of their images (`choose`), and the chosen images (`fetch`). A
-file gets its own name once it is complete and its checksum is right, so a second call goes on where the first stopped.
+The whole set has about 200 GB. The download has three steps: the list of all files (`read_manifest_list`), the JSON
+files of candidate objects, which have the sizes of their images (`choose`), and the chosen images (`fetch`). A file is
+renamed to its name when it is complete and its checksum is right, so that an interrupted download can be resumed.
 """
 
 from __future__ import annotations
@@ -46,18 +46,18 @@ LICENCE = (
 
 #: The largest image, 16288×16291, has about 100 MB as JPEG.
 MAX_FILE_BYTES = 2**30
-#: Left free on the disk.
+#: Disk space that is left free.
 RESERVE_BYTES = 2**30
-#: Of the unpacked list, which names about two million files of 60 characters.
+#: Limit of the unpacked list, which has about two million names of 60 characters.
 MAX_LIST_BYTES = 2**30
 CHUNK = 2**20
-#: MiB; part sizes of common upload tools, with which the ETag of an object in parts is compared.
+#: Part sizes of common upload tools in MiB, to check the ETag of a multipart upload.
 PART_SIZES = (8, 5, 15, 16, 32, 64)
 
 _IMAGE = re.compile(
     r"(train|val)/([\w-]+)/\2_(0|[1-9]\d{0,8})/\2_\3_(0|[1-9]\d{0,4})_rgb\.(jpg|json)", re.ASCII
 )  # fmt: skip
-#: Bits of the number of a view in the code of an image, `object << VIEW_BITS | view`.
+#: An image is encoded as the number `object << VIEW_BITS | view`.
 VIEW_BITS = 20
 
 #: (split, category) → the sorted codes of its images.
@@ -67,13 +67,13 @@ Listing = dict[tuple[str, str], NDArray[np.int64]]
 def open_bucket(
     bucket: str = BUCKET, prefix: str = PREFIX, endpoint: str | None = None, retries: int = 8, timeout: float = 60
 ) -> S3Store:
-    """The bucket, or a mirror of it; requests are not signed.
+    """Open the bucket, or a mirror, for unsigned requests.
 
     Parameters
     ----------
-    endpoint : URL of another server than Amazon's
+    endpoint : URL of a server other than Amazon's
     retries : of a request that the server fails (5xx), drops or throttles, with exponential waits
-    timeout : seconds without any byte until a request counts as dropped
+    timeout : seconds without data after which a request is dropped
     """
     wait = timedelta(seconds=timeout)
     return S3Store(
@@ -92,14 +92,14 @@ def open_bucket(
 
 
 def read_manifest_list(path: Path | str, max_bytes: int = MAX_LIST_BYTES) -> Listing:
-    """The `_rgb` images in `manifest.json.bz2` (a flat JSON list of paths) that have their JSON file.
+    """The `_rgb` images in `manifest.json.bz2` (a flat JSON list of paths) that have a JSON file.
 
-    The list is read piece by piece, and an image is kept as one number.
+    To save memory, the list is read in chunks, and each image is stored as a number.
 
     Raises
     ------
     InputError
-        No such file, no bzip2, no list of strings, more than `max_bytes` unpacked, or a path that leaves its folder.
+        No such file, no bzip2, no list of strings, more than `max_bytes` unpacked, or a path outside the folder.
     """
     found: dict[tuple[str, str], array[int]] = defaultdict(lambda: array("q"))
     for name in _listed(Path(path), max_bytes):
@@ -118,7 +118,7 @@ def read_manifest_list(path: Path | str, max_bytes: int = MAX_LIST_BYTES) -> Lis
 
 
 def _listed(path: Path, max_bytes: int) -> Iterator[str]:
-    """The strings of a flat JSON list, a piece of the file at a time: cut at commas, each piece is such a list."""
+    """The strings of a flat JSON list, read in chunks that end at commas, so that each chunk is such a list."""
     length, rest, opening = 0, "", "["
     try:
         with bz2.open(path, "rt", encoding="utf-8") as file:
@@ -145,14 +145,14 @@ def _strings(path: Path, text: str) -> list[str]:
 
 
 def is_plain(name: str) -> bool:
-    """Whether a name stays in its folder on every system, and is written in the usual way."""
+    """Whether a relative path stays in its folder on every system, and is normalised."""
     pure = PurePosixPath(name)
     inside = bool(pure.name) and not pure.is_absolute() and ".." not in pure.parts and str(pure) == name
     return inside and name.isprintable() and not re.search(r"[\\:]", name)
 
 
 def check_path(name: str) -> None:
-    """Refuse a name that is absolute, climbs out of its folder, or is written in an unusual way."""
+    """Raise InputError unless `is_plain`."""
     if not is_plain(name):
         raise InputError(f"{name!r} is no plain path below the data set's folder: the list is damaged, fetch it again.")
 
@@ -169,16 +169,15 @@ def choose(
     per_object: int | None = None,
     seed: int = 0,
 ) -> list[str]:
-    """`count` images of at least some size, as even over the categories as their supply allows (paper, §4.1).
+    """Choose `count` large images, as even over the categories as possible (paper, §4.1).
 
-    Objects of a category are asked for their sizes in an order drawn by the seed, until it has its share; the images of
-    an object come together.
+    Objects of a category are tried in a random order until it has enough large images.
 
     Parameters
     ----------
-    large : gives those of some images that are large enough
+    large : function that returns those of some images that are large enough
     categories : to choose from; None takes all
-    per_object : most images of one object; None takes all
+    per_object : maximum of images of one object; None takes all
 
     Returns
     -------
@@ -187,7 +186,7 @@ def choose(
     Raises
     ------
     InputError
-        A category without any image, or fewer large images than asked for.
+        A category without images, or too few large images.
     """
     wanted = sorted({category for part, category in listing if part == split} if categories is None else {*categories})
     missing = [category for category in wanted if (split, category) not in listing]
@@ -204,7 +203,7 @@ def choose(
         asked: dict[str, list[str]] = {}
         for category, share in shares.items():
             short = share - len(chosen[category])
-            if short > 0:  # an object for each image that is missing
+            if short > 0:  # try one more object for each missing image
                 asked[category] = [image for images in waiting[category][:short] for image in images]
                 del waiting[category][:short]
         if not any(asked.values()):
@@ -221,7 +220,7 @@ def choose(
 
 
 def _objects(codes: NDArray[np.int64], split: str, category: str, per_object: int | None, seed: int) -> list[list[str]]:
-    """The images of each object, in an order drawn by the seed and the names alone."""
+    """The images of each object, in a random order that depends only on the seed, split and category."""
     rng = np.random.default_rng([seed, *f"{split}/{category}".encode()])
     objects = codes >> VIEW_BITS
     groups = np.split(codes, np.flatnonzero(np.diff(objects)) + 1)
@@ -237,7 +236,7 @@ def _stem(split: str, category: str, code: int) -> str:
 
 
 def is_large(root: Path, image: str, min_size: int) -> bool:
-    """Whether the JSON file of an image says that it has `min_size` rows and columns."""
+    """Whether an image has `min_size` rows and columns, according to its JSON file."""
     with contextlib.suppress(InputError):
         meta = read_sidecar(root / f"{image}.json")
         return all((sidecar_number(meta.get(side)) or 0) >= min_size for side in ("img_height", "img_width"))
@@ -249,22 +248,22 @@ def is_large(root: Path, image: str, min_size: int) -> bool:
 
 @dataclass
 class FetchReport:
-    """What `fetch` did."""
+    """The result of `fetch`."""
 
     fetched: int = 0
-    present: int = 0  #: files that were there already
+    present: int = 0  #: files that existed before
     bytes: int = 0  #: fetched
-    retries: int = 0  #: of files that came damaged; those of requests are the client's
-    unverified: int = 0  #: files of the right size whose checksum the bucket does not tell
+    retries: int = 0  #: of damaged files; the client retries failed requests by itself
+    unverified: int = 0  #: files of the right size for which the bucket has no checksum
 
 
 def absent(names: Iterable[str], root: Path | str) -> list[str]:
-    """Those files that are not below the root yet."""
+    """The names of files that do not exist in `root`."""
     return [name for name in dict.fromkeys(names) if not (Path(root) / name).is_file()]
 
 
 def sizes(store: S3Store, names: Sequence[str], workers: int = 16, progress: bool = True) -> dict[str, int]:
-    """The bytes of files in the bucket, from their headers alone."""
+    """Name → bytes of files in the bucket, by HEAD requests."""
 
     def size(name: str) -> int:
         with _explained(store, name):
@@ -284,20 +283,20 @@ def fetch(
     backoff: float = 1.0,
     progress: bool = True,
 ) -> FetchReport:
-    """Fetch files into `root`, under their own relative paths, unless they are there.
+    """Download files into `root`, under their relative paths; existing files are kept.
 
     Parameters
     ----------
-    total : bytes of the files that are missing, for the bar and to see whether the disk has room; 0 if not known
-    workers : files in transfer at a time
-    attempts : tries of a file that comes damaged; the wait before the n-th is `backoff · 2**(n−2)` seconds
+    total : bytes of the missing files, for the progress bar and a check of the disk space; 0 if unknown
+    workers : number of parallel downloads
+    attempts : for a file that arrives damaged; the wait before attempt n is `backoff · 2**(n−2)` seconds
 
     Raises
     ------
     InputError
-        A path that leaves its folder, a file that the bucket has not, or too little room on the disk.
+        A path outside the folder, a file that is not in the bucket, or too little disk space.
     SatstudyError
-        The bucket refuses (403), or a file failed `attempts` times.
+        The bucket refuses access (403), or a file failed `attempts` times.
     """
     root, stop = Path(root), threading.Event()
     for name in names:
@@ -311,7 +310,7 @@ def fetch(
             "another disk, or fewer images."
         )
     for folder in {(root / name).parent for name in missing}:
-        for left in folder.glob(".*.tmp*"):  # by a run that was killed
+        for left in folder.glob(".*.tmp*"):  # of a killed run
             left.unlink()
 
     def one(name: str) -> tuple[int, bool, int]:
@@ -342,7 +341,7 @@ def fetch(
 
 
 class _PassingError(Exception):
-    """A failure that another attempt may mend."""
+    """A failure that may pass with another attempt."""
 
 
 @contextlib.contextmanager
@@ -362,9 +361,10 @@ def _explained(store: S3Store, name: str) -> Iterator[None]:
 
 
 def _transfer(store: S3Store, name: str, target: Path, stop: threading.Event, again: bool) -> tuple[int, bool]:
-    """(bytes, whether the bucket told a checksum) of one file, which is whole or not there.
+    """Download one file atomically; returns its bytes, and whether its checksum was verified.
 
-    What is wrong in an upload in parts looks like parts of an unusual size: it is taken when it comes `again`.
+    In a multipart upload, damage cannot be distinguished from an unusual part size: such a file is accepted when it
+    comes `again`.
     """
     answer = obstore.get(store, name)
     size, limit = answer.meta["size"], MAX_JSON_BYTES if name.endswith(".json") else MAX_FILE_BYTES
@@ -386,9 +386,9 @@ def _transfer(store: S3Store, name: str, target: Path, stop: threading.Event, ag
 
 
 def _agrees(path: Path, tag: str) -> bool | None:
-    """Whether a file has the ETag of S3: its MD5, or of an upload in parts the MD5 of their MD5s and their number.
+    """Whether a file has an S3 ETag: its MD5, or for a multipart upload the MD5 of the parts' MD5s and their number.
 
-    None where the tag does not tell: it is none of these, or of parts of an unusual size.
+    None if that is unknown: for other tags, or an unusual part size.
     """
     if re.fullmatch("[0-9a-f]{32}", tag):
         with path.open("rb") as file:
@@ -405,7 +405,7 @@ def _agrees(path: Path, tag: str) -> bool | None:
 def _each(
     work: Callable[[str], Any], names: Sequence[str], workers: int, stop: threading.Event, advance: Callable[[Any], Any]
 ) -> list[tuple[str, Any]]:
-    """(name, what `work` gave) of each; the first failure stops all."""
+    """(name, result of `work`) for each name; the first failure stops all."""
     with ThreadPoolExecutor(workers) as pool:
         try:
             futures = {pool.submit(work, name): name for name in names}

@@ -1,9 +1,9 @@
-"""Functional Map of the World (Christie et al., CVPR 2018), the RGB version, as it lies on disk.
+"""Functional Map of the World (Christie et al., CVPR 2018), RGB version, in its own layout:
 
     {train,val}/<category>/<category>_<i>/<category>_<i>_<t>_rgb.{jpg,json}
 
-`i` numbers the object, `t` its images. The `_msrgb` siblings (renders of the multispectral bands) are
-ignored. The challenge's own test and seq splits carry numbers for names and hidden labels, and are not read.
+`i` is the number of the object, `t` that of its image. The `_msrgb` files (rendered multispectral bands) are ignored,
+and so are the challenge's test and seq splits, which have no labels.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -28,7 +27,7 @@ from satstudy.data import folders
 from satstudy.data.images import EXTENSIONS, image_size, read_image
 from satstudy.data.records import Box, ImageRecord, ScanResult, collect
 
-#: The 62 categories of the train and val splits, and the one for a box that holds none of them.
+#: The 62 categories of the train and val splits, and false_detection.
 FMOW_CATEGORIES: tuple[str, ...] = tuple(
     """airport airport_hangar airport_terminal amusement_park aquaculture archaeological_site barn
     border_checkpoint burial_site car_dealership construction_site crop_field dam debris_or_rubble
@@ -49,33 +48,29 @@ def scan(
     root: Path | str,
     split: Literal["train", "val"] | None = None,
     min_size: int | None = 1024,
-    categories: Iterable[str] | None = None,
     on_error: Literal["raise", "skip"] = "raise",
     progress: bool = True,
 ) -> ScanResult:
-    """The images of an fMoW-rgb tree, from JSON and image headers alone (no pixel is decoded).
+    """The images of an fMoW-rgb tree, from JSON files and image headers (no pixels are decoded).
 
     Parameters
     ----------
-    root : the folder that holds `train` and `val`
-    split : one of them; None takes those that are there
-    min_size : least height and width in pixels (the paper: 1024); None takes all
-    categories : names to keep; None takes all that are there
-    on_error : what a file without its JSON, with an unreadable JSON or header does: stop the scan, or be listed
-        in `skipped`
+    root : folder with `train` and `val`
+    split : one of them; None takes both
+    min_size : minimum height and width in pixels (paper: 1024); None takes all images
+    on_error : a missing or unreadable JSON or image header stops the scan, or is listed in `skipped`
 
     Returns
     -------
     ScanResult
-        Records sorted by path. `object` is `<split>/<category>_<i>`. Boxes with ID −1 (placeholders of the
-        ground-truth archive), without area, or wholly outside the image are left out; boxes that the
-        annotators marked as not visible are kept. Height and width are the header's; where the JSON
-        differs, `notes` says so.
+        Records sorted by path; `object` is `<split>/<category>_<i>`. Boxes with ID −1 (placeholders), without area or
+        outside the image are left out; boxes marked as not visible are kept. Height and width are the header's; `notes`
+        lists JSON files that differ.
 
     Raises
     ------
     InputError
-        No fMoW tree, an empty category, nothing of that size, or (with on_error="raise") an unusable file.
+        No fMoW tree, an empty category, no image of that size, or an unusable file (with on_error="raise").
     """
     root = Path(root)
     if split not in (None, *SPLITS):
@@ -85,12 +80,11 @@ def scan(
             f"{root} is no fMoW tree ({{train,val}}/<category>/<category>_<i>/…_rgb.jpg): name the folder that holds "
             "train and val, or fetch a part of fMoW with `satstudy data fmow`."
         )
-    wanted = None if categories is None else sorted(set(categories))
     parts = {
         path: part
         for part in ([split] if split else SPLITS)
         if (root / part).is_dir()
-        for path in _images(root / part, wanted, strict=on_error == "raise")
+        for path in _images(root / part, strict=on_error == "raise")
     }
     result = collect(
         list(parts),
@@ -100,12 +94,17 @@ def scan(
         progress=progress,
         label="scanning fMoW",
     )
-    _refuse_empty(result, root, split, wanted, min_size, len(parts))
+    if not result.records:
+        limit = f" of at least {min_size}×{min_size} pixels" if min_size is not None else ""
+        raise InputError(
+            f"{root / split if split else root} has no usable image{limit} ({len(parts)} …_rgb images seen, "
+            f"{len(result.skipped)} unusable): lower min_size, or fetch more of fMoW."
+        )
     return result
 
 
 def _is_tree(root: Path) -> bool:
-    """Whether one `<split>/<category>/<category>_<i>` folder is there."""
+    """Whether there is a folder `<split>/<category>/<category>_<i>`."""
     for split in SPLITS:
         if (root / split).is_dir():
             for category in (root / split).iterdir():
@@ -118,11 +117,11 @@ def _literal(name: str) -> str:
     return re.sub(r"([*?[])", r"[\1]", name)
 
 
-def _images(folder: Path, wanted: Sequence[str] | None, strict: bool) -> list[Path]:
-    """The `_rgb` images of one split, sorted; other files and folders are passed over."""
+def _images(folder: Path, strict: bool) -> list[Path]:
+    """The `_rgb` images of one split, sorted; other files and folders are ignored."""
     found: list[Path] = []
     for category in sorted(folder.iterdir()):
-        if not category.is_dir() or (wanted is not None and category.name not in wanted):
+        if not category.is_dir():
             continue
         object_name = re.compile(rf"{re.escape(category.name)}_\d+")
         inside: list[Path] = []
@@ -130,30 +129,12 @@ def _images(folder: Path, wanted: Sequence[str] | None, strict: bool) -> list[Pa
             if object_name.fullmatch(place.name) and place.is_dir():
                 image_name = re.compile(rf"{re.escape(place.name)}_\d+_rgb")
                 named = (p for p in place.iterdir() if p.suffix.lower() in EXTENSIONS and image_name.fullmatch(p.stem))
-                # One image under two endings (a .jpg and a lossless copy) is one image: the first name counts.
+                # Of one image in two formats (a .jpg and a lossless copy) the first name is taken.
                 inside += sorted({p.stem: p for p in sorted(named, reverse=True)}.values())
-        if strict and not inside and (wanted is not None or category.name in FMOW_CATEGORIES):
+        if strict and not inside and category.name in FMOW_CATEGORIES:
             raise InputError(f"{category} holds no …_rgb image: fetch the category, or remove the folder.")
         found += inside
     return found
-
-
-def _refuse_empty(
-    result: ScanResult, root: Path, split: str | None, wanted: Sequence[str] | None, min_size: int | None, seen: int
-) -> None:
-    where = root / split if split else root
-    limit = f" of at least {min_size}×{min_size} pixels" if min_size is not None else ""
-    missing = sorted(set(wanted or ()) - {record.category for record in result.records})
-    if missing:
-        raise InputError(
-            f"{where} has no usable image{limit} of {', '.join(missing)}: fetch some, lower min_size, "
-            "or leave the category out."
-        )
-    if not result.records:
-        raise InputError(
-            f"{where} has no usable image{limit} ({seen} …_rgb images seen, {len(result.skipped)} unusable): "
-            "lower min_size, or fetch more of fMoW."
-        )
 
 
 def _record(path: Path, split: str) -> tuple[ImageRecord, list[str]]:
@@ -173,7 +154,7 @@ def _record(path: Path, split: str) -> tuple[ImageRecord, list[str]]:
 
 @dataclass(frozen=True)
 class CheckReport:
-    """What `check` found."""
+    """The result of `check`."""
 
     categories: dict[str, int] = field(default_factory=dict)  #: readable images of each
     objects: int = 0
@@ -187,23 +168,20 @@ class CheckReport:
         return sum(self.categories.values())
 
 
-def check(source: Path | str | ScanResult | Sequence[ImageRecord], progress: bool = True) -> CheckReport:
-    """Decode every image in full, which finds the damage that a header does not show.
+def check(root: Path | str, progress: bool = True) -> CheckReport:
+    """Decode every image, since headers do not show all damage.
 
     Parameters
     ----------
-    source : an fMoW tree, a folder of class folders, or what a scan of one gave
+    root : an fMoW tree, or a folder of class folders
 
     Raises
     ------
     InputError
         A folder that is neither.
     """
-    if isinstance(source, str | Path):
-        tree = _is_tree(Path(source))
-        read = functools.partial(scan, min_size=None) if tree else folders.scan
-        source = read(source, on_error="skip", progress=progress)
-    result = source if isinstance(source, ScanResult) else ScanResult(list(source))
+    read = functools.partial(scan, min_size=None) if _is_tree(Path(root)) else folders.scan
+    result = read(root, on_error="skip", progress=progress)
     unreadable = list(result.skipped)
     good: list[ImageRecord] = []
     few = len(result.records) < 20
@@ -224,17 +202,17 @@ def check(source: Path | str | ScanResult | Sequence[ImageRecord], progress: boo
     )
 
 
-#: A sidecar has a few kilobytes; what is larger is none.
+#: fMoW's JSON files have a few kilobytes.
 MAX_JSON_BYTES = 4 * 2**20
 
 
 def read_sidecar(path: Path) -> dict[str, Any]:
-    """The object that a sidecar holds; its fields are unchecked, and any may be missing.
+    """The object in a JSON file of fMoW; its fields are not checked, and any may be missing.
 
     Raises
     ------
     InputError
-        No such file, too large, no JSON, or no object.
+        A missing file, one that is too large, no JSON, or no object.
     """
     try:
         if path.stat().st_size > MAX_JSON_BYTES:
@@ -263,19 +241,18 @@ def sidecar_number(value: Any) -> float | None:
 
 
 def sidecar_boxes(found: Any, category: str, height: int, width: int, path: Path) -> tuple[tuple[Box, ...], list[str]]:
-    """The boxes that hold something of the image, and a note for each that does not.
+    """The boxes that overlap the image, and a note for each other box.
 
     Parameters
     ----------
-    found : the field `bounding_boxes`: a list, one bare dict, or None. ID −1 marks a placeholder of the
-        ground-truth archive, which is no object
-    category : of a box that names none
+    found : the field `bounding_boxes`: a list, one dict, or None. Boxes with ID −1 are placeholders
+    category : for boxes that name none
     path : of the image, for the message
 
     Raises
     ------
     InputError
-        Something else than boxes of four numbers.
+        Anything but boxes of four numbers.
     """
     entries = [found] if isinstance(found, dict) else found or []
     kept: list[Box] = []
@@ -299,27 +276,26 @@ def sidecar_boxes(found: Any, category: str, height: int, width: int, path: Path
     return tuple(kept), notes
 
 
-#: Metres per pixel assumed where the JSON says none: fMoW's pan-sharpened satellites lie between 0.3 and 0.7.
+#: Metres per pixel if the JSON has none; fMoW's images have 0.3 to 0.7.
 TYPICAL_GSD = 0.5
 
 
 def context_box(box: Box, gsd: float | None) -> Box:
-    """The box and its surroundings, as the first-place solution of the fMoW challenge cuts it.
+    """The box with context, as in the first-place solution of the fMoW challenge.
 
-    The long side grows to `long · 1.5 · 2**t`, t = clamp(1 − (log2(size in m) − 5) / 6, 0, 1): threefold for
-    what is up to 32 m long, 1.5-fold from 2048 m on. The short side gets the same margin in pixels, as there, so
-    that a narrow box shows as much ground at its long edges as at its short ones. That solution also
-    evens out unequal pixel spacing of the two axes; here pixels count as square.
+    The long side becomes `long · 1.5 · 2**t` with t = clamp(1 − (log2(size in m) − 5) / 6, 0, 1): 3 times as long up to
+    32 m, 1.5 times from 2048 m on. The short side gets the same margin in pixels. Unlike that solution, this function
+    takes pixels as square.
 
     Parameters
     ----------
     box : the annotated object
-    gsd : metres per pixel; `TYPICAL_GSD` where it is None
+    gsd : metres per pixel; `TYPICAL_GSD` if None
 
     Returns
     -------
     Box
-        Not clipped: it may reach over the image's edge.
+        Not clipped to the image.
     """
     long = max(box.w, box.h)
     metres = long * (TYPICAL_GSD if gsd is None else gsd)
@@ -329,24 +305,23 @@ def context_box(box: Box, gsd: float | None) -> Box:
 
 
 def crop_object(image: Pixels, record: ImageRecord, size: int = 256) -> Pixels:
-    """The classifier's view of an image: its object with context, `size` pixels on the long side.
+    """Crop the object with context (`context_box`), and scale its long side to `size` pixels.
 
-    The first box of the record's own category is taken, or else the first of all. A record without boxes
-    gives the whole image. What lies beyond the image's edge is black, and so is the padding of
-    the short side, half of it on each side.
+    The object is the first box of the record's category, else the first box, else the whole image. Pixels outside the
+    image are black, and so is the padding on both sides of the short side.
 
     Parameters
     ----------
-    image : uint8 (record.height, record.width, 3), the original or a decoded version of it
+    image : uint8 (record.height, record.width, 3), original or decoded
 
     Returns
     -------
-    uint8 (size, size, 3), bicubic with Pillow's antialiasing
+    uint8 (size, size, 3), scaled by Pillow's antialiased bicubic filter
 
     Raises
     ------
     InputError
-        An image of another size than the record's.
+        An image size that differs from the record's.
     """
     if image.shape[:2] != (record.height, record.width):
         raise InputError(
@@ -361,7 +336,7 @@ def crop_object(image: Pixels, record: ImageRecord, size: int = 256) -> Pixels:
     scale = size / max(view.w, view.h)
     canvas = np.zeros((size, size, 3), dtype=np.uint8)
     pad_x, pad_y = (size - round(view.w * scale)) // 2, (size - round(view.h * scale)) // 2
-    # Only the part inside the image is resized: the view's own size comes from a file and may be anything.
+    # Only the part inside the image is resized, since the size of the box comes from a file.
     left, top = max(view.x, 0), max(view.y, 0)
     right, bottom = min(view.x + view.w, record.width), min(view.y + view.h, record.height)
     x0, x1 = (min(size, pad_x + round((edge - view.x) * scale)) for edge in (left, right))

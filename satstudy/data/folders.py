@@ -1,4 +1,4 @@
-"""Any data set laid out as one folder per class: `<root>/<class>/<image>`, UC Merced for one."""
+"""Data sets with one folder for each class: `<root>/<class>/<image>`, such as UC Merced."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ def scan(
     on_error: Literal["raise", "skip"] = "raise",
     progress: bool = True,
 ) -> ScanResult:
-    """The images of a tree of class folders, from their headers alone.
+    """The images of a folder of class folders, from their headers (no pixels are decoded).
 
-    A folder that holds images and no class folder is one class with the empty name "": enough to train
-    a codec on or to measure rate and distortion, not to classify.
+    A folder with images and without class folders is one class with the empty name "": it serves to train and measure
+    codecs, not classifiers.
 
     Parameters
     ----------
-    root : the folder that holds the class folders
-    min_size : least height and width in pixels; None takes all
-    on_error : what an unreadable header or an image outside the layout does: stop the scan, or be listed in `skipped`
+    root : folder with the class folders
+    min_size : minimum height and width in pixels; None takes all images
+    on_error : an unreadable header or an image outside the layout stops the scan, or is listed in `skipped`
 
     Returns
     -------
     ScanResult
-        Records sorted by path. Each image is its own object, `<class>/<name>`; folders without an image are in `notes`.
+        Records sorted by path. Each image is its own object, `<class>/<name>`; `notes` lists folders without images.
 
     Raises
     ------
     InputError
-        No image, no image of that size, a folder one level too high, or (with on_error="raise") an unusable file.
+        No image, no image of that size, a folder one level too high, or an unusable file (with on_error="raise").
     """
     root = Path(root)
     if not root.is_dir():

@@ -1,7 +1,7 @@
-"""Rasters that GDAL reads by windows, and TIFFs written strip by strip, with what places them on the ground.
+"""Georeferenced rasters: TIFF and JPEG 2000 read by windows, and TIFF written in strips, by rasterio (GDAL).
 
-rasterio reads TIFF and JPEG 2000. What it says of an image beyond its pixels becomes *notes*, a small
-JSON object that the container keeps and that `write_tiff` puts into a TIFF again:
+The metadata of an image become *notes*, a small JSON object that the `.sat` container keeps and that `write_tiff`
+writes into a TIFF again:
 
 | key | value |
 | --- | --- |
@@ -37,12 +37,12 @@ from satstudy.core.types import Mask, Pixels
 from satstudy.data.headers import Header
 
 TIFF = (".tif", ".tiff")
-#: Bytes that GDAL may keep of decoded blocks: a row of tile groups of the paper's largest image, so that blocks
-#: as wide as that image are not decoded anew for each tile in them.
+#: Bytes of GDAL's cache of decoded blocks: enough for a row of tile groups of the paper's largest image, so that blocks
+#: as wide as the image are decoded once.
 CACHE = 192 << 20
-#: Rows that are read at once where an image is read from top to bottom.
+#: Rows per strip when an image is read from top to bottom.
 STRIP = 512
-#: Keys of the notes that say where an image lies.
+#: Keys of the notes with the georeference.
 PLACING = ("crs", "transform", "gcps", "rpcs")
 #: GDAL's drivers by container or by Pillow's name of a format.
 DRIVERS = {
@@ -56,12 +56,12 @@ class Raster:
 
     Attributes
     ----------
-    bands : the three that are read as red, green and blue, counted from 1; one band three times where it is grey
-    notes : what places it and is kept with it; see the module
-    remarks : what was chosen or is lost, a clause each
-    fill : value of pixels without data in the decoded image: nodata, or 0 where a mask or an alpha band tells
-        them; None where every pixel has data
-    told_by : what tells pixels without data
+    bands : the bands for red, green and blue, counted from 1; one band three times for grey
+    notes : georeference and other metadata; see the module
+    remarks : a clause for each choice and each loss
+    fill : value of pixels without data in the decoded image: nodata, or 0 with a mask or an alpha band; None if every
+        pixel has data
+    told_by : name of the mask of pixels without data
     """
 
     def __init__(self, dataset: Any, header: Header, bands: Sequence[int] | None, masked: bool, path: Path):
@@ -81,7 +81,7 @@ class Raster:
         self._place(header)
 
     def _chosen(self, tags: list[str], bands: Sequence[int] | None) -> list[int]:
-        """Which bands are red, green and blue: those asked for, those tagged so, or the first that are no alpha."""
+        """The bands for red, green and blue: as given, else by their tags, else the first bands without alpha."""
         count = len(tags)
         if bands:
             if max(bands) > count or min(bands) < 1:
@@ -107,10 +107,10 @@ class Raster:
         return chosen
 
     def _lookup(self) -> Pixels | None:
-        """Where stored values are not those to show: uint8 (256,), or (256, 3) for a colour table."""
+        """Table from stored to display values, uint8 (256,) or (256, 3) for a colour table; None if they are equal."""
         image = self.dataset.tags(ns="IMAGE_STRUCTURE")
         if image.get("MINISWHITE") != "YES" and len(set(self.bands)) == 1:
-            with contextlib.suppress(ValueError):  # rasterio's word for: there is no table
+            with contextlib.suppress(ValueError):  # raised if there is no table
                 colours = self.dataset.colormap(self.bands[0])
                 return np.array([colours.get(i, (0, 0, 0))[:3] for i in range(256)], np.uint8)
         bits = {int(self.dataset.tags(band, ns="IMAGE_STRUCTURE").get("NBITS", 8)) for band in self.bands}
@@ -184,7 +184,7 @@ class Raster:
         return np.array(Image.fromarray(pixels, "YCbCr").convert("RGB")) if self._ycc else pixels
 
     def valid(self, top: int, bottom: int, left: int, right: int) -> Mask | None:
-        """Where there is data: bool (rows, columns), or None where all of it is."""
+        """Which pixels have data: bool (rows, columns); None if all have."""
         from rasterio.errors import NodataShadowWarning
 
         if not self._masks:
@@ -196,7 +196,7 @@ class Raster:
         return None if mask.all() else mask
 
     def hidden(self) -> tuple[int, int]:
-        """How many pixels have no data, and how many are partly transparent; reads the masks of the whole image."""
+        """The numbers of pixels without data, and of partly transparent pixels; reads all masks of the image."""
         hidden = partly = 0
         opaque = 2 ** int(self.dataset.tags(self.alpha, ns="IMAGE_STRUCTURE").get("NBITS", 8)) - 1 if self.alpha else 0
         for top in range(0, self.height, STRIP) if self._masks else ():
@@ -214,18 +214,17 @@ class Raster:
 def open_raster(
     path: Path, header: Header, name: str, bands: Sequence[int] | None = None, masked: bool = True
 ) -> Iterator[Raster]:
-    """A file as one driver of GDAL reads it, and no other: others follow what a file says to files and addresses.
+    """Open a file with one driver of GDAL only, since other drivers open files and URLs that a file names.
 
     Parameters
     ----------
     name : of the driver, from `DRIVERS`
-    bands : three to take as red, green and blue, counted from 1; by default those that are tagged so
-    masked : whether pixels without data are told apart
+    bands, masked : as `satstudy.data.images.open_image`
 
     Raises
     ------
     InputError
-        It cannot be read, has other than 8 bits, or lacks a band.
+        The file cannot be read, has other than 8 bits, or lacks a band.
     """
     import rasterio
     from rasterio.errors import NotGeoreferencedWarning, RasterioIOError
@@ -244,10 +243,10 @@ def open_raster(
 
 @contextlib.contextmanager
 def _in_utf8(path: Path, *others: Path) -> Iterator[Path]:
-    """A name for a file that GDAL takes, which takes UTF-8 alone; `others` are found beside it."""
+    """A name of the file in UTF-8, as GDAL requires, with `others` beside it."""
     try:
         os.fspath(path).encode()
-        yield path.absolute()  # some relative names mean something to GDAL, such as GTIFF_DIR:2:a.tif
+        yield path.absolute()  # some relative names have a meaning for GDAL, such as GTIFF_DIR:2:a.tif
         return
     except UnicodeEncodeError:
         pass
@@ -284,7 +283,7 @@ def _colour(dataset: Any, band: int) -> str:
 
 
 def sidecars(path: Path) -> list[Path]:
-    """Files beside an image that GDAL reads with it: its own `.aux.xml`, world files, MapInfo's `.tab`."""
+    """Files beside an image that GDAL reads with it: `.aux.xml`, world files, MapInfo's `.tab`."""
     ending = path.suffix.lstrip(".")
     world = [f"{ending}w", "wld", "tab"] + ([f"{ending[0]}{ending[-1]}w"] if ending else [])
     names = [f"{path.name}.aux.xml", *(f"{path.stem}.{end}" for other in world for end in (other, other.upper()))]
@@ -297,18 +296,18 @@ def _listed(values: Iterable[Any]) -> str:
 
 
 def keep_profile(profile: bytes, notes: dict[str, Any], remarks: list[str]) -> None:
-    """Note an ICC profile, if it is one for RGB (ICC.1:2022, §7.2.8)."""
+    """Add an ICC profile for RGB to the notes, or a remark for any other profile (ICC.1:2022, §7.2.8)."""
     if profile[16:20] == b"RGB ":
         notes["icc"] = base64.b64encode(profile).decode()
     else:
         remarks.append(f"its colour profile is for {profile[16:20].decode('ascii', 'replace').strip()} and is not kept")
 
 
-# --- Where an image lies ------------------------------------------------------------------------------------------
+# --- Georeference -------------------------------------------------------------------------------------------------
 
 
 def placing(dataset: Any) -> dict[str, Any]:
-    """The notes of what places an open data set of rasterio's: CRS, transform, control points, coefficients."""
+    """The georeference of a rasterio data set as notes: CRS, transform, control points, coefficients."""
     notes: dict[str, Any] = {}
     if dataset.crs:
         notes["crs"] = _crs_text(dataset.crs)
@@ -333,7 +332,7 @@ def _crs_text(crs: Any) -> str:
 
 
 def _crs(text: Any) -> Any:
-    """A CRS from the notes; GDAL's more general reader would take names of files and addresses too."""
+    """A CRS from the notes, without GDAL's general reader, which also opens files and URLs."""
     from rasterio.crs import CRS
 
     known = re.fullmatch("EPSG:([0-9]{1,7})", str(text))
@@ -346,7 +345,7 @@ def moved(notes: dict[str, Any], x: int, y: int) -> dict[str, Any]:
     Raises
     ------
     InputError
-        Numbers that are none.
+        Damaged notes.
 
     Examples
     --------
@@ -354,7 +353,7 @@ def moved(notes: dict[str, Any], x: int, y: int) -> dict[str, Any]:
     {'transform': [2.0, 0.0, 120.0, 0.0, -2.0, 40.0]}
     """
     notes = dict(notes)
-    with _checked():
+    with _damaged_notes():
         if "transform" in notes:
             a, b, c, d, e, f = (float(value) for value in notes["transform"])
             notes["transform"] = [a, b, c + a * x + b * y, d, e, f + d * x + e * y]
@@ -368,13 +367,13 @@ def moved(notes: dict[str, Any], x: int, y: int) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _checked() -> Iterator[None]:
-    """One sentence for whatever notes that were not written here make of it."""
+def _damaged_notes() -> Iterator[None]:
+    """Turn all errors from notes of unknown origin into one InputError."""
     try:
         yield
     except InputError:
         raise
-    except Exception as error:  # rasterio raises CRSError, RPCError, GDAL's own, and Python's for what is no number
+    except Exception as error:  # CRSError, RPCError, GDAL's own errors, and Python's for values that are no number
         raise InputError(f"The georeference in this file is damaged ({error}): decode it to .png.") from None
 
 
@@ -382,7 +381,7 @@ def _checked() -> Iterator[None]:
 
 
 def _options(notes: dict[str, Any]) -> dict[str, Any]:
-    """What rasterio's writer is told when it opens a TIFF."""
+    """The options of rasterio's TIFF writer."""
     import rasterio
 
     options: dict[str, Any] = {
@@ -409,7 +408,7 @@ def _options(notes: dict[str, Any]) -> dict[str, Any]:
 
 
 def _attributes(notes: dict[str, Any]) -> dict[str, Any]:
-    """What is set on an open data set of rasterio's, by attribute."""
+    """Attributes to set on an open rasterio data set."""
     from rasterio.control import GroundControlPoint
     from rasterio.rpc import RPC
 
@@ -445,39 +444,39 @@ def write_tiff(
     notes: dict[str, Any],
     fill: int | None = None,
 ) -> list[str]:
-    """Write a TIFF from top to bottom with what its notes say; deflated, in tiles, and read back once.
+    """Write a deflated, tiled TIFF with the metadata of its notes, and read it back as a check.
 
     Parameters
     ----------
-    strips : first row and `uint8 (rows, width, 3)` of each part, in order
-    notes : see the module; those of a part are `moved` first
-    fill : value in all bands of pixels without data, which get a mask inside the file where there is no nodata
+    strips : first row and uint8 (rows, width, 3) of each strip, from top to bottom
+    notes : see the module; for a part of an image from `moved`
+    fill : value in all bands of pixels without data; without nodata in the notes, the file gets an internal mask
 
     Returns
     -------
-    What the TIFF cannot hold, a clause each.
+    A clause for each of the notes that a TIFF cannot have.
 
     Raises
     ------
     InputError
-        Notes that are damaged.
+        Damaged notes.
     SatstudyError
-        It could not be written whole.
+        The file could not be written.
     """
     import rasterio
     from rasterio.errors import NotGeoreferencedWarning, RasterioIOError
 
     path = Path(path)
-    with _checked():
+    with _damaged_notes():
         options, attributes = _options(notes), _attributes(notes)
     environment = rasterio.Env(GDAL_CACHEMAX=CACHE, GDAL_TIFF_INTERNAL_MASK=True, GDAL_PAM_ENABLED="NO")
     with environment, atomic(path) as temporary, warnings.catch_warnings(), contextlib.ExitStack() as stack:
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         try:
             named = stack.enter_context(_in_utf8(temporary.parent)) / temporary.name
-            # What a TIFF cannot hold would go into a file beside the temporary one, and stay there: hence no PAM.
+            # No PAM: it would write metadata that a TIFF cannot have into a second file, which would stay.
             with rasterio.open(named, "w", height=height, width=width, **options) as target:
-                with _checked():
+                with _damaged_notes():
                     for name, value in attributes.items():
                         setattr(target, name, value)
                 if notes.get("point") is True:
@@ -487,7 +486,7 @@ def write_tiff(
                     target.write(strip.transpose(2, 0, 1), window=place)
                     if fill is not None and "nodata" not in options:
                         target.write_mask((strip != fill).any(axis=2), window=place)
-            # GDAL says nothing of a disk that fills up while the file is closed.
+            # GDAL reports no error if the disk is full when it closes the file.
             with rasterio.open(named) as written:
                 lost = [
                     f"a TIFF cannot hold its {key}" for key in PLACING if key in notes and key not in placing(written)

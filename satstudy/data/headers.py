@@ -1,7 +1,7 @@
-"""What the header of an image file says that neither Pillow nor GDAL hands on: bits, colours, turns, pages.
+"""Fields of image headers that neither Pillow nor GDAL reports: bits, colour models, orientation, pages.
 
-Files are told apart by their first bytes, never by their names. Nothing is read but fields of known size, and no more
-than `MAX_PARTS` boxes, chunks or directories are followed, so that a damaged file costs neither memory nor time.
+The format is detected by the first bytes of a file, not by its name. Only fields of fixed size and at most `MAX_PARTS`
+boxes, chunks or directories are read, so that damaged files cannot exhaust memory or time.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ MAX_PARTS = 4096
 #: An ICC profile beyond this size is not read from a JPEG 2000 box.
 MAX_ICC = 1 << 20
 
-#: The containers that need a look of their own; `other` is left to Pillow.
+#: The formats that are parsed here; `other` is left to Pillow.
 Container = Literal["tiff", "jpeg2000", "avif", "heif", "png", "other"]
 
 
 @dataclass
 class Header:
-    """What the first bytes of a file say.
+    """The fields of a header.
 
     Attributes
     ----------
-    bits : most bits of any channel, as far as the header tells
-    colours : name of a colour model that cannot be converted to RGB; empty otherwise
-    pages : full-size images in the file: TIFF directories, JPEG 2000 codestreams
-    orientation : TIFF tag 274; for other formats Pillow knows it
-    nodata : a TIFF names a value of pixels without data, of 8 bits or not
-    ycc : JPEG 2000 whose components are Y, Cb and Cr of one size, which GDAL does not convert
+    bits : maximum of the bits of all channels, as far as the header shows
+    colours : name of a colour model that cannot be converted to RGB; otherwise empty
+    pages : number of full-size images: TIFF directories, JPEG 2000 codestreams
+    orientation : TIFF tag 274; for other formats Pillow reads it
+    nodata : whether a TIFF has a nodata value, of 8 bits or not
+    ycc : whether a JPEG 2000 has components Y, Cb and Cr of one size, which GDAL does not convert
     icc : ICC profile of a JPEG 2000 file
-    exif : a PNG holds EXIF or text, or a TIFF a GPS position
-    cicp : colour primaries, transfer and matrix (ITU-T H.273) that are not those of sRGB
+    exif : whether a PNG has EXIF or text, or a TIFF a GPS position
+    cicp : colour primaries, transfer and matrix (ITU-T H.273) other than those of sRGB
     """
 
     container: Container

@@ -1,8 +1,8 @@
-"""Image files in and out. Whatever opens an image goes through `open_image`, which decides by content, not by name.
+"""Reading and writing of image files. Every image is opened by `open_image`, which decides by content, not by name.
 
-It gives the same `uint8 (height, width, 3)` RGB to every part of the package: the image as it is meant to be seen,
-turned by its orientation, with its colours converted, or a refusal in one sentence. Values of more than 8 bits are
-refused in every container, since how to scale them is a choice about the data.
+All parts of the package get the same uint8 (height, width, 3) RGB: rotated by its orientation and with converted
+colours, or one error message. Files of more than 8 bits are refused in every format, since only the user knows how to
+scale them.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from satstudy.core.types import Mask, Pixels
 from satstudy.data import geotiff
 from satstudy.data.headers import Header, look
 
-#: Endings by which images are found in a folder; a file that is named itself may have any.
+#: Suffixes of images that are searched for in folders; a file that is named may have any suffix.
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".jp2", ".avif", ".bmp")
 #: fMoW's largest image is 16288×16291; Pillow's own limit of 89 million pixels stops far below it.
 MAX_PIXELS = 20_000 * 20_000
 WEBP_MAX_SIDE = 16_383
-#: What Pillow is let try. Others hide more than 8 bits, or run programs.
+#: The formats that Pillow may read. Readers of others hide more than 8 bits, or run programs.
 _FORMATS = ["PNG", "JPEG", "WEBP", "AVIF", "BMP", "DIB", "GIF", "PPM"]
 _ORIENTATION, _GPS = 0x0112, 0x8825
 
@@ -41,13 +41,13 @@ _limit = threading.Lock()
 
 
 def read_image(path: Path | str) -> Pixels:
-    """The whole image as `uint8 (height, width, 3)`; grey is repeated, an alpha channel is dropped.
+    """The whole image as uint8 (height, width, 3); grey is repeated, an alpha channel is dropped.
 
     Raises
     ------
     InputError
-        No image, truncated, more than `MAX_PIXELS`, more than 8 bits a channel, or colours that are no RGB and cannot
-        be converted.
+        No image, a truncated one, more than `MAX_PIXELS`, more than 8 bits per channel, or colours that cannot be
+        converted to RGB.
     """
     with open_image(path) as image:
         return read_whole(image, path)
@@ -66,12 +66,12 @@ def read_whole(image: WholeImage | geotiff.Raster, path: Path | str) -> Pixels:
 
 
 def image_size(path: Path | str) -> tuple[int, int]:
-    """(height, width) of what `read_image` gives, from the header alone.
+    """(height, width) of the result of `read_image`, from the header alone.
 
     Raises
     ------
     InputError
-        No image, or one that its header shows to be one that `read_image` refuses.
+        No image, or a header that `read_image` refuses.
     """
     with open_image(path) as image:
         _check_size(path, image.height, image.width)
@@ -85,13 +85,13 @@ def is_jpeg(path: Path | str) -> bool:
 
 
 class WholeImage:
-    """An image that is read whole, when its pixels are first asked for: a `MaskedSource` with notes.
+    """An image that is read whole when its pixels are first used: a `MaskedSource` with notes.
 
     Parameters
     ----------
-    load : gives pixels, where they have data (or None), and how many are partly transparent
+    load : returns pixels, the mask of pixels with data (or None), and the number of partly transparent pixels
     size : (height, width) as stored
-    orientation : EXIF's, 1 to 8, which is applied to what `load` gives
+    orientation : EXIF's, 1 to 8, which is applied to the result of `load`
     fill, told_by, notes, remarks : as in `satstudy.data.geotiff.Raster`
     """
 
@@ -125,18 +125,18 @@ class WholeImage:
         return self.pixels[top:bottom, left:right]
 
     def valid(self, top: int, bottom: int, left: int, right: int) -> Mask | None:
-        """Where there is data: bool (rows, columns), or None where all of it is."""
+        """Which pixels have data: bool (rows, columns); None if all have."""
         mask = self._loaded[1]
         return None if mask is None else mask[top:bottom, left:right]
 
     def hidden(self) -> tuple[int, int]:
-        """How many pixels have no data, and how many are partly transparent."""
+        """The numbers of pixels without data, and of partly transparent pixels."""
         _, mask, partly = self._loaded
         return 0 if mask is None else int((~mask).sum()), partly
 
 
 def _turned(array: Any, orientation: int) -> Any:
-    """Rows and columns as EXIF's orientation says they are to be shown (Exif 3.0, §4.6.5.1)."""
+    """Rotate and flip an array by EXIF's orientation (Exif 3.0, §4.6.5.1)."""
     if orientation >= 5:
         array = array.swapaxes(0, 1)
     down = orientation in (3, 4, 7, 8)
@@ -148,23 +148,23 @@ def _turned(array: Any, orientation: int) -> Any:
 def open_image(
     path: Path | str, bands: Sequence[int] | None = None, masked: bool = True
 ) -> Iterator[WholeImage | geotiff.Raster]:
-    """The image at `path`, as a `Source` that is read by windows or whole.
+    """Open an image as a `Source`, which is read by windows or whole.
 
-    It has `notes`, a small JSON object of what places it on the ground and belongs to it (`satstudy.data.geotiff`);
-    `remarks`, a clause for whatever was chosen or is lost; `hidden()`, the numbers of pixels without data and of
-    partly transparent ones; and `told_by`, what tells them.
+    It has `notes`, a small JSON object with the georeference and other metadata (`satstudy.data.geotiff`); `remarks`, a
+    clause for each choice and each loss; `hidden()`, the numbers of pixels without data and of partly transparent
+    pixels; and `told_by`, the name of their mask.
 
     Parameters
     ----------
-    bands : of a TIFF or JPEG 2000, three to take as red, green and blue, counted from 1; by default those that are
-        tagged so, else the first three that are no alpha, else the first for all
-    masked : whether pixels without data are told apart: by the nodata value in all of these bands, by a mask, or by
-        a band that is tagged alpha and not among them
+    bands : of a TIFF or JPEG 2000, the three bands for red, green and blue, counted from 1; by default the bands with
+        these tags, else the first three without alpha, else the first for all
+    masked : whether to mask pixels without data: those with the nodata value in all of these bands, or by a mask or an
+        alpha band that is not among them
 
     Raises
     ------
     InputError
-        As `read_image`, or bands that it does not have.
+        As `read_image`, or bands that the image does not have.
     """
     path = Path(path)
     header = look(path)
@@ -180,8 +180,8 @@ def open_image(
         return
     if bands:
         raise InputError(f"{path} is read as RGB: --bands needs a TIFF or JPEG 2000.")
-    with _pillow(path) as opened, _beside(path, opened.format or "") as beside:
-        yield _whole(path, opened, header, beside, masked)
+    with _pillow(path) as opened, _sidecar(path, opened.format or "") as sidecar:
+        yield _whole(path, opened, header, sidecar, masked)
 
 
 def _check_size(path: Path | str, height: int, width: int) -> None:
@@ -193,7 +193,7 @@ def _check_size(path: Path | str, height: int, width: int) -> None:
 
 
 def _upright(raster: geotiff.Raster, header: Header, path: Path) -> WholeImage | geotiff.Raster:
-    """The raster, or its pixels turned by its orientation."""
+    """The raster, or an image rotated by its orientation."""
     raster.remarks += _losses(header, header.pages)
     if header.orientation == 1:
         return raster
@@ -217,7 +217,7 @@ def _unturned(orientation: int) -> str:
 
 
 def _losses(header: Header, pages: int, gps: bool = False) -> list[str]:
-    """What a header says is lost, a clause each."""
+    """A clause for each loss that the header shows."""
     losses = [f"the first of its {pages} images or pages is taken"] if pages > 1 else []
     if gps or (header.exif and header.container == "tiff"):
         losses.append("the GPS position in its EXIF is not kept")
@@ -231,13 +231,13 @@ def _losses(header: Header, pages: int, gps: bool = False) -> list[str]:
 
 @contextlib.contextmanager
 def _pillow(path: Path) -> Iterator[Image.Image]:
-    # Pillow reads its limit from a global; the lock keeps another thread from seeing that there is none for a moment.
+    # Pillow's limit is a global variable; the lock hides its change from other threads.
     with _limit, warnings.catch_warnings():
         previous, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         warnings.simplefilter("ignore", UserWarning)  # of damaged EXIF, for one
         try:
             opened = Image.open(path, formats=_FORMATS)
-        except Exception as error:  # decoders raise what they like: RuntimeError, struct.error, KeyError, …
+        except Exception as error:  # RuntimeError, struct.error, KeyError, …: decoders document no list
             raise InputError(
                 f"{path} is no image that can be read ({error}): convert it to an 8-bit PNG or TIFF."
             ) from None
@@ -249,8 +249,8 @@ def _pillow(path: Path) -> Iterator[Image.Image]:
 
 
 @contextlib.contextmanager
-def _beside(path: Path, format: str) -> Iterator[geotiff.Raster | list[str]]:
-    """What GDAL makes of the files beside an image, or their names where it reads none of them."""
+def _sidecar(path: Path, format: str) -> Iterator[geotiff.Raster | list[str]]:
+    """The files beside an image, as GDAL reads them; their names if it does not."""
     names = [file.name for file in geotiff.sidecars(path)]
     if names and format in geotiff.DRIVERS:
         with geotiff.open_raster(path, Header("other"), geotiff.DRIVERS[format]) as raster:
@@ -260,7 +260,7 @@ def _beside(path: Path, format: str) -> Iterator[geotiff.Raster | list[str]]:
 
 
 def _deep(image: Image.Image) -> bool:
-    """Whether a PPM has more than 8 bits a channel, which Pillow cuts to 8 without a word for RGB."""
+    """Whether an image has more than 8 bits per channel; of an RGB PPM Pillow silently keeps 8."""
     return image.mode[0] in "IF" or any(
         isinstance(part, int) and part > 255
         for tile in getattr(image, "tile", ())
@@ -271,7 +271,7 @@ def _deep(image: Image.Image) -> bool:
 
 def _exif(image: Image.Image, header: Header) -> tuple[int, bool]:
     """Orientation, 1 to 8, and whether there is a GPS position."""
-    # Pillow decodes a whole PNG in search of EXIF behind the pixels.
+    # Pillow decodes a whole PNG to find EXIF after the pixels.
     if image.format == "PNG" and not header.exif:
         return 1, False
     try:
@@ -285,7 +285,7 @@ def _exif(image: Image.Image, header: Header) -> tuple[int, bool]:
 
 
 def _whole(
-    path: Path, image: Image.Image, header: Header, beside: geotiff.Raster | list[str], masked: bool
+    path: Path, image: Image.Image, header: Header, sidecar: geotiff.Raster | list[str], masked: bool
 ) -> WholeImage:
     if _deep(image):
         raise InputError(f"{path} has more than 8 bits a channel: scale it to 8 bits first.")
@@ -298,13 +298,13 @@ def _whole(
         remarks.append("its inks are converted to RGB without a colour profile")
     elif profile := image.info.get("icc_profile"):
         geotiff.keep_profile(profile, notes, remarks)
-    if isinstance(beside, geotiff.Raster):
-        notes |= beside.notes
-        remarks += beside.remarks
+    if isinstance(sidecar, geotiff.Raster):
+        notes |= sidecar.notes
+        remarks += sidecar.remarks
         if "nodata" in notes:
-            fill, told_by = (beside.fill if masked else None), beside.told_by
-    elif beside:
-        remarks.append(f"what {' and '.join(beside)} beside it say is not kept")
+            fill, told_by = (sidecar.fill if masked else None), sidecar.told_by
+    elif sidecar:
+        remarks.append(f"what {' and '.join(sidecar)} beside it say is not kept")
     if orientation != 1 and any(key in notes for key in geotiff.PLACING):
         remarks.append(_unturned(orientation))
         orientation = 1
@@ -319,8 +319,8 @@ def _whole(
                 pixels, levels = pixels[..., :3], pixels[..., 3]
         except Exception as error:
             raise InputError(f"{path} is truncated or damaged ({error}): fetch it again.") from None
-        if isinstance(beside, geotiff.Raster) and "nodata" in notes:
-            return pixels, beside.valid(0, height, 0, width), 0
+        if isinstance(sidecar, geotiff.Raster) and "nodata" in notes:
+            return pixels, sidecar.valid(0, height, 0, width), 0
         if levels is None or not transparent:
             return pixels, None, 0
         return pixels, levels > 0, int(((levels > 0) & (levels < 255)).sum())
@@ -331,7 +331,7 @@ def _whole(
 # --- Writing ------------------------------------------------------------------------------------------------------
 
 
-#: Endings of lossless formats, and how Pillow writes them.
+#: Suffix of a lossless format → Pillow's options.
 WRITTEN: dict[str, dict[str, Any]] = {
     ".png": {"format": "PNG"},
     ".tif": {"format": "TIFF", "compression": "tiff_adobe_deflate"},
@@ -341,12 +341,12 @@ WRITTEN: dict[str, dict[str, Any]] = {
 
 
 def check_writable(path: Path | str, height: int = 1, width: int = 1) -> None:
-    """Refuse a name for an image of this size that `write_image` would refuse.
+    """Raise InputError if `write_image` cannot write an image of this size to this name.
 
     Raises
     ------
     InputError
-        An ending that stands for no lossless format, or a side too long for WebP.
+        A suffix of no lossless format, or a side too long for WebP.
     """
     ending = Path(path).suffix.lower()
     if ending not in WRITTEN:
@@ -359,13 +359,11 @@ def check_writable(path: Path | str, height: int = 1, width: int = 1) -> None:
 
 
 def write_image(path: Path | str, image: Pixels, profile: bytes | None = None) -> None:
-    """Write `uint8 (height, width, 3)` losslessly, in the format that the name's ending says.
-
-    Errors are those of `check_writable`.
+    """Write uint8 (height, width, 3) losslessly, in the format of the name's suffix; errors as `check_writable`.
 
     Parameters
     ----------
-    profile : ICC profile to put into the file
+    profile : ICC profile to write into the file
     """
     check_writable(path, *image.shape[:2])
     with atomic(path) as temporary:
@@ -387,16 +385,16 @@ def halved(image: Pixels) -> Pixels:
 
 
 def find_images(sources: Iterable[Path | str]) -> list[Path]:
-    """All image files among `sources`, each once: files as given, folders searched through, sorted.
+    """All images among `sources`, each once: files as given, and the images in folders, sorted.
 
-    In a folder files count by their ending. Links to folders are followed, each real folder once; a link to nothing
-    and a folder that may not be read are among what is found, so that reading them says why it fails. Hidden files
-    and folders are passed over.
+    Folders are searched recursively for files with one of `EXTENSIONS`, without hidden files and folders. Links to
+    folders are followed, each real folder once. Broken links and unreadable folders are included, so that reading them
+    raises an error.
 
     Raises
     ------
     InputError
-        A source that does not exist, or no image in all of them.
+        A source that does not exist, or no image in any source.
     """
     found: list[Path] = []
     for source in map(Path, sources):
@@ -412,7 +410,7 @@ def find_images(sources: Iterable[Path | str]) -> list[Path]:
 
 
 def walk(folder: Path, endings: Sequence[str]) -> Iterator[Path]:
-    """Files below a folder with one of these endings, and folders that may not be read; see `find_images`."""
+    """Files below a folder with one of these suffixes, and unreadable folders; see `find_images`."""
     unreadable: list[OSError] = []
     seen = {os.path.realpath(folder)}
     for root, folders, files in os.walk(folder, followlinks=True, onerror=unreadable.append):

@@ -1,6 +1,6 @@
-"""Mosaics: small tiles of one class side by side, where a measurement or a training needs larger images.
+"""Mosaics of small tiles of one class, for measurements and trainings that need larger images.
 
-Their layout is synthetic and their pixels are not: neighbouring tiles show different places.
+Neighbouring tiles show different places.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def mosaic(tiles: Sequence[Pixels], columns: int) -> Pixels:
 
     Parameters
     ----------
-    tiles : a multiple of `columns`; the longest side of the first is that of all, smaller ones are extended by their
+    tiles : a multiple of `columns`. The side is the longer side of the first tile; smaller tiles are extended by their
         mirror image
 
     Examples

@@ -1,7 +1,6 @@
-"""Images that show the same ground, found by the pixels that they share.
+"""Search for images with common pixels, which show the same ground.
 
-Tiles of a data set are cut from larger images, and some overlap. Overlapping tiles are not independent, and if they are
-in different splits, one leaks to the other.
+Some data sets have overlapping tiles of larger images. These are not independent, and in different splits they leak.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from satstudy.core.types import Pixels
 from satstudy.data.images import read_image
 from satstudy.data.records import ImageRecord
 
-#: Side of the blocks in pixels: an overlap of 2 · BLOCK − 1 pixels or more has a whole block of either image's grid.
+#: Side of the blocks in pixels: an overlap of 2 · BLOCK − 1 pixels or more contains a block of each image's grid.
 BLOCK = 8
 #: Odd multipliers of the hash, along rows and columns.
 _ALONG, _DOWN = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F)
@@ -74,9 +73,9 @@ def find_overlaps(images: Sequence[Path | Pixels], progress: bool = True) -> lis
 
 
 def merge_objects(records: Sequence[ImageRecord], overlaps: Sequence[Overlap]) -> list[ImageRecord]:
-    """The records, with one object for all images that overlap directly or through others.
+    """The records, with one object for all images that overlap directly or through other images.
 
-    Merged objects get the name that sorts first.
+    A merged object has the first of the names in sorted order.
     """
     names, given = np.unique([record.object for record in records], return_inverse=True)
     pairs = np.array([(given[o.first], given[o.second]) for o in overlaps], dtype=np.intp).reshape(-1, 2)
@@ -95,7 +94,7 @@ def _rolling_hash(image: Pixels) -> NDArray[np.uint64]:
     if min(image.shape[:2]) < BLOCK:
         return np.empty((0, 0), np.uint64)
     red, green, blue = np.moveaxis(image.astype(np.uint64), 2, 0)
-    # Mixes the bits, so that equal differences of colours do not cancel in the sums below.
+    # Mix the bits, so that equal differences of colours do not cancel in the sums below.
     value = (red << np.uint64(16) | green << np.uint64(8) | blue) * _DOWN
     value ^= value >> np.uint64(29)
     for factor in (_ALONG, _DOWN):
@@ -108,7 +107,7 @@ def _rolling_hash(image: Pixels) -> NDArray[np.uint64]:
 
 
 def _grid_blocks(image: Pixels) -> tuple[NDArray[np.uint64], NDArray[np.intp]]:
-    """Hashes and positions (y, x) of the grid's blocks; without repeated ones, which fix no displacement."""
+    """Hashes and positions (y, x) of the grid's blocks, without repeated hashes, whose displacement is ambiguous."""
     hashes = _rolling_hash(image)[::BLOCK, ::BLOCK]
     unique, index, count = np.unique(hashes, return_index=True, return_counts=True)
     place = np.stack(np.divmod(index, max(1, hashes.shape[1])), axis=1) * BLOCK

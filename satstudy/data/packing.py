@@ -1,7 +1,7 @@
-"""A data set as one file below a size, for a machine without network: a ZIP that `unpacking` reads.
+"""A data set as one ZIP below a size limit, for a machine without network.
 
-Where the files fit as they are, they go in unchanged. Else all are coded as JPEG (4:4:4, progressive) at one quality,
-the highest at which all of them fit, so that no image is worse off than another.
+If the files fit, they are stored unchanged. Otherwise all images are coded as JPEG at one quality, the highest at which
+all of them fit.
 """
 
 from __future__ import annotations
@@ -29,36 +29,34 @@ from satstudy.data.download import is_plain
 from satstudy.data.fmow import MAX_JSON_BYTES
 from satstudy.data.images import EXTENSIONS, find_images, read_image
 from satstudy.data.splits import file_number
+from satstudy.metrics.quality import psnr
 
 MIB = 2**20
 
 
 class Coder(Protocol):
-    """A codec at one setting, as `satstudy.codecs.JPEG` is."""
+    """A codec at one setting, such as `satstudy.codecs.JPEG`."""
 
     def encode(self, image: Pixels) -> bytes: ...
 
     def decode(self, data: bytes) -> Pixels: ...
 
 
-#: From a JPEG quality to the codec.
+#: JPEG quality → codec.
 JPEGs = Callable[[int], Coder]
 
-#: Of JPEG; with less, what is learned from the images would be learned from JPEG's blocks too.
+#: Lower qualities are not used, since a model trained on the images would learn JPEG's block artefacts.
 QUALITIES = range(80, 101)
-
-#: Images on which a quality is tried before all of them are coded.
-SAMPLE = 64
 
 
 @dataclass(frozen=True)
 class Pack:
-    """What a pack says about itself."""
+    """The record of a pack, stored in it as `NOTE`."""
 
     source: str  #: name of the folder
     images: int
-    quality: int | None  #: of the JPEGs; None where the files are unchanged
-    psnr: float | None  #: mean in dB over the images that coding changed; None where it changed none
+    quality: int | None  #: of the JPEGs; None if the files are unchanged
+    psnr: float | None  #: mean in dB over the images that coding changed; None if it changed none
     limit_mib: float
 
 
@@ -74,8 +72,8 @@ def pack(
 
     Parameters
     ----------
-    jpeg : from a quality to the codec that images are coded with where they do not fit as they are
-    numbers : take only files whose name ends in one of these numbers, as `splits.by_number` reads them
+    jpeg : JPEG quality → codec, for images that do not fit unchanged
+    numbers : take only files whose name ends in one of these numbers (`splits.file_number`)
 
     Raises
     ------
@@ -86,23 +84,20 @@ def pack(
     if not 0 < limit < math.inf:
         raise InputError(f"limit = {limit} MiB is no size: take a number above 0.")
     files = _chosen(folder, numbers)
-    about = Pack(Path(os.path.abspath(folder)).name, len(files), None, None, float(limit))
+    record = Pack(Path(os.path.abspath(folder)).name, len(files), None, None, float(limit))
     with atomic(target) as temporary:
         unchanged = sum(file.stat().st_size for file in files) <= limit * MIB
-        if unchanged and (made := _write(temporary, about, folder, files, jpeg, progress)):
+        if unchanged and (made := _write(temporary, record, folder, files, jpeg, progress)):
             return made
-        # Begun with the quality that should just not fit: as a rule that one and the next are coded, and no other.
-        fitting = bisect.bisect_right(QUALITIES, limit * MIB, key=lambda q: _estimate(files, jpeg, q, progress))
-        quality, too_large = min(QUALITIES[0] + fitting, QUALITIES[-1]), QUALITIES[-1] + 1
-        while quality in QUALITIES:
-            made = _write(temporary, replace(about, quality=quality), folder, files, jpeg, progress)
-            if not made:
-                quality, too_large = quality - 1, quality
-            elif quality + 1 < too_large:
-                quality += 1
-            else:
-                return made
-        needed = _estimate(files, jpeg, QUALITIES[0], progress) / MIB
+
+        def coded(quality: int) -> Pack | None:
+            return _write(temporary, replace(record, quality=quality), folder, files, jpeg, progress)
+
+        # Sizes rise with the quality.
+        fitting = bisect.bisect_left(QUALITIES, True, key=lambda quality: coded(quality) is None)
+        if fitting and (made := coded(QUALITIES[fitting - 1])):
+            return made
+        needed = sum(len(_recode(file, jpeg(QUALITIES[0]))[0]) for file in files) / MIB
         raise InputError(
             f"{folder} does not fit into {limit:g} MiB, its {len(files)} images need about {needed:.3g} MiB even at "
             f"JPEG quality {QUALITIES[0]}: pack fewer of them, or raise the limit."
@@ -124,19 +119,8 @@ def _chosen(folder: Path, numbers: range | None) -> list[Path]:
     return chosen
 
 
-def _estimate(files: list[Path], jpeg: JPEGs, quality: int, progress: bool) -> float:
-    """Bytes of all files at a quality, from a sample and the sizes that the files have now."""
-    order = np.random.default_rng(0).permutation(len(files))
-    sample = [files[i] for i in order[:SAMPLE]]
-    bar = tqdm(sample, desc=f"trying quality {quality}", unit="image", disable=not progress, leave=False)
-    coded = sum(len(_recode(file, jpeg(quality))[0]) for file in bar)
-    return coded * sum(file.stat().st_size for file in files) / sum(file.stat().st_size for file in sample)
-
-
 def _recode(file: Path, codec: Coder, compare: bool = False) -> tuple[bytes, float]:
     """A JPEG of the image, and its PSNR in dB if asked for."""
-    from satstudy.metrics.quality import psnr  # imports PyTorch, which unpacking does without
-
     image = read_image(file)
     try:
         data = codec.encode(image)
@@ -145,12 +129,12 @@ def _recode(file: Path, codec: Coder, compare: bool = False) -> tuple[bytes, flo
     return data, psnr(image, codec.decode(data)) if compare else math.nan
 
 
-def _write(path: Path, about: Pack, folder: Path, files: list[Path], jpeg: JPEGs, progress: bool) -> Pack | None:
-    """The ZIP of these files at the quality that `about` names, or None where it gets too large."""
+def _write(path: Path, record: Pack, folder: Path, files: list[Path], jpeg: JPEGs, progress: bool) -> Pack | None:
+    """Write the ZIP of these files at the quality in `record`; None, as soon as it exceeds the limit."""
     names: dict[str, Path] = {}
     for file in files:
         inside = file.relative_to(folder)
-        name = (inside if about.quality is None else inside.with_suffix(".jpg")).as_posix()
+        name = (inside if record.quality is None else inside.with_suffix(".jpg")).as_posix()
         if not is_plain(name):
             raise InputError(f"{file} has a sign in its name that not every system takes: rename it.")
         if name in names:
@@ -158,49 +142,49 @@ def _write(path: Path, about: Pack, folder: Path, files: list[Path], jpeg: JPEGs
         names[name] = file
     total = 0
     ratios: list[float] = []
-    text = "packing unchanged" if about.quality is None else f"packing at quality {about.quality}"
+    text = "packing unchanged" if record.quality is None else f"packing at quality {record.quality}"
     with zipfile.ZipFile(path, "w") as archive:
         for name in tqdm(sorted(names), desc=text, unit="image", disable=not progress):
-            if about.quality is None:
-                read_image(names[name])  # better told here than where the pack is opened
+            if record.quality is None:
+                read_image(names[name])  # refuse a damaged image here, not where the pack is opened
                 data = names[name].read_bytes()
             else:
-                data, ratio = _recode(names[name], jpeg(about.quality), compare=True)
+                data, ratio = _recode(names[name], jpeg(record.quality), compare=True)
                 ratios += [ratio] if math.isfinite(ratio) else []
             total += len(data)
-            if total > about.limit_mib * MIB:
+            if total > record.limit_mib * MIB:
                 return None
             if len(data) > MAX_IMAGE_BYTES:
                 raise InputError(f"{names[name]} would have {len(data)} bytes in the pack: cut it into scenes.")
             archive.writestr(_entry(name), data)
-        made = replace(about, psnr=round(float(np.mean(ratios)), 4) if ratios else None)
+        made = replace(record, psnr=round(float(np.mean(ratios)), 4) if ratios else None)
         archive.writestr(_entry(NOTE), json.dumps(asdict(made), indent=1) + "\n")
-    return made if path.stat().st_size <= about.limit_mib * MIB else None
+    return made if path.stat().st_size <= record.limit_mib * MIB else None
 
 
 def _entry(name: str) -> zipfile.ZipInfo:
-    """The same on every machine and on every day."""
+    """A ZIP entry with fixed time and permissions, so that equal images give equal packs."""
     entry = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
     entry.create_system, entry.external_attr = 3, (stat.S_IFREG | 0o644) << 16
     return entry
 
 
-#: What a pack says about itself; its last member.
+#: The last member of a pack: `Pack` as JSON.
 NOTE = "pack.json"
 
-#: 20000×20000 pixels, the most that is read, have a third of it at quality 98.
+#: Three times the size of the largest image that is read, 20000×20000 pixels, at quality 98.
 MAX_IMAGE_BYTES = 2**30
 
 
 def unpack(pack: Path | str, folder: Path | str, progress: bool = True) -> int:
-    """Write the files of a pack into a folder, each whole or not at all; returns how many images there are.
+    """Write the files of a pack into a folder, each atomically, and return the number of images.
 
-    Nothing is written before all of the pack was read and found whole. Files of the same names are replaced.
+    The whole pack is checked before anything is written. Files of the same names are replaced.
 
     Raises
     ------
     InputError
-        No pack, a damaged one, or one with members that `satstudy data pack` never writes.
+        No pack, a damaged pack, or members that `satstudy data pack` does not write.
     """
     pack, folder = Path(pack), Path(folder)
     if folder.exists() and not folder.is_dir():
@@ -209,7 +193,7 @@ def unpack(pack: Path | str, folder: Path | str, progress: bool = True) -> int:
         archive = zipfile.ZipFile(pack)
     with archive:
         entries = archive.infolist()
-        _check_entry(pack, entries)
+        _check_entries(pack, entries)
         with _reading(pack):
             for entry in entries:
                 archive.read(entry)
@@ -230,12 +214,12 @@ def _reading(pack: Path) -> Iterator[None]:
         yield
     except FileNotFoundError:
         raise InputError(f"There is no file {pack}: check the name.") from None
-    except Exception as error:  # zipfile raises what it likes: BadZipFile, struct.error, NotImplementedError, …
+    except Exception as error:  # BadZipFile, struct.error, NotImplementedError, …: zipfile documents no list
         raise DamagedFile(f"{pack} is no pack, or a damaged one ({error}): copy it again.") from None
 
 
-def _check_entry(pack: Path, entries: list[zipfile.ZipInfo]) -> None:
-    """Refuse what could land outside the folder, is no image, or would fill the disk."""
+def _check_entries(pack: Path, entries: list[zipfile.ZipInfo]) -> None:
+    """Refuse members outside the folder, members that are no image, and sizes that could fill the disk."""
     count = Counter(entry.filename for entry in entries)
     count.update({parent.as_posix() for name in count for parent in PurePosixPath(name).parents})
     for entry in entries:
@@ -247,7 +231,7 @@ def _check_entry(pack: Path, entries: list[zipfile.ZipInfo]) -> None:
             "is a link or a device": kind not in (0, stat.S_IFREG),
             "is compressed or encrypted": not stored or entry.flag_bits & 1,
             "is too large": entry.file_size > (MAX_JSON_BYTES if name == NOTE else MAX_IMAGE_BYTES),
-            "bears the name of another file or folder": count[name] > 1,
+            "has the name of another file or folder": count[name] > 1,
         }
         for problem, found in problems.items():
             if found:

@@ -1,8 +1,8 @@
-"""Further overhead imagery to train codecs on and to measure them on: a folder with one subfolder for each sensor.
+"""Further overhead imagery for training and measuring codecs: a folder with one subfolder for each sensor.
 
-A fifth of the scenes of each set is for measurement, the rest for training. A scene is what shares ground: images of
-one flight line or of one neighbourhood stay on one side. Which side is fixed by the name of the scene, so more images
-never move one from training to measurement.
+A fifth of the scenes of each set is for measurement, the rest for training. A scene is a group of images that may show
+the same ground, such as one flight line or one neighbourhood. A hash of its name decides, so that added images do not
+move others between training and measurement.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from pathlib import Path
 from satstudy.core.errors import InputError
 from satstudy.data.images import find_images
 
-#: One scene of this many is measured.
+#: One scene of so many is for measurement.
 FIFTH = 5
-#: Massachusetts Roads (Mnih 2013), tiles of 400 pixels: those with numbers near each other are of one neighbourhood.
+#: Massachusetts Roads (Mnih 2013), tiles of 400 pixels: tiles with similar numbers show one neighbourhood.
 TILES_OF_A_NEIGHBOURHOOD = 20
 
 
 def scene(path: Path) -> str:
-    """The scene that an image of a set shows, as "set/scene"; by default the name of its file.
+    """The scene of an image, as "set/scene"; by default the file name.
 
     >>> scene(Path("massachusetts/data-road-segmentation-ideal-subset-cropped-testing-input-img-47.webp"))
     'massachusetts/cropped2'
@@ -38,12 +38,12 @@ def scene(path: Path) -> str:
 
 
 def measured(path: Path) -> bool:
-    """Whether the scene of this image is for measurement, not for training."""
+    """Whether the scene of this image is for measurement."""
     return in_the_fifth(scene(path))
 
 
 def in_the_fifth(name: str) -> bool:
-    """Whether something of this name is in the fifth that is measured; the name alone decides."""
+    """Whether a scene of this name is in the fifth for measurement, by a hash of the name."""
     return hashlib.sha256(name.encode()).digest()[0] % FIFTH == 0
 
 
@@ -53,7 +53,7 @@ def sets(root: Path | str) -> dict[str, list[Path]]:
     Raises
     ------
     InputError
-        There is no such folder, or no image in a subfolder.
+        No subfolder, or a subfolder without images.
     """
     folders = sorted(path for path in Path(root).glob("*") if path.is_dir())
     if not folders:

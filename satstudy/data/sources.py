@@ -1,4 +1,4 @@
-"""Images as the learned codec reads them: by windows, with or without pixels that have no data."""
+"""Image sources of the learned codec: pixels by windows, and where the image has no data."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Protocol, cast
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor
 
 from satstudy.core.errors import InputError
@@ -26,16 +25,17 @@ class Source(Protocol):
 
 
 class MaskedSource(Source, Protocol):
-    """One that may have pixels without data, which are kept exactly.
+    """A source with a mask of pixels without data, which the codec keeps exactly.
 
-    Any source with `fill` is one: `fill` is the value that those pixels have in all bands of the decoded
-    image, None where it has none to tell apart.
+    Attributes
+    ----------
+    fill : value of pixels without data in all bands of the decoded image; None where every pixel has data
     """
 
     fill: int | None
 
-    def valid(self, top: int, bottom: int, left: int, right: int) -> NDArray[np.bool_] | None:
-        """Where there is data: bool (bottom − top, right − left), or None where all of it is."""
+    def valid(self, top: int, bottom: int, left: int, right: int) -> Mask | None:
+        """Which pixels have data: bool (bottom − top, right − left); None if all have."""
 
 
 @dataclasses.dataclass
@@ -45,12 +45,12 @@ class ArraySource:
     Attributes
     ----------
     pixels : uint8 (height, width, 3)
-    mask : bool (height, width), where there is data; None where every pixel has
-    fill : with a mask, what pixels without data have in all bands of the decoded image
+    mask : bool (height, width), which pixels have data; None if all have
+    fill : value of pixels without data in all bands of the decoded image; 0 by default where there is a mask
     """
 
     pixels: Pixels
-    mask: NDArray[np.bool_] | None = None
+    mask: Mask | None = None
     fill: int | None = None
 
     def __post_init__(self) -> None:
@@ -70,36 +70,36 @@ class ArraySource:
     def read(self, top: int, bottom: int, left: int, right: int) -> Pixels:
         return self.pixels[top:bottom, left:right]
 
-    def valid(self, top: int, bottom: int, left: int, right: int) -> NDArray[np.bool_] | None:
+    def valid(self, top: int, bottom: int, left: int, right: int) -> Mask | None:
         return None if self.mask is None else self.mask[top:bottom, left:right]
 
 
 def masked(source: Source) -> MaskedSource | None:
-    """The source, if it tells pixels without data apart."""
+    """The source if it has a mask, else None."""
     return cast(MaskedSource, source) if getattr(source, "fill", None) is not None else None
 
 
 def read(source: Source, top: int, bottom: int, left: int, right: int) -> Tensor:
-    """The pixels of a rectangle, those without data filled from around them: uint8 (rows, columns, 3)."""
+    """The pixels of a rectangle, uint8 (rows, columns, 3); pixels without data are filled by `fill_invalid`."""
     pixels = source.read(top, bottom, left, right)
-    if tells := masked(source):
-        valid = tells.valid(top, bottom, left, right)
-        if valid is not None and not valid.all():
-            pixels = fill_invalid(pixels, valid)
-    # Torch warns of arrays that cannot be written to, as Pillow's and rasterio's may be.
+    with_mask = masked(source)
+    valid = with_mask.valid(top, bottom, left, right) if with_mask else None
+    if valid is not None and not valid.all():
+        pixels = fill_invalid(pixels, valid)
+    # PyTorch warns of read-only arrays, which Pillow and rasterio may return.
     return torch.from_numpy(np.require(pixels, requirements=("C", "W")))
 
 
 def fill_invalid(pixels: Pixels, valid: Mask) -> Pixels:
-    """Replace pixels without data by a smooth continuation of those with.
+    """Replace pixels without data by a smooth interpolation of the others.
 
-    Means of the valid pixels over ever larger squares, interpolated back (pull-push: Gortler et al.,
-    *The Lumigraph*, SIGGRAPH 1996).
+    Pull-push (Gortler et al., *The Lumigraph*, SIGGRAPH 1996): valid pixels are averaged over squares of 2, 4, 8, …
+    pixels, and each gap takes the interpolated mean of the smallest square that has valid pixels.
 
     Parameters
     ----------
     pixels : uint8 (rows, columns, 3)
-    valid : bool (rows, columns)
+    valid : bool (rows, columns), which pixels have data
     """
     colour = torch.from_numpy(pixels.astype(np.float32)).permute(2, 0, 1)[None]
     smooth = _pull_push(colour, torch.from_numpy(valid.astype(np.float32))[None, None])
@@ -108,7 +108,7 @@ def fill_invalid(pixels: Pixels, valid: Mask) -> Pixels:
 
 
 def _pull_push(colour: Tensor, valid: Tensor) -> Tensor:
-    """float32 (1, 3, h, w), with `valid` 0 or 1 (1, 1, h, w); mid-grey where nothing is valid."""
+    """float32 (1, 3, h, w) with gaps filled; `valid` (1, 1, h, w) is 0 or 1. Mid-grey if no pixel is valid."""
     if valid.all():
         return colour
     if valid.numel() == 1:

@@ -61,16 +61,17 @@ def make(
 ) -> pd.DataFrame:
     """Draw the four splits at random, stratified by category.
 
-    Within a category objects are drawn at random with all their images, the last one in part if the size demands it.
-    The sizes of train-class and val-class are exact whenever whole objects allow it, else the closest, with a warning.
+    Within a category objects are drawn at random with all their images, the last object in part if needed for the size.
+    The sizes of train-class and val-class are exact whenever possible with whole objects, else the closest, with a
+    warning.
 
     Parameters
     ----------
-    train, val : images that train-compress and val-compress are drawn from, in fMoW its splits. With val=None both are
-        drawn from `train`, by object
-    root : folder that the manifest's paths are relative to
+    train, val : images for train-compress and for val-compress; for fMoW its two splits. With val=None both are drawn
+        from `train`, by object
+    root : folder to which the manifest's paths are relative
     level : "image" splits the same images of val-compress into train-class and val-class without regard to objects,
-        with the counts per category of "object"; the two manifests differ by leakage alone
+        with the counts per category of "object", so that the two manifests differ only by leakage
 
     Returns
     -------
@@ -83,7 +84,7 @@ def make(
         Too few images or objects, an image twice, or an image outside `root`.
     """
     if level not in ("object", "image"):
-        raise InputError(f"level = {level!r} is none: take 'object' or 'image'.")
+        raise InputError(f"level = {level!r}: take 'object' or 'image'.")
     rng = np.random.default_rng(seed)
     pools = [draw_pool(records, rng) for records in (train, val) if records is not None]
     if val is None:
@@ -145,7 +146,7 @@ def by_number(
     Raises
     ------
     InputError
-        A name without a number, a number in both ranges, an object in two splits, or a category that a split lacks.
+        A name without a number, a number in both ranges, an object in two splits, or a split without a category.
     """
     if set(train) & set(val_class):
         raise InputError(f"train = {train} and val_class = {val_class} overlap: an image cannot be in both.")

@@ -1,7 +1,7 @@
 """Accuracy of classifiers for each pair of training and validation conditions, with intervals.
 
-Images of one object resemble each other, and so do the answers of one trained network. Intervals resample objects (with
-all their images) and seeds (with all their answers), by `satstudy.metrics.bootstrap`.
+The images of one object are correlated, and so are the predictions of one trained network. Therefore intervals resample
+objects (with all their images) and seeds (with all their predictions), by `satstudy.metrics.bootstrap`.
 """
 
 from __future__ import annotations
@@ -17,36 +17,26 @@ from satstudy.core.errors import InputError
 from satstudy.core.frames import require
 from satstudy.core.types import Floats
 from satstudy.metrics.bootstrap import (
-    Interval,
     bootstrap_interval,
     percentile_interval,
     proportion_interval,
     resampled_means,
 )
 
-#: Columns of a predictions frame, one row an image, validation condition and trained network.
-COLUMNS = (
-    "trained_on",
-    "validated_on",
-    "seed",
-    "image",
-    "object",
-    "label",
-    "predicted",
-    "probability",
-)
+#: Columns of a predictions frame, one row for each image, validation condition and trained network.
+COLUMNS = ("trained_on", "validated_on", "seed", "image", "object", "label", "predicted", "probability")
 Cell = tuple[str, str]  #: (trained on, validated on)
 
 
 class Chance(NamedTuple):
-    """Accuracies that need no image, as fractions."""
+    """Accuracies without seeing the images, as fractions."""
 
-    uniform: float  #: guessing among the classes of the training set
-    majority: float  #: always answering the training set's most frequent class
+    uniform: float  #: of random guesses among the classes of the training set
+    majority: float  #: of always predicting the most frequent class of the training set
 
 
 class _Answers(NamedTuple):
-    """All answers in one cell of the matrix, one an image and seed."""
+    """The predictions in one cell of the matrix, one for each image and seed."""
 
     right: Floats
     seeds: list[Any]
@@ -58,7 +48,7 @@ class _Answers(NamedTuple):
 
     @property
     def counts(self) -> tuple[int, int, int]:
-        """Seeds, images and objects."""
+        """Numbers of seeds, images and objects."""
         seeds = len(set(self.seeds))
         return seeds, len(self.right) // seeds, len(set(self.objects))
 
@@ -80,9 +70,9 @@ def _cells(predictions: pd.DataFrame) -> dict[Cell, _Answers]:
 
 
 def accuracy_matrix(predictions: pd.DataFrame, **bootstrap: Any) -> pd.DataFrame:
-    """Accuracy of every pair of conditions, with its interval.
+    """Accuracy for each pair of conditions, with its interval.
 
-    Where all answers are right, or none is, resamples do not differ: the interval is Wilson's over objects.
+    If all predictions are right, or all wrong, resamples do not differ: the interval is then Wilson's over objects.
 
     Parameters
     ----------
@@ -92,13 +82,13 @@ def accuracy_matrix(predictions: pd.DataFrame, **bootstrap: Any) -> pd.DataFrame
     Returns
     -------
     DataFrame
-        trained_on, validated_on, accuracy (mean over seeds, 0–1), low, high, seeds, images, objects; low and high are
-        nan with a single object
+        trained_on, validated_on, accuracy (mean over seeds, 0–1), low, high (nan with a single object), seeds, images,
+        objects
 
     Raises
     ------
     InputError
-        A column is missing, there is no row, or the seeds of a cell saw different images.
+        A missing column, no row, or different images for the seeds of a cell.
 
     Examples
     --------
@@ -121,31 +111,10 @@ def accuracy_matrix(predictions: pd.DataFrame, **bootstrap: Any) -> pd.DataFrame
     return pd.DataFrame(rows, columns=columns)
 
 
-def difference(predictions: pd.DataFrame, a: Cell, b: Cell) -> Interval:
-    """Accuracy in cell `a` less that in cell `b`, each (trained on, validated on), paired.
-
-    Objects and seeds are drawn together in both cells, so that what both share (hard images, a lucky start) cancels.
-
-    Raises
-    ------
-    InputError
-        A cell that is not there, or cells of different images or seeds.
-    """
-    cells = _cells(predictions)
-    for cell in (a, b):
-        if cell not in cells:
-            known = ", ".join(sorted({f"({t}, {v})" for t, v in cells}))
-            raise InputError(f"There is no cell {cell}: there are {known}.")
-    one, other = cells[a], cells[b]
-    if sorted(zip(one.seeds, one.objects, strict=True)) != sorted(zip(other.seeds, other.objects, strict=True)):
-        raise InputError(f"{a} and {b} were not measured on the same images and seeds: they cannot be paired.")
-    return percentile_interval(one.accuracy - other.accuracy, one.resampled() - other.resampled())
-
-
 def leakage_effect(by_object: pd.DataFrame, by_image: pd.DataFrame) -> pd.DataFrame:
-    """What a split by images adds to the accuracy over a split by objects, cell by cell.
+    """The increase of accuracy in each cell if images are split without regard to objects.
 
-    The two splits validate on different images, so they are resampled independently.
+    The two splits have different validation images, so they are resampled independently.
 
     Returns
     -------
@@ -155,7 +124,7 @@ def leakage_effect(by_object: pd.DataFrame, by_image: pd.DataFrame) -> pd.DataFr
     Raises
     ------
     InputError
-        As `accuracy_matrix`, or no pair of conditions in both frames.
+        As `accuracy_matrix`, or no pair of conditions that is in both frames.
     """
     kept, leaking = _cells(by_object), _cells(by_image)
     rows = []
@@ -174,12 +143,12 @@ def confusion(predictions: pd.DataFrame, cell: Cell) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Share of each true class (row, adding up to one) that was answered with each class (column).
+        Fraction of each true class (row) that was predicted as each class (column); rows add up to 1.
 
     Raises
     ------
     InputError
-        A cell that is not there.
+        No such cell.
     """
     chosen = predictions[(predictions["trained_on"] == cell[0]) & (predictions["validated_on"] == cell[1])]
     if chosen.empty:
@@ -190,7 +159,7 @@ def confusion(predictions: pd.DataFrame, cell: Cell) -> pd.DataFrame:
 
 
 def chance(train_labels: Iterable[str], validation_labels: Iterable[str]) -> Chance:
-    """The accuracy of guessing, and of always answering the most frequent class of the training set.
+    """The accuracy of random guesses, and of always predicting the most frequent class of the training set.
 
     >>> chance(["dam", "dam", "port"], ["dam", "port", "port", "port"])
     Chance(uniform=0.5, majority=0.25)
@@ -198,6 +167,6 @@ def chance(train_labels: Iterable[str], validation_labels: Iterable[str]) -> Cha
     train, validation = pd.Series(list(train_labels)), pd.Series(list(validation_labels))
     if train.empty or validation.empty:
         raise InputError("Chance needs the labels of at least one training and one validation image.")
-    # Ties go to the first class by name, so that the figure does not depend on the order of the images.
+    # Ties go to the first class by name, so that the order of the images has no effect.
     favourite = train.value_counts().sort_index().idxmax()
     return Chance(1 / train.nunique(), float((validation == favourite).mean()))

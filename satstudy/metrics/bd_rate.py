@@ -3,7 +3,7 @@
 A rate-distortion frame has a row for each image, codec and setting, with the columns `image`, `codec`, `setting`, `bpp`
 and `psnr` (`ms_ssim`, `height`, `width` and `category` where they are asked for). Codecs are compared over the same
 images or not at all: two over the PSNR range that both reach on an image, several over the range that all reach.
-`in_ms_ssim` and `without_wrapping` change a frame, so that every comparison here serves for them too.
+`in_ms_ssim` and `without_wrapping` return a changed frame for the same comparisons.
 """
 
 from __future__ import annotations
@@ -26,37 +26,27 @@ from satstudy.core.loss import rate_distortion
 from satstudy.core.types import Floats
 from satstudy.metrics.bootstrap import Interval, bootstrap_interval, change_interval
 
-#: Least PSNR range in dB that two curves of an image must share: on less, their BD-rate says little.
+#: Minimum PSNR range in dB that the curves of an image must share for a meaningful BD-rate.
 MIN_SHARED = 1.0
 
-#: Columns that tell the rows of a rate-distortion frame apart.
+#: Columns that identify a row of a rate-distortion frame.
 KEY = ["image", "codec", "setting"]
 
 
 # --- Two curves -------------------------------------------------------------------------------------------
 
 
-def bd_rate(
-    ref_bpp: ArrayLike,
-    ref_psnr: ArrayLike,
-    test_bpp: ArrayLike,
-    test_psnr: ArrayLike,
-    span: tuple[float, float] | None = None,
-) -> float:
-    """Bjøntegaard's mean rate difference in percent at equal PSNR; negative where `test` needs fewer bits.
+def bd_rate(ref_bpp: ArrayLike, ref_psnr: ArrayLike, test_bpp: ArrayLike, test_psnr: ArrayLike) -> float:
+    """Bjøntegaard's mean rate difference in percent at equal PSNR; negative if `test` needs fewer bits.
 
     The mean over PSNR of the difference of log(bpp), with monotone cubic interpolation (pchip) as in the common test
-    conditions of JVET (JVET-T2010). Herglotz et al. (arXiv 2202.12565) find Akima interpolation nearer to the truth on
+    conditions of JVET (JVET-T2010). Herglotz et al. (arXiv 2202.12565) find Akima interpolation more accurate for
     curves of four points.
-
-    Parameters
-    ----------
-    span : (low, high) in dB inside the PSNR range that both curves reach; by default all of it
 
     Raises
     ------
     InputError
-        No common PSNR, fewer than two points, a rate of 0 or less, a value that is not finite, or a span outside.
+        No common PSNR, fewer than two points, a rate of 0 or less, or a value that is not finite.
 
     Examples
     --------
@@ -65,10 +55,7 @@ def bd_rate(
     -20.0
     """
     ref, test = _curve(ref_bpp, ref_psnr), _curve(test_bpp, test_psnr)
-    shared = shared_psnr(ref[1], test[1])
-    if span is not None and not shared[0] <= span[0] < span[1] <= shared[1]:
-        raise InputError(f"{span[0]:g}–{span[1]:g} dB is not inside the shared {shared[0]:.2f}–{shared[1]:.2f} dB.")
-    return 100 * math.expm1(_log_ratio(_integral(*ref), _integral(*test), *(span or shared)))
+    return 100 * math.expm1(_log_ratio(_integral(*ref), _integral(*test), *shared_psnr(ref[1], test[1])))
 
 
 def _integral(bpp: Floats, psnr: Floats) -> PPoly:
@@ -83,7 +70,7 @@ def _log_ratio(ref: PPoly, test: PPoly, low: float, high: float) -> float:
 
 
 def rate_at_psnr(bpp: ArrayLike, psnr: ArrayLike, target: float) -> float:
-    """bpp of a curve at `target` dB, by pchip through log(bpp) over PSNR; nan outside the curve.
+    """bpp of a curve at `target` dB, by pchip interpolation of log(bpp) over PSNR; nan outside the curve.
 
     >>> round(rate_at_psnr([0.1, 0.2, 0.4], [24.0, 27.0, 30.0], 25.5), 4)
     0.1414
@@ -93,7 +80,7 @@ def rate_at_psnr(bpp: ArrayLike, psnr: ArrayLike, target: float) -> float:
 
 
 def shared_psnr(ref_psnr: ArrayLike, test_psnr: ArrayLike) -> tuple[float, float]:
-    """(low, high) in dB: the PSNR range that both curves reach. Raises InputError where there is none."""
+    """(low, high) in dB: the PSNR range that both curves reach; InputError if there is none."""
     ref, test = np.asarray(ref_psnr), np.asarray(test_psnr)
     low, high = float(max(ref.min(), test.min())), float(min(ref.max(), test.max()))
     if not low < high:
@@ -105,7 +92,7 @@ def shared_psnr(ref_psnr: ArrayLike, test_psnr: ArrayLike) -> tuple[float, float
 
 
 def _curve(bpp: ArrayLike, psnr: ArrayLike) -> tuple[Floats, Floats]:
-    """A curve by rising PSNR; of points with equal PSNR the cheapest is kept."""
+    """(bpp, PSNR) of a curve by rising PSNR; of points with equal PSNR the one with the lowest rate is kept."""
     rate, quality = np.asarray(bpp, dtype=np.float64), np.asarray(psnr, dtype=np.float64)
     if rate.shape != quality.shape or rate.ndim != 1:
         raise InputError(f"A curve is as many rates as PSNR values, not {rate.shape} and {quality.shape}.")
@@ -123,7 +110,7 @@ def _curve(bpp: ArrayLike, psnr: ArrayLike) -> tuple[Floats, Floats]:
 
 @dataclass(frozen=True)
 class _Curves:
-    """The curves of one codec, a row an image (sorted by name), a column a setting (sorted by mean rate)."""
+    """The curves of one codec: rows are images (sorted by name), columns are settings (sorted by mean rate)."""
 
     bpp: Floats
     psnr: Floats
@@ -158,13 +145,13 @@ def _curves(frame: pd.DataFrame, codec: str) -> _Curves:
 
 
 def _of_means(reference: _Curves, test: _Curves, statistic: Callable[..., float], **bootstrap: Any) -> Interval:
-    """`statistic(ref_bpp, ref_psnr, test_bpp, test_psnr)` of the mean curves; images are drawn for both codecs at once.
+    """`statistic(ref_bpp, ref_psnr, test_bpp, test_psnr)` of the mean curves, with its interval over images.
 
-    Resamples in which it raises InputError (mean curves that do not overlap) count as nan.
+    It is nan in resamples in which it raises InputError (mean curves that do not overlap).
     """
     parts = [reference.bpp, reference.psnr, test.bpp, test.psnr]
     ends = np.cumsum([part.shape[1] for part in parts])[:-1]
-    statistic(*(part.mean(axis=0) for part in parts))  # raises where all images together give no number
+    statistic(*(part.mean(axis=0) for part in parts))  # raises if it has no value for all images
 
     def of(means: Floats) -> float:
         try:
@@ -193,14 +180,14 @@ def image_set(frame: pd.DataFrame) -> list[str]:
 
 
 def mean_curves(frame: pd.DataFrame) -> pd.DataFrame:
-    """Means over images of each setting: codec, setting, bpp, psnr, ms_ssim, images; by codec and rising bpp.
+    """Means over images for each setting: codec, setting, bpp, psnr, ms_ssim, images; by codec and rising bpp.
 
-    `ms_ssim` is nan where any image is too small for it: a mean over the others would be of another set of images.
+    `ms_ssim` is nan if any image is too small for it, since the mean would be over other images than that of PSNR.
 
     Raises
     ------
     InputError
-        Codecs or settings of different images, or an image that is coded without loss.
+        Different images for two codecs or settings, or an image that is coded without loss.
     """
     images = image_set(frame)
     for codec in set(frame["codec"]):
@@ -220,12 +207,12 @@ class Comparison(NamedTuple):
     Attributes
     ----------
     bd_rate, low, high : in %, the mean over images of the logarithm of the rate ratio, with its 95 % interval
-    compared : images in this mean
-    shared_low, shared_high : the PSNR range in dB that they were compared over: medians over these images of its ends
-    of_means, of_means_low, of_means_high : in %, BD-rate of the mean curves of all images
-    psnr_low, psnr_high : the PSNR range in dB of the mean curves
-    images : of the set
-    note : why a number is missing
+    compared : number of images in this mean
+    shared_low, shared_high : PSNR range of the comparison in dB: medians of its ends over these images
+    of_means, of_means_low, of_means_high : BD-rate of the mean curves of all images, in %
+    psnr_low, psnr_high : PSNR range of the mean curves in dB
+    images : number of all images
+    note : reason for a missing number
     """
 
     codec: str
@@ -273,25 +260,25 @@ def bd_rates(
 ) -> pd.DataFrame:
     """BD-rate of every other codec against `reference`, with bootstrap intervals over images.
 
-    `bd_rate` compares the two curves of each image; it is the mean over images of the logarithm of the rate ratio, as
-    a change in %. `of_means` is the BD-rate of the mean curves, which papers often give. It depends on how a codec
-    distributes bits over images: with a fixed λ or quality, busy images get more bits, where bits raise the mean PSNR
-    least, and the codec seems worse than it is against one of fixed rate (see `choose_by_lambda`).
+    `bd_rate` compares the two curves of each image: the mean over images of the logarithm of the rate ratio, as a
+    change in %. `of_means` is the BD-rate of the mean curves, which many papers report. It depends on the distribution
+    of bits over images: with a fixed λ or quality, busy images get more bits, which raise the mean PSNR least, so the
+    codec appears worse than one of fixed rate (see `choose_by_lambda`).
 
     An image on which any codec shares less than `MIN_SHARED` dB with the reference is left out for all codecs. A codec
-    that does so on most images gets no number and a note.
+    with too small a range on most images gets a note instead of a number.
 
     Parameters
     ----------
-    common : compare all codecs over the PSNR range that all reach on an image, so that the numbers of one table may be
-        set against each other; otherwise each over the range that it shares with the reference
-    objects : image → the object, place or class that it shows; images of one are drawn together
+    common : compare all codecs over the PSNR range that all reach on an image, so that the numbers of a table are
+        comparable; otherwise each over the range that it shares with the reference
+    objects : image → its object, place or class; images of one object are resampled together
     bootstrap : `resamples`, `seed` and `level` of `bootstrap_interval`
 
     Returns
     -------
     DataFrame
-        a `Comparison` a row
+        one `Comparison` a row
     """
     images = image_set(frame)
     clusters = _clusters(images, objects)
@@ -312,10 +299,10 @@ def bd_rates(
 
 
 def all_pairs(frame: pd.DataFrame, *, objects: Mapping[str, Hashable] | None = None, **bootstrap: Any) -> pd.DataFrame:
-    """Every codec directly against every other: a row for each ordered pair, as `bd_rates`.
+    """Direct comparison of each codec with each other: a row for each ordered pair, as in `bd_rates`.
 
-    Each pair is compared over all images on which both reach `MIN_SHARED` dB or more in common. A ranking of two codecs
-    is their row here, never the difference of two rows with a third.
+    A pair is compared over all images on which they share `MIN_SHARED` dB or more. Two codecs are ranked by their row
+    here, not by the difference of two rows with a third codec.
     """
     images = image_set(frame)
     clusters = _clusters(images, objects)
@@ -337,7 +324,7 @@ def _compare(
     clusters: list[Hashable] | None,
     **bootstrap: Any,
 ) -> Comparison:
-    """Two codecs, each (name, curves), over the images `kept`, each over its range of `span` (low, high)."""
+    """Compare two codecs (name, curves) over the images `kept`, each over its PSNR range `span` (low, high)."""
     (ref_name, ref), (name, curves) = reference, test
     row = Comparison(name, ref_name, images=len(kept))
     try:
@@ -389,14 +376,14 @@ def by_slice(
     objects: Mapping[str, Hashable] | None = None,
     **bootstrap: Any,
 ) -> pd.DataFrame:
-    """Bits of every other codec against `reference` at equal PSNR, by slices of PSNR.
+    """BD-rate of every other codec against `reference` within slices of PSNR.
 
-    A slice holds the images on which both codecs reach all of it, which differ from slice to slice: busy images end
-    early. Slices of fewer than a tenth of the images are left out.
+    A slice includes the images on which both codecs reach all of it, so slices have different images: busy images
+    reach lower PSNR. Slices with less than a tenth of the images are left out.
 
     Parameters
     ----------
-    width : of a slice in dB; slices begin at multiples of it
+    width : of a slice in dB; slices start at multiples of it
 
     Returns
     -------
@@ -448,7 +435,7 @@ def rows_against(table: pd.DataFrame, reference: str) -> pd.DataFrame:
 
 
 def in_ms_ssim(frame: pd.DataFrame) -> pd.DataFrame:
-    """The frame with MS-SSIM in dB, −10·log10(1 − MS-SSIM), in the place of PSNR, without images too small for it."""
+    """The frame with `psnr` replaced by MS-SSIM in dB, −10·log10(1 − MS-SSIM), without images too small for it."""
     small = set(frame.loc[frame["ms_ssim"].isna(), "image"])
     kept = frame[~frame["image"].isin(small)]
     if kept.empty:
@@ -458,7 +445,7 @@ def in_ms_ssim(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def without_wrapping(frame: pd.DataFrame, wrapping: Mapping[str, int]) -> pd.DataFrame:
-    """The frame with the bits that a codec's format needs for an empty image taken from every file.
+    """The frame with each file's bits reduced by those of an empty image in the same format.
 
     Parameters
     ----------
@@ -472,10 +459,10 @@ def without_wrapping(frame: pd.DataFrame, wrapping: Mapping[str, int]) -> pd.Dat
 
 
 def choose_by_lambda(frame: pd.DataFrame, codec: str, lams: Sequence[float]) -> pd.DataFrame:
-    """The curve of `codec` if λ chose its setting for each image: a control for comparisons of mean curves.
+    """The curve of `codec` if λ selects the setting for each image: a control for comparisons of mean curves.
 
-    Nothing is coded. Of the measured settings, each image takes the one with the least `lam · 255² · MSE + bpp`.
-    Against itself a codec should have a BD-rate of 0.
+    Of its measured settings, each image takes the one with the least loss `lam · 255² · MSE + bpp`. The BD-rate of a
+    codec against itself with these settings should be 0.
 
     Returns
     -------
@@ -495,16 +482,16 @@ def choose_by_lambda(frame: pd.DataFrame, codec: str, lams: Sequence[float]) -> 
 def losses(
     frame: pd.DataFrame, lams: Sequence[float], *, objects: Mapping[str, Hashable] | None = None, **bootstrap: Any
 ) -> pd.DataFrame:
-    """The loss λ·255²·MSE + bpp of every codec over a set of images, and of the tenth that it codes worst.
+    """The mean loss λ·255²·MSE + bpp of each codec, over all images and over the tenth with the largest loss.
 
-    MSE is that of samples in [0, 1]. A mean PSNR hides images that are coded badly; the loss does not. For every codec
-    and λ each image takes the setting with the least loss (`choose_by_lambda`).
+    MSE is that of samples in [0, 1]. Badly coded images raise the mean loss, but hardly lower the mean PSNR. For each
+    codec and λ each image takes the setting with the least loss (`choose_by_lambda`).
 
     Returns
     -------
     DataFrame
-        codec, lam, loss, low, high, worst_loss (mean over the tenth of images with the largest loss), bpp, psnr
-        (means), psnr_of_mse (the PSNR of the mean MSE), worst_psnr (mean over the tenth with the least PSNR), images
+        codec, lam, loss, low, high, worst_loss (mean over the tenth of images with the largest loss), bpp and psnr
+        (means), psnr_of_mse (PSNR of the mean MSE), worst_psnr (mean over the tenth with the lowest PSNR), images
     """
     images = image_set(frame)
     clusters = _clusters(images, objects)
@@ -522,7 +509,7 @@ def losses(
 
 
 class RateSaved(NamedTuple):
-    """Two codecs at one PSNR: `saved` in percent of `bpp_b`, positive where `codec_a` needs less."""
+    """Rates of two codecs at one PSNR; `saved` is (bpp_b − bpp_a)/bpp_b in %, with its interval."""
 
     psnr: float
     bpp_a: float
@@ -541,10 +528,10 @@ def rate_saved_at_psnr(
     objects: Mapping[str, Hashable] | None = None,
     **bootstrap: Any,
 ) -> RateSaved:
-    """The rate that `codec_a` saves against `codec_b` at equal PSNR, as Table 1 of the paper compares.
+    """The rate that `codec_a` saves relative to `codec_b` at equal PSNR, as in Table 1 of the paper.
 
-    Rates are those of the mean curves at `psnr` dB (`rate_at_psnr`), by default in the middle of the range that both
-    reach. The interval resamples images at that PSNR.
+    Rates are those of the mean curves at `psnr` dB (`rate_at_psnr`), by default the middle of the range that both
+    reach.
 
     Parameters
     ----------
@@ -553,7 +540,7 @@ def rate_saved_at_psnr(
     Raises
     ------
     InputError
-        A codec that is not in the frame, or a PSNR that one of the two does not reach.
+        A codec that is not in the frame, or a PSNR that is out of the range of one of them.
     """
     a, b = _curves(frame, codec_a), _curves(frame, codec_b)
     images = image_set(frame[frame["codec"].isin([codec_a, codec_b])])
@@ -582,7 +569,7 @@ def speeds(
     objects: Mapping[str, Hashable] | None = None,
     **bootstrap: Any,
 ) -> pd.DataFrame:
-    """Bits at equal PSNR and speed of every codec against `reference`, from a frame whose times are of one run.
+    """BD-rate and relative speed of every codec against `reference`, from a frame with times of one run.
 
     Parameters
     ----------
@@ -591,8 +578,8 @@ def speeds(
     Returns
     -------
     DataFrame
-        codec, bd_rate, low, high (in %; of `bd_rates`), encode, decode (times the speed of the reference: the medians
-        over images of the ratio of the mean times of all settings); the reference itself has 0, 1 and 1
+        codec, bd_rate, low, high (in %, from `bd_rates`), encode, decode (speed relative to the reference: medians over
+        images of the ratio of times, each a mean over settings); the reference has 0, 1 and 1
     """
     times = frame.groupby(["codec", "image"])[["encode_s", "decode_s"]].mean()
     table = bd_rates(frame, reference, objects=objects, **bootstrap)[["codec", "bd_rate", "low", "high"]]

@@ -1,25 +1,25 @@
 """Confidence intervals: one bootstrap for all measurements, and Wilson's interval for independent trials.
 
-Independent units are resampled: images, or the objects, places or dates that they show (clusters). Where networks were
-trained several times, these trainings (runs) are resampled too, independently of the clusters (two-way bootstrap: Owen,
-Ann. Appl. Stat. 2007). A single run cannot be resampled: the interval then covers the clusters alone.
+Resampling units are clusters: images, or all images of one object, place or date. If networks were trained several
+times, these trainings (runs) are resampled too, independently of the clusters (two-way bootstrap: Owen, Ann. Appl.
+Stat. 2007). With a single run the interval does not include the variation between trainings.
 
-Of k clusters, k − 1 are drawn with replacement (Rao and Wu, JASA 1988), and likewise of the runs. The variance of the
-resampled mean is then the unbiased estimate of the variance of the mean; with draws of k it is too small by the factor
-(k − 1)/k, a half for two runs. In simulations, 95 % intervals hold the true mean in 86 % of cases with 5 normally
-distributed clusters (draws of k: 83 %), in 91 % (90 %) with 10 and in 94 % (94 %) with 60; in 89 % (84 %) with two runs
-that differ by a third of what clusters do. So an interval of few clusters is too narrow, whichever of the two is drawn.
+Each resample draws k − 1 of the k clusters with replacement (Rao and Wu, JASA 1988), and likewise of the runs. The
+variance of the resampled mean is then an unbiased estimate of the variance of the mean. Draws of k would underestimate
+it by the factor (k − 1)/k, a half for two runs. Coverage of 95 % intervals in simulations with normally distributed
+clusters: 86 % with 5 clusters (draws of k: 83 %), 91 % (90 %) with 10 and 94 % (94 %) with 60; 89 % (84 %) with two
+runs whose standard deviation is a third of the clusters'. With few clusters both are too narrow.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Hashable, Sequence
-from statistics import NormalDist
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.stats import binomtest
 
 from satstudy.core.errors import InputError
 from satstudy.core.types import Floats
@@ -47,10 +47,10 @@ def bootstrap_interval(
 
     Parameters
     ----------
-    values : (n,) or (n, k), a row a measurement; what is paired stands in one row or is subtracted before
-    statistic : from the k means (k,) to a number; the mean of the first column by default
-    clusters : n labels, rows of one label are drawn together; every row on its own by default
-    runs : n labels of a second, crossed factor; a single run by default
+    values : (n,) or (n, k), one measurement a row; put paired measurements into one row, or give their difference
+    statistic : function of the k means (k,) that returns a number; by default the mean of the first column
+    clusters : n labels; rows with one label are drawn together. By default each row is a cluster
+    runs : n labels of a second, crossed factor; by default a single run
     seed : of the random numbers; equal seeds draw the same labels from equal sets of labels
     level : confidence, between 0 and 1
 
@@ -63,7 +63,8 @@ def bootstrap_interval(
     Raises
     ------
     InputError
-        No row, a value that is not finite, another number of labels than rows, or `resamples` or `level` out of range.
+        No row, a value that is not finite, a number of labels that differs from the rows, or `resamples` or `level`
+        out of range.
 
     Examples
     --------
@@ -72,7 +73,7 @@ def bootstrap_interval(
     >>> f"{gain.value:.2f} dB [{gain.low:.2f}, {gain.high:.2f}]"
     '1.05 dB [0.90, 1.23]'
 
-    The two images of one place count as one:
+    Two images of one place are one cluster:
 
     >>> bootstrap_interval([1.0, 3.0, 3.0, 5.0], clusters=["a", "a", "b", "b"])
     Interval(value=3.0, low=2.0, high=4.0)
@@ -108,7 +109,7 @@ def resampled_means(
     sizes, sums = np.zeros(shape), np.zeros((*shape, table.shape[1]))
     np.add.at(sizes, (run, cluster), 1)
     np.add.at(sums, (run, cluster), table)
-    # How often each label was drawn determines a resample; products with these counts give all means at once.
+    # A resample is how often each label is drawn, so the sums of all resamples are products with these counts.
     rng = np.random.default_rng(seed)
     run_counts, cluster_counts = (_draw(count, resamples, rng) for count in shape)
     total = np.zeros((resamples, table.shape[1]))
@@ -137,19 +138,16 @@ def change_interval(logs: ArrayLike, **options: Any) -> Interval:
     return Interval(*(float(100 * np.expm1(value)) for value in bootstrap_interval(logs, **options)))
 
 
-def proportion_interval(successes: int, n: int, level: float = 0.95) -> Interval:
-    """Wilson's score interval for a proportion of independent trials (Wilson 1927).
+def proportion_interval(successes: int, n: int) -> Interval:
+    """Wilson's score interval (95 %) for a proportion of independent trials (Wilson 1927).
 
-    >>> [round(bound, 3) for bound in proportion_interval(20, 20)]  # no error seen is not certainty
+    >>> [round(bound, 3) for bound in proportion_interval(20, 20)]  # no error in 20 trials is no proof of none
     [1.0, 0.839, 1.0]
     """
     if not 0 <= successes <= n or n < 1:
         raise InputError(f"{successes} of {n} is no proportion: give 0 ≤ successes ≤ n and n ≥ 1.")
-    z = NormalDist().inv_cdf(0.5 + level / 2)
-    p, shrink = successes / n, 1 + z * z / n
-    middle = (p + z * z / (2 * n)) / shrink
-    half = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / shrink
-    return Interval(p, max(0.0, min(p, middle - half)), min(1.0, max(p, middle + half)))
+    bounds = binomtest(successes, n).proportion_ci(method="wilson")
+    return Interval(successes / n, float(bounds.low), float(bounds.high))
 
 
 def _rows(values: ArrayLike) -> Floats:

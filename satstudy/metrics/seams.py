@@ -1,9 +1,9 @@
-"""How visible the seams of a patch grid are in a decoded image, and the seam frame that holds these measurements.
+"""How visible the seams of a patch grid are in a decoded image, and the table of these measurements (seam frame).
 
 Seam `s` is the boundary between the rows (or columns) `s − 1` and `s` (`satstudy.core.geometry.Grid.seams`). The
-gradient across a boundary is the mean absolute difference of the luminance on its two sides. Tilings have their seams
-in different places, which may be harder or easier to code: what a tiling loses near its seams is measured against
-`seamless` at the same pixels.
+gradient across a boundary is the mean absolute difference of the luminance on its two sides. Each tiling has its seams
+in other places, and these may be harder or easier to code. Therefore the loss near seams is measured against `seamless`
+at the same pixels.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from satstudy.core.types import Floats, Pixels
 from satstudy.metrics import quality
 from satstudy.metrics.bootstrap import Interval, change_interval
 
-#: Columns of the seam frame, one row an image, λ and tiling.
+#: Columns of the seam frame, one row for each image, λ and tiling.
 COLUMNS = (
     "image", "lam", "tiling", "weighting", "patch", "overlap", "bytes", "bpp", "psnr", "psnr_near", "psnr_away",
     "seam", "seam_original", "psnr_near_reference",
 )  # fmt: skip
 
-#: Pixels within this distance of a seam, or in an overlap, are near it.
+#: Near a seam: within this many pixels of it, or in an overlap.
 NEAR = 8
 
-#: Rows that are computed together: a scene of 16,000² in floats would take 3 GB.
+#: Rows per block, to save memory: a scene of 16,000² takes 3 GB as floats.
 BLOCK = 256
 
 
@@ -41,10 +41,10 @@ BLOCK = 256
 
 
 def measured_layout(height: int, width: int, tiling: str, overlap: int = 8, patch: int = 256) -> Grid:
-    """The grid on whose seams a tiling is measured.
+    """The patch grid whose seams are measured for a tiling.
 
-    `seamless` has no patches. It is measured on the grid of the independent patches that it replaces, on which the
-    borders of its own tiles (512 and 1024 pixels) lie too.
+    `seamless` has no patches: it takes the grid of `independent`, whose seams include the borders of its own tiles
+    (512 and 1024 pixels).
 
     Raises
     ------
@@ -57,17 +57,17 @@ def measured_layout(height: int, width: int, tiling: str, overlap: int = 8, patc
 
 
 def seam_measure(image: Pixels, layout: Grid) -> float:
-    """Mean gradient across the seams over the mean gradient across all other boundaries.
+    """Ratio of the mean gradient across the seams to the mean gradient across all other boundaries.
 
-    Each seam is compared with the boundaries of its own direction and counts by its length. An image that does not
-    depend on the grid has about 1. What its content does along the seams by chance, such as a road, is in the original
-    too: compare with the measure of that.
+    Each seam is compared with the boundaries of its own direction and weighted by its length. Expected is about 1 if
+    the image is independent of the grid. Content along a seam, such as a road, changes it for the original too:
+    divide by the measure of the original.
 
     Returns
     -------
     float
-        1 for a flat image, inf where only the seams have a gradient; nan where the layout has no seam, or where every
-        boundary of a direction is one
+        1 for a flat image; inf if only seams have a gradient; nan if the layout has no seam, or if every boundary of a
+        direction is one
 
     Raises
     ------
@@ -102,11 +102,11 @@ def seam_measure(image: Pixels, layout: Grid) -> float:
 
 
 def psnr_near_away(decoded: Pixels, original: Pixels, layout: Grid, distance: int = NEAR) -> tuple[float, float]:
-    """PSNR in dB of the pixels in an overlap or within `distance` of a seam, and of all others.
+    """PSNR in dB of the pixels near seams (in an overlap or within `distance` of a seam), and of all others.
 
     Returns
     -------
-    near, away : nan where there is no such pixel, inf where they are equal in both images
+    near, away : nan without such pixels, inf if they are equal in both images
 
     Raises
     ------
@@ -130,14 +130,14 @@ def psnr_near_away(decoded: Pixels, original: Pixels, layout: Grid, distance: in
 
 
 def seam_profile(original: Pixels, decoded: Pixels, layout: Grid, reach: int = 32) -> pd.DataFrame:
-    """Gradient and error by the distance to the nearest seam, both directions pooled.
+    """Gradient and error as functions of the distance to the nearest seam, over both directions.
 
     Returns
     -------
     DataFrame
-        distance (0 … reach, in pixels; 0 is the seam itself), gradient and gradient_original (across the boundaries at
-        that distance), error (mean absolute error of the pixels beside them, over R, G and B), all in levels of 0–255.
-        No row for a distance that no boundary has
+        distance (0 … reach, in pixels; 0 is the seam itself); gradient and gradient_original (mean over the boundaries
+        at that distance); error (mean absolute error of the pixels beside them, over R, G and B). Values are levels of
+        0–255. Distances without a boundary have no row
 
     Raises
     ------
@@ -168,7 +168,7 @@ def seam_profile(original: Pixels, decoded: Pixels, layout: Grid, reach: int = 3
 
 
 class SeamCrop(NamedTuple):
-    """A square of pixels around a piece of a seam; `orientation` is that of the seam, horizontal or vertical."""
+    """A square of `size` pixels on a seam; `orientation` is the seam's, horizontal or vertical."""
 
     top: int
     left: int
@@ -177,15 +177,15 @@ class SeamCrop(NamedTuple):
 
 
 def worst_seam(original: Pixels, decoded: Pixels, layout: Grid, size: int = 64, beside: Grid | None = None) -> SeamCrop:
-    """The crop in which a seam shows most: chosen by a rule, not by hand.
+    """The crop with the most visible seam: chosen by a rule, not by hand.
 
-    Of all pieces of a seam that are `size` pixels long, the one across which the mean gradient grew most from the
-    original to the decoded image; of equal ones the first from the top, horizontal before vertical. The crop is centred
-    on it as far as the image allows.
+    Of all seam segments of `size` pixels, it shows the one with the largest increase of the mean gradient from the
+    original to the decoded image. Ties go to the first from the top, horizontal before vertical. The crop is centred on
+    the segment unless it would leave the image.
 
     Parameters
     ----------
-    beside : another layout that the crop should show a parallel seam of; where no place shows both, it is ignored
+    beside : another layout; the crop must show a parallel seam of it too, if any place shows both
 
     Raises
     ------
@@ -208,7 +208,7 @@ def worst_seam(original: Pixels, decoded: Pixels, layout: Grid, size: int = 64, 
             lines = np.s_[s - 1 : s + 1] if axis == 0 else np.s_[:, s - 1 : s + 1]
             steps = [np.abs(np.diff(luminance(image[lines]), axis=axis)).ravel() for image in (decoded, original)]
             grown = np.concatenate([[0.0], np.cumsum(steps[0] - steps[1], dtype=np.float64)])
-            # Rounded, so that equal pieces are equal whatever the sums before them.
+            # Rounded: the cumulative sums before equal segments differ, and so do the rounding errors.
             means = np.round((grown[size:] - grown[:-size]) / size, 6)
             along = int(means.argmax())
             top, left = (start, along) if axis == 0 else (along, start)
@@ -269,10 +269,10 @@ def measure(
     Parameters
     ----------
     data_bytes : size of the whole encoded file
-    layout : of `measured_layout`; its patch and overlap stand in the row
+    layout : from `measured_layout`; gives patch and overlap
     weighting : `mean` or `ramp` for `blend`, else `none`
-    reference : the image decoded by `seamless` with the same weights. Its PSNR near the seams of `layout` is
-        `psnr_near_reference`, nan without one
+    reference : the image decoded by `seamless` with the same weights, for `psnr_near_reference`: its PSNR near the
+        seams of `layout` (nan without)
     """
     near, away = psnr_near_away(decoded, original, layout)
     return {
@@ -294,13 +294,13 @@ def measure(
 
 
 def with_derived(frame: pd.DataFrame) -> pd.DataFrame:
-    """The seam frame with the columns that follow from others, checked to be complete.
+    """Check that a seam frame is complete, and add derived columns.
 
     Returns
     -------
     DataFrame
         also `lost` (psnr_near_reference − psnr_near, in dB), `gap` (psnr_away − psnr_near, in dB) and `ratio`
-        (seam / seam_original); `weighting` is "none" where a CSV was read with that as missing
+        (seam / seam_original). A missing `weighting`, as pandas reads "none" from a CSV, is "none" again
 
     Raises
     ------
@@ -325,16 +325,16 @@ def with_derived(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def bits_change(part: pd.DataFrame, base: pd.DataFrame) -> Interval:
-    """Bits of one tiling against another's in %, paired by image: the mean in the logarithm, and its interval.
+    """Change in bits from tiling `base` to tiling `part` in %: geometric mean over images, with its interval.
 
     Parameters
     ----------
-    part, base : rows of the seam frame, the same images and λ once each
+    part, base : rows of the seam frame, one for each image and λ
 
     Returns
     -------
     Interval
-        nan where `base` lacks an image
+        nan if `base` lacks an image
     """
     sizes, others = (table.set_index(["image", "lam"])["bytes"] for table in (part, base))
     logs = (sizes / others.reindex(sizes.index)).map(np.log)

@@ -1,8 +1,7 @@
-"""How accuracy carries over from one condition to another: patterns, worst cases, rates that suffice, what predicts it.
+"""Statistics over several cells of the matrix of accuracies: patterns, worst cases, sufficient rates, correlations.
 
-All of these are functions of the accuracies of several cells of the matrix. The cells are resampled together, objects
-and rounds alike, by `satstudy.metrics.bootstrap`; a statistic of many cells is then one function of each resample.
-Intervals are not corrected for multiple comparisons.
+All cells are resampled together, by objects and rounds (`satstudy.metrics.bootstrap`). The interval of a statistic
+comes from its values in the resamples. Intervals are not corrected for multiple comparisons.
 """
 
 from __future__ import annotations
@@ -25,11 +24,11 @@ from satstudy.metrics.bootstrap import Interval, percentile_interval, resampled_
 
 @dataclass(frozen=True)
 class Cells:
-    """Accuracies of some cells, (trained on, validated on), and their joint resamples.
+    """Accuracies of k cells (trained on, validated on), and their joint resamples.
 
     Attributes
     ----------
-    names : the k cells
+    names : of the k cells
     values : float (k,), 0–1
     draws : float (resamples, k); nan with a single object
     """
@@ -39,20 +38,20 @@ class Cells:
     draws: Floats
 
     def interval(self, statistic: Callable[[Floats], float]) -> Interval:
-        """A function of the k accuracies, with its interval."""
+        """The value of a function of the k accuracies, with its interval."""
         return percentile_interval(statistic(self.values), self.resampled(statistic))
 
     def resampled(self, statistic: Callable[[Floats], float]) -> Floats:
-        """The statistic of each resample."""
+        """The value of a function of the k accuracies in each resample."""
         return np.array([statistic(draw) for draw in self.draws])
 
     def index(self, trained_on: str, validated_on: str) -> int:
-        """Where a cell stands.
+        """The index of a cell.
 
         Raises
         ------
         InputError
-            A cell that is not there.
+            No such cell.
         """
         try:
             return self.names.index((trained_on, validated_on))
@@ -60,7 +59,7 @@ class Cells:
             raise InputError(f"No classifier trained on {trained_on} was validated on {validated_on}.") from None
 
     def row_of(self, trained_on: str) -> dict[str, int]:
-        """Validated on → where the cell stands, of one column of the matrix."""
+        """Validated on → index of the cell, for one column of the matrix."""
         return {row: i for i, (column, row) in enumerate(self.names) if column == trained_on}
 
 
@@ -70,19 +69,19 @@ def cells(predictions: pd.DataFrame, measures: Mapping[str, Floats] | None = Non
     Parameters
     ----------
     predictions : the columns of `satstudy.metrics.accuracy.COLUMNS`; every cell has the same images and rounds
-    measures : further quantities of the same images, name → (images,) in the order of their names; they become cells
-        ("", name) whose values are their means
+    measures : further quantities of the images, name → (images,) in the order of the images' names. Each becomes a cell
+        ("", name) with its mean as the value
 
     Raises
     ------
     InputError
-        A column is missing, there is no row, or a cell lacks images that another has.
+        A missing column, no row, or cells with different images or rounds.
     """
     columns = ("trained_on", "validated_on", "seed", "image", "object", "label", "predicted")
     require(predictions, columns, "The predictions frame", "train and validate first")
     right = predictions.assign(right=(predictions["label"] == predictions["predicted"]).astype(float))
     wide = right.pivot(index=["seed", "image"], columns=["trained_on", "validated_on"], values="right")
-    # In the order in which the frame names them, not by the alphabet.
+    # In the order of the frame.
     names = list(dict.fromkeys(zip(predictions["trained_on"], predictions["validated_on"], strict=True)))
     wide = wide[names]
     if wide.isna().to_numpy().any():
@@ -103,13 +102,13 @@ def cells(predictions: pd.DataFrame, measures: Mapping[str, Floats] | None = Non
 
 
 def against_own(predictions: pd.DataFrame) -> pd.DataFrame:
-    """The accuracy of each cell less that of its column on the column's own condition, paired.
+    """The difference in accuracy between each cell and the cell on the training condition of its column, paired.
 
     Returns
     -------
     DataFrame
-        trained_on, validated_on, difference, difference_low, difference_high; nan where the column was not validated on
-        its own condition
+        trained_on, validated_on, difference, difference_low, difference_high; nan if the column was not validated on
+        its training condition
     """
     found = cells(predictions)
     table = []
@@ -128,15 +127,16 @@ def against_own(predictions: pd.DataFrame) -> pd.DataFrame:
 
 
 def remaining_skill(matrix: Floats, own: NDArray[np.intp], chance: float) -> Floats:
-    """What is left of each classifier's skill, (rows, columns): 1 as on its own condition, 0 as good as guessing.
+    """Accuracy above chance, relative to that on the training condition: (rows, columns).
 
-    nan where a classifier does not even read its own condition better than by guessing.
+    1 is the accuracy on the training condition, 0 that of random guesses; nan if the accuracy on the training condition
+    does not exceed chance.
 
     Parameters
     ----------
     matrix : accuracies 0–1, (validated on, trained on)
-    own : (columns,), the row of each column's own condition
-    chance : the accuracy of guessing
+    own : (columns,), the row with the training condition of each column
+    chance : the accuracy of random guesses
     """
     skill = matrix - chance
     at_home = skill[own, np.arange(matrix.shape[1])]
@@ -144,14 +144,14 @@ def remaining_skill(matrix: Floats, own: NDArray[np.intp], chance: float) -> Flo
 
 
 def pattern_distance(matrix: Floats, paper: Floats, own: NDArray[np.intp], chance: float, paper_chance: float) -> float:
-    """How far the pattern of a matrix is from that of the paper: 0 is the same pattern.
+    """The distance between the patterns of a matrix and of the paper's matrix; 0 for equal patterns.
 
-    The root mean square difference of the remaining skill, over all cells but each classifier's own condition. Of the
-    accuracies themselves a difference would tell mostly how hard the data sets are.
+    The root mean square difference of `remaining_skill` over all cells except those on training conditions. Differences
+    of accuracies would mainly show how difficult the data sets are.
 
     Examples
     --------
-    >>> paper = np.array([[0.8, 0.2], [0.2, 0.8]])  # each classifier reads its own condition alone
+    >>> paper = np.array([[0.8, 0.2], [0.2, 0.8]])  # accurate on training conditions only
     >>> same, blind_to_nothing = np.array([[0.6, 0.15], [0.15, 0.6]]), np.full((2, 2), 0.6)
     >>> own = np.array([0, 1])
     >>> round(pattern_distance(same, paper, own, 0, 0), 2), pattern_distance(blind_to_nothing, paper, own, 0, 0)
@@ -166,19 +166,19 @@ def pattern_distance(matrix: Floats, paper: Floats, own: NDArray[np.intp], chanc
 def compare_patterns(
     hypotheses: Mapping[str, pd.DataFrame], paper: pd.DataFrame, chance: float, paper_chance: float, base: str
 ) -> pd.DataFrame:
-    """The distance of each hypothesis' matrix to the paper's, nearest first, and its difference to that of `base`.
+    """The `pattern_distance` of each hypothesis to the paper, the smallest first, and its difference to that of `base`.
 
     Parameters
     ----------
-    hypotheses : name → predictions frame whose conditions bear the names of `paper`
-    paper : accuracies in %, rows validated on, columns trained on; what a hypothesis lacks is left out for all
-    base : the hypothesis that the others are compared with, paired where images and rounds are the same
+    hypotheses : name → predictions frame whose conditions have the names of `paper`
+    paper : accuracies in %, rows validated on, columns trained on; conditions that a hypothesis lacks are left out
+    base : the hypothesis with which the others are compared, paired if images and rounds are equal
 
     Returns
     -------
     DataFrame
-        hypothesis, distance, low, high, difference, difference_low, difference_high, own (mean accuracy on the own
-        condition, 0–1), cells (how many are compared)
+        hypothesis, distance, low, high, difference, difference_low, difference_high, own (mean accuracy on training
+        conditions, 0–1), cells (number of compared cells)
     """
     resampled = {name: cells(frame) for name, frame in hypotheses.items()}
     shared = set.intersection(*({*found.names} for found in resampled.values()))
@@ -210,14 +210,15 @@ def compare_patterns(
 
 
 def worst_rows(predictions: pd.DataFrame, rows: Sequence[str], base: str) -> pd.DataFrame:
-    """The lowest accuracy of each column over `rows`, and by how much it is above that of column `base`.
+    """The lowest accuracy of each column over `rows`, and its gain relative to column `base`.
 
-    Which row is worst is chosen in each resample anew.
+    Each resample takes its own minimum.
 
     Returns
     -------
     DataFrame
-        trained_on, worst (the row that is lowest), accuracy, low, high, mean (over rows), gain, gain_low, gain_high
+        trained_on, worst (the row with the lowest accuracy), accuracy, low, high, mean (over rows), gain, gain_low,
+        gain_high
     """
     found = cells(predictions[predictions["validated_on"].isin(rows)])
     base_at = np.array(list(found.row_of(base).values()))
@@ -237,9 +238,9 @@ def worst_rows(predictions: pd.DataFrame, rows: Sequence[str], base: str) -> pd.
 
 
 def sufficient_rate(rates: Floats, accuracies: Floats, wanted: float) -> float:
-    """The lowest rate from which on the accuracy stays at `wanted` or above, between points along log(rate).
+    """The lowest rate from which on the accuracy is at least `wanted`, interpolated linearly over log(rate).
 
-    nan if the highest rate does not suffice, and the lowest rate if all do.
+    nan if the highest rate does not suffice; the lowest rate if all suffice.
 
     >>> round(sufficient_rate(np.array([0.1, 0.2, 0.4]), np.array([0.5, 0.7, 0.9]), 0.8), 3)
     0.283
@@ -259,18 +260,18 @@ def sufficient_rate(rates: Floats, accuracies: Floats, wanted: float) -> float:
 def sufficient_rates(
     predictions: pd.DataFrame, conditions: pd.DataFrame, *, margin: float = 0.01, matched: bool = False
 ) -> pd.DataFrame:
-    """For each codec the lowest rate whose accuracy is within `margin` of that of uncompressed images.
+    """For each codec the lowest rate with an accuracy at most `margin` below that on uncompressed images.
 
     Parameters
     ----------
-    predictions : of classifiers trained on "original", and with `matched` on each condition too
+    predictions : of classifiers trained on "original", and with `matched` also on each condition
     conditions : condition, codec, bpp
-    matched : take classifiers trained on the condition that they are validated on
+    matched : use classifiers trained on the condition they are validated on
 
     Returns
     -------
     DataFrame
-        codec, bpp, low, high, lowest (the lowest rate that was measured)
+        codec, bpp, low, high, lowest (the lowest measured rate)
     """
     found = cells(predictions)
     original = found.index("original", "original")
@@ -298,7 +299,7 @@ def rank_correlations(
     ----------
     predictions : of classifiers trained on "original"
     measures : name → condition → (images,), in the order of the images' names
-    conditions : those that are compared
+    conditions : to correlate over
 
     Returns
     -------
@@ -325,7 +326,7 @@ def rank_correlations(
 
 
 def class_accuracies(predictions: pd.DataFrame) -> pd.DataFrame:
-    """Accuracy of each class in each cell, mean over rounds: trained_on, validated_on, label, accuracy, images."""
+    """Accuracy of each class in each cell: trained_on, validated_on, label, accuracy (mean over rounds), images."""
     require(predictions, ("label", "predicted"), "The predictions frame", "train and validate first")
     frame = predictions.assign(accuracy=(predictions["label"] == predictions["predicted"]).astype(float))
     groups = frame.groupby(["trained_on", "validated_on", "label"], sort=False)

@@ -94,28 +94,6 @@ def _wrapped(label: str) -> str:
 
 
 @styled
-def accuracy_difference(frame: pd.DataFrame, conditions: pd.DataFrame, what: str = "difference of accuracy") -> Figure:
-    """Differences of accuracy with their intervals, a row for each pair of conditions.
-
-    Parameters
-    ----------
-    frame : trained_on, validated_on, effect, low, high as fractions (`metrics.accuracy.leakage_effect`)
-    what : the quantity, for the axis
-    """
-    columns = ("trained_on", "validated_on", "effect", "low", "high")
-    require(frame, columns, "The table of differences", "compare two matrices first")
-    names = condition_labels(conditions)
-    table = frame.assign(**{c: 100 * frame[c] for c in ("effect", "low", "high")}).reset_index(drop=True)
-    figure, axes = plt.subplots(figsize=(WIDTH, 1.0 + 0.26 * len(table)))
-    whiskers(axes, table, "effect", 1)
-    pairs = zip(table["trained_on"], table["validated_on"], strict=True)
-    axes.set_yticks(range(len(table)), [f"{names.get(a, a)} → {names.get(b, b)}" for a, b in pairs])
-    axes.set_ylabel("trained on → validated on")
-    axes.set_xlabel(f"{what} in percentage points")
-    return figure
-
-
-@styled
 def confusion_heatmap(table: pd.DataFrame) -> Figure:
     """The confusion matrix in percent: rows are true classes, columns answers; zeros are left empty.
 

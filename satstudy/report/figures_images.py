@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from satstudy.core.errors import InputError
 from satstudy.core.geometry import Grid, Span, grid
 from satstudy.core.types import Pixels
+from satstudy.report import html
 from satstudy.report.labels import codec_name, rate
 from satstudy.report.style import BLACK, GREY, WIDTH, YELLOW, bare, styled
 
@@ -71,6 +72,57 @@ def crops_grid(original: Pixels, coded: Sequence[CodedCrop]) -> Figure:
     return figure
 
 
+@styled
+def whole_and_square(original: Pixels, decoded: Mapping[str, Pixels], top: int, left: int, side: int) -> Figure:
+    """What each of several codecs changes in an image, as a whole and in one square of it.
+
+    The first row has the original and the errors in it, the second row the square, the third its errors: the absolute
+    difference, averaged over R, G and B, in levels of 255, on one scale for all codecs.
+
+    Parameters
+    ----------
+    original : uint8 (height, width, 3)
+    decoded : label → pixels of the same shape
+    top, left, side : of the square
+
+    Raises
+    ------
+    InputError
+        No decoded image, or one of another shape.
+    """
+    if not decoded or any(pixels.shape != original.shape for pixels in decoded.values()):
+        raise InputError(f"Decoded images must be there, all with the shape {original.shape} of the original.")
+    errors = {name: np.abs(pixels.astype(np.int16) - original).mean(axis=2) for name, pixels in decoded.items()}
+    cut = np.s_[top : top + side, left : left + side]
+    scale: dict[str, Any] = {
+        "cmap": "magma", "vmin": 0, "vmax": max(4.0, *(float(np.percentile(e, 99.5)) for e in errors.values()))
+    }  # fmt: skip
+    columns = 1 + len(decoded)
+    width = WIDTH / columns
+    tall = original.shape[0] / original.shape[1]
+    figure, panels = plt.subplots(
+        3, columns, figsize=(WIDTH, width * (2 + tall) + 0.4), height_ratios=(tall, 1, 1), squeeze=False
+    )
+    for axes in panels.flat:
+        bare(axes)
+    panels[0, 0].imshow(original)
+    panels[1, 0].imshow(original[cut])
+    for colour, thick in (("white", 2.5), (BLACK, 1.2)):
+        frame = Rectangle((left, top), side, side, fill=False, edgecolor=colour, linewidth=thick)
+        panels[0, 0].add_patch(frame)
+    panels[0, 0].set_title("original")
+    for (name, error), column in zip(errors.items(), panels.T[1:], strict=True):
+        column[0].set_title(name)
+        column[0].imshow(error, **scale)
+        column[1].imshow(decoded[name][cut])
+        shown = column[2].imshow(error[cut], **scale)
+    for axes, text in zip(panels[:, 1], ("errors", "the framed square", "its errors"), strict=True):
+        axes.set_ylabel(text, fontsize=9)
+    bar = figure.colorbar(shown, cax=panels[2, 0].inset_axes((0.1, 0.55, 0.8, 0.1)), orientation="horizontal")
+    bar.set_label("error in levels of 255", fontsize=9)
+    return figure
+
+
 def saved_crops(pictures: Mapping[str, Pixels], facts: Mapping[str, Any]) -> Figure:
     """`crops_grid` of pictures that `study.experiments.rate_crops` chose and a notebook saved.
 
@@ -89,6 +141,43 @@ def saved_crops(pictures: Mapping[str, Pixels], facts: Mapping[str, Any]) -> Fig
         return crops_grid(pictures["original"], coded)
     except (KeyError, ValueError) as error:
         raise InputError(f"The saved crops lack {error}: run notebooks/rd.ipynb again.") from None
+
+
+def coded_pictures(pictures: Mapping[str, Pixels], facts: Mapping[str, Any]) -> html.Pictures:
+    """One crop, original and coded in equally many bytes (`study.side_by_side.equal_bytes`), to be compared.
+
+    At the start these are the original and the learned codec, which comes last in the facts.
+    """
+    coded = [
+        html.Picture(codec_name(codec), pictures[name], f"{rate(bpp)} bpp, {psnr:.1f} dB")
+        for name, codec, bpp, psnr in facts["coded"]
+    ]
+    return html.Pictures(
+        [html.Picture("original", pictures["original"], "24 bpp"), *reversed(coded)],
+        facts["image"],
+        f"{facts['image']}, coded by every codec in equally many bytes, as nearly as its settings allow; rate and PSNR "
+        f"are those of the whole image ({codec_name(facts['coded'][-1][1])}: {facts['learned']}). Move the line, "
+        "choose what stands on each side, and look where it differs.",
+        zoom=max(1, 512 // pictures["original"].shape[1]),
+    )
+
+
+@styled
+def error_maps(pictures: Mapping[str, Pixels], facts: Mapping[str, Any]) -> Figure:
+    """Where each codec errs at equal bytes: the absolute error, mean of R, G and B, multiplied to be seen.
+
+    Parameters
+    ----------
+    pictures, facts : of `study.side_by_side.equal_bytes`
+    """
+    figure, panels = plt.subplots(1, len(facts["coded"]), figsize=(WIDTH, WIDTH / len(facts["coded"]) + 0.5))
+    for axes, (name, codec, _, psnr) in zip(np.atleast_1d(panels), facts["coded"], strict=True):
+        error = np.abs(pictures[name].astype(np.int16) - pictures["original"]).mean(axis=2)
+        bare(axes)
+        axes.imshow(np.clip(AMPLIFICATION * error, 0, 255), cmap="gray", vmin=0, vmax=255)
+        axes.set_title(codec_name(codec))
+        axes.set_xlabel(f"{psnr:.1f} dB; error × {AMPLIFICATION}", fontsize=8)
+    return figure
 
 
 # --- Patches --------------------------------------------------------------------------------------------
@@ -117,7 +206,7 @@ def patch_grid(image: Pixels, layout: Grid) -> Figure:
     _draw_grid(whole, layout, 0.5)
     whole.set_xlim(-0.5, layout.width - 0.5)
     whole.set_ylim(layout.height - 0.5, -0.5)
-    whole.set_xlabel(f"{layout.width}×{layout.height} pixels (width×height)")
+    whole.set_xlabel(f"{layout.height}×{layout.width} pixels (height × width)")
     if corner:
         _close_up(figure, whole, panels[0, 1], image, layout)
     title = f"{len(layout)} patches of {layout.patch}×{layout.patch} px"
@@ -178,6 +267,17 @@ def _close_up(figure: Figure, whole: Axes, axes: Axes, image: Pixels, layout: Gr
 AMPLIFICATION = 8
 
 
+def seam_pictures(pictures: Mapping[str, Pixels], facts: Mapping[str, Any]) -> html.Pictures:
+    """The crop around a seam under every tiling, enlarged, to be laid over each other and over the original."""
+    return html.Pictures(
+        [html.Picture(name, pictures[name]) for name in ("original", "independent", "blend", "seamless")],
+        f"a seam in {facts['image']}",
+        f"The strongest seam of {facts['image']} that independent patches leave, λ = {facts['lam']:g}, six pixels of "
+        "the page for one of the image. It runs through the middle; the original shows what is no seam.",
+        zoom=6,
+    )
+
+
 def saved_seam(
     pictures: Mapping[str, Pixels], facts: Mapping[str, Any], other: Literal["blend", "seamless"] = "blend"
 ) -> Figure:
@@ -203,9 +303,9 @@ def saved_seam(
         raise InputError(f"The saved seam lacks {error}: run notebooks/blending.ipynb again.") from None
     independent = grid(height, width, 256, 0)
     if other == "blend":
-        labels, layouts = ("without blending", "with blending"), (independent, grid(height, width, 256, overlap))
+        labels, layouts = ("independent", "blend"), (independent, grid(height, width, 256, overlap))
     else:
-        labels, layouts = ("independent patches", "seamless"), (independent, independent)
+        labels, layouts = ("independent", "seamless"), (independent, independent)
     return _seam_panels(crops, original, layouts, labels, top, left)
 
 
@@ -218,6 +318,7 @@ def _seam_panels(
     top: int,
     left: int,
 ) -> Figure:
+    """A seam close up under two tilings, and the error of both; arrows point at the seams (paper, Fig. 4)."""
     size = len(original)
     margin, gap, foot, head = 0.45, 0.55, 0.45, 0.52
     side = min(size / 25, (WIDTH - 2 * margin - gap) / 2)  # four hundredths of an inch a pixel, if there is room

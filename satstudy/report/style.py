@@ -59,10 +59,10 @@ DENSE, SPARSE = (0, (1, 1)), (0, (5, 1.5, 1, 1.5, 1, 1.5))
 #: Lines of the blending experiment.
 TILING_LINES = {
     "original": Line("original", PlotStyle(GREY, "None")),
-    "independent": Line("independent patches", PlotStyle("vermilion", "s", "--")),
-    "blend": Line("overlap, mean", PlotStyle("blue", "o")),
-    "blend, mean": Line("overlap, mean", PlotStyle("blue", "o")),
-    "blend, ramp": Line("overlap, ramp", PlotStyle("green", "^", "-.")),
+    "independent": Line("independent", PlotStyle("vermilion", "s", "--")),
+    "blend": Line("blend, mean", PlotStyle("blue", "o")),
+    "blend, mean": Line("blend, mean", PlotStyle("blue", "o")),
+    "blend, ramp": Line("blend, ramp", PlotStyle("green", "^", "-.")),
     "seamless": Line("seamless", PlotStyle("black", "D", DENSE)),
 }
 #: For what has no style of its own, such as the λ of a training.
@@ -140,6 +140,8 @@ def styled(function: Callable[P, Figure]) -> Callable[P, Figure]:
                 figure = function(*args, **kwargs)
                 # Ticks are made when the figure is first drawn, with the parameters of that moment.
                 figure.draw_without_rendering()
+                # The caption, unless the notebook has a better one.
+                figure.set_label((function.__doc__ or "").partition("\n")[0])
                 return figure
             finally:
                 for number in set(plt.get_fignums()) - before:

@@ -1,6 +1,6 @@
-"""The tables of the study, as pandas frames of text, from result frames alone.
+"""The tables of the study: pandas frames of text, made from result frames.
 
-Estimates with a 95 % interval are written "80.7 [78.1, 83.0]". The paper's own numbers are in `report.paper`.
+Estimates with a 95 % interval are written "80.7 [78.1, 83.0]". The paper's numbers are in `report.paper`.
 """
 
 from __future__ import annotations
@@ -38,16 +38,16 @@ def table_1(
     psnr: float | None = None,
     objects: Mapping[str, Hashable] | None = None,
 ) -> pd.DataFrame:
-    """What training on the domain saves at equal PSNR, beside the paper's Table 1.
+    """The rate saved by training on overhead images, at equal PSNR, beside the paper's Table 1.
 
-    Rates here are read off the mean curves at one PSNR (`metrics.bd_rate.rate_saved_at_psnr`). The paper compares two
-    points whose PSNR differs by 0.12 dB; the rate that it saves is computed from these points as they are.
+    Rates are those of the mean curves at one PSNR (`metrics.bd_rate.rate_saved_at_psnr`). The paper compares two points
+    whose PSNR differs by 0.12 dB; its saved rate is computed from these points without correction.
 
     Parameters
     ----------
-    domain, natural : codecs of the frame
-    psnr : in dB; by default the middle of the range that both curves reach
-    objects : image → the object it shows; images of one object are resampled together
+    domain, natural : names of the codec trained on overhead and on natural images
+    psnr : in dB; by default the middle of the PSNR range of both curves
+    objects : image → its object; images of one object are resampled together
 
     Raises
     ------
@@ -116,8 +116,22 @@ def rd_table(
     return pd.DataFrame(rows)
 
 
+def one_image_table(codings: pd.DataFrame) -> pd.DataFrame:
+    """Size and quality of several codings of one image, of the frame of `study.one_image.coding_table`."""
+    return pd.DataFrame(
+        {
+            "codec": codings["codec"].map(codec_name),
+            "setting": codings["setting"],
+            "bytes": codings["bytes"].map("{:,}".format),
+            "bpp": codings["bpp"].map(rate),
+            "PSNR in dB": codings["psnr"].map("{:.2f}".format),
+            "MS-SSIM": codings["ms_ssim"].map(lambda value: "–" if math.isnan(value) else f"{value:.4f}"),
+        }
+    )
+
+
 def span(low: float, high: float) -> str:
-    """A range of PSNR; a dash where there is none.
+    """A range of PSNR as text; a dash for nan.
 
     >>> span(24.96, 33.5)
     '25.0–33.5'
@@ -126,12 +140,12 @@ def span(low: float, high: float) -> str:
 
 
 def bd_table(table: pd.DataFrame, reference: str = "jpeg2000", quality: str = "PSNR") -> pd.DataFrame:
-    """BD-rates against one codec, each with the range of PSNR and the number of images that it was computed over.
+    """BD-rates against one codec, with the PSNR range and the number of images of each.
 
     Parameters
     ----------
-    table : of `metrics.bd_rate.bd_rates`, `all_pairs` or `by_category`
-    quality : what the ranges are called, "MS-SSIM" for a table of `metrics.bd_rate.in_ms_ssim`
+    table : from `metrics.bd_rate.bd_rates`, `all_pairs` or `by_category`
+    quality : the quality measure of the table, "MS-SSIM" after `metrics.bd_rate.in_ms_ssim`
     """
     columns = (
         "codec", "reference", "bd_rate", "low", "high", "compared", "shared_low", "shared_high", "images", "of_means",
@@ -156,11 +170,11 @@ def bd_table(table: pd.DataFrame, reference: str = "jpeg2000", quality: str = "P
 
 
 def pair_table(pairs: pd.DataFrame) -> pd.DataFrame:
-    """BD-rate in % of the codec of a row against that of a column, with its interval and the range of PSNR in dB.
+    """BD-rate in % of the row's codec against the column's codec, with its interval and PSNR range in dB.
 
     Parameters
     ----------
-    pairs : of `metrics.bd_rate.all_pairs`
+    pairs : from `metrics.bd_rate.all_pairs`
     """
     columns = ("codec", "reference", "bd_rate", "low", "high", "shared_low", "shared_high")
     require(pairs, columns, "The table of pairs", "run `all_pairs` first")
@@ -181,11 +195,11 @@ def pair_table(pairs: pd.DataFrame) -> pd.DataFrame:
 
 
 def slice_table(slices: pd.DataFrame) -> pd.DataFrame:
-    """Bits at equal PSNR in % by slices of PSNR, with the number of images that reach all of a slice.
+    """Change in bits at equal PSNR, in %, for each slice of PSNR, with the number of images in the slice.
 
     Parameters
     ----------
-    slices : of `metrics.bd_rate.by_slice`
+    slices : from `metrics.bd_rate.by_slice`
     """
     columns = ("codec", "reference", "psnr_low", "psnr_high", "bd_rate", "low", "high", "compared")
     require(slices, columns, "The table of slices", "run `by_slice` first")
@@ -208,11 +222,11 @@ def _only_reference(table: pd.DataFrame) -> str:
 
 
 def loss_table(losses: pd.DataFrame) -> pd.DataFrame:
-    """The loss λ·255²·MSE + bpp of each codec and λ over the set, and that of the tenth of images coded worst.
+    """The mean loss λ·255²·MSE + bpp of each codec and λ, over all images and over the tenth with the largest loss.
 
     Parameters
     ----------
-    losses : of `metrics.bd_rate.losses`
+    losses : from `metrics.bd_rate.losses`
     """
     columns = ("codec", "lam", "loss", "low", "high", "worst_loss", "bpp", "psnr", "psnr_of_mse", "worst_psnr")
     require(losses, columns, "The table of losses", "run `losses` first")
@@ -235,12 +249,12 @@ def loss_table(losses: pd.DataFrame) -> pd.DataFrame:
 
 
 def wrapping_table(wrapping: pd.DataFrame, pairs: pd.DataFrame, bare: pd.DataFrame, reference: str) -> pd.DataFrame:
-    """What each format needs for an empty image, and BD-rates with and without it.
+    """The overhead of each file format, as the bytes of an empty image, and BD-rates with and without it.
 
     Parameters
     ----------
-    wrapping : codec, bytes, version (`study.rate_distortion.wrapping`)
-    pairs, bare : of `metrics.bd_rate.all_pairs`, of whole files and of `without_wrapping`
+    wrapping : codec, bytes, version, settings (`study.rate_distortion.wrapping`)
+    pairs, bare : from `metrics.bd_rate.all_pairs`, of whole files and after `without_wrapping`
     """
     require(wrapping, ("codec", "bytes", "version", "settings"), "The table of wrapping", "run `wrapping` first")
     found = [bd_rate.rows_against(table, reference).set_index("codec") for table in (pairs, bare)]
@@ -264,11 +278,11 @@ def wrapping_table(wrapping: pd.DataFrame, pairs: pd.DataFrame, bare: pd.DataFra
 
 
 def speed_table(speeds: pd.DataFrame, reference: str = "jpeg2000") -> pd.DataFrame:
-    """Bits and speed of each codec against the reference, the fastest encoder first.
+    """Bits and speed of each codec relative to the reference, the fastest encoder first.
 
     Parameters
     ----------
-    speeds : of `metrics.bd_rate.speeds`
+    speeds : from `metrics.bd_rate.speeds`
     """
     require(speeds, ("codec", "bd_rate", "low", "high", "encode", "decode"), "The speeds", "run `speeds` first")
     name = codec_name(reference)
@@ -288,12 +302,13 @@ SEAM_MEANS = {
 
 
 def seams_table(frame: pd.DataFrame) -> pd.DataFrame:
-    """Means over images of each λ and tiling: bits against independent patches, PSNR near seams, how far seams show.
+    """Rate, PSNR near seams and visibility of seams for each λ and tiling: means over images.
 
-    Bits are compared with those of independent patches of the same size, paired by image. *Near* is in overlaps and
-    within 8 px of seams; what is lost there is PSNR in dB against seamless at the same pixels. The seam measure is the
-    gradient across the seams over that elsewhere. The seam ratio is this measure of the decoded image over that of
-    the original, 1 where no seam shows. Images of one patch have no seam and count for rate and PSNR alone.
+    The change in bits is relative to independent patches of the same size, paired by image. Near seams means in
+    overlaps and within 8 px of a seam; the loss there is in dB PSNR against seamless at the same pixels. The seam
+    measure is the gradient across seams divided by that elsewhere. The seam ratio is this measure of the decoded image
+    divided by that of the original: 1 if no seam is visible. Images of one patch have no seam and count for rate and
+    PSNR only.
 
     Parameters
     ----------
@@ -323,13 +338,13 @@ def seams_table(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def splits_table(manifest: pd.DataFrame) -> pd.DataFrame:
-    """Images, objects and categories of each split, beside the paper's number of images.
+    """Numbers of images, objects and categories of each split, and of images in the paper.
 
     val-compress includes train-class and val-class, as in the paper.
 
     Parameters
     ----------
-    manifest : path, category, object, split (`data.splits`)
+    manifest : from `data.splits`
     """
     require(manifest, ("category", "object", "split"), "The manifest", "make it again")
     rows = []
@@ -345,7 +360,7 @@ def splits_table(manifest: pd.DataFrame) -> pd.DataFrame:
 
 
 def counterparts(conditions: pd.DataFrame, known: Sequence[PaperCondition]) -> dict[str, PaperCondition]:
-    """Condition → the paper's of the same codec at about the same rate (`paper.counterpart`), where there is one."""
+    """Condition → the paper's condition with the same codec and a similar rate (`paper.counterpart`), if any."""
     found = {}
     for row in conditions.to_dict("records"):
         if match := counterpart(row["codec"], 24.0 if row["codec"] == "original" else row["bpp"], known):
@@ -354,14 +369,14 @@ def counterparts(conditions: pd.DataFrame, known: Sequence[PaperCondition]) -> d
 
 
 def table_2(matrix: pd.DataFrame, conditions: pd.DataFrame) -> pd.DataFrame:
-    """Accuracy in % with intervals, columns trained on, rows validated on, beside the paper's Table 2.
+    """Accuracy in % with intervals (columns: trained on, rows: validated on), beside the paper's Table 2.
 
-    The paper's number stands in parentheses: "80.7 [78.1, 83.0] (80.67)". It is that of the same codec at a rate
-    within a ratio of `paper.NEAR`, which the heading names; the paper's data, classes and network are others.
+    The paper's accuracy is in parentheses: "80.7 [78.1, 83.0] (80.67)". It is that of the same codec at a similar rate
+    (ratio below `paper.NEAR`), which the heading names. The paper has other data, classes and networks.
 
     Parameters
     ----------
-    matrix, conditions : as `labels.matrix_cells` takes them
+    matrix, conditions : as for `labels.matrix_cells`
     """
     cells, names = matrix_cells(matrix, conditions), condition_labels(conditions)
     accuracy, low, high = cells["accuracy"], cells["low"], cells["high"]
@@ -388,13 +403,13 @@ def table_2(matrix: pd.DataFrame, conditions: pd.DataFrame) -> pd.DataFrame:
 
 
 def estimates(frame: pd.DataFrame, words: Sequence[str], values: Mapping[str, str], digits: int = 1) -> pd.DataFrame:
-    """Columns as they are, and estimates with their intervals.
+    """A table of text columns, and of estimates with their intervals.
 
     Parameters
     ----------
     words : columns of text
-    values : column → its heading; fractions whose heading ends with "in %" are written in percent. The interval of
-        a column stands in `low` and `high` if it is the first, and else in `<column>_low` and `<column>_high`
+    values : column of an estimate → heading. Fractions are written in percent if the heading ends with "in %". The
+        interval is in `low` and `high` for the first column, in `<column>_low` and `<column>_high` for others
 
     Examples
     --------

@@ -14,8 +14,7 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from satstudy.codecs import JPEG, Codec, registry
-from satstudy.codecs.base import closest_rate
+from satstudy.codecs import Codec, registry
 from satstudy.codecs.learned.checkpoint import OVERHEAD, Checkpoint
 from satstudy.codecs.learned.codec import LearnedCodec
 from satstudy.core.digests import digest
@@ -30,6 +29,7 @@ from satstudy.metrics import seams
 from satstudy.metrics.quality import bpp, psnr
 from satstudy.metrics.seams import seam_profile
 from satstudy.study import rate_distortion, sets
+from satstudy.study.one_image import of_size
 from satstudy.study.study import Study
 
 
@@ -215,34 +215,44 @@ def example_codings(
     return made
 
 
-def rate_crops(study: Study, count: int = 4, side: int = 160) -> tuple[dict[str, Pixels], dict[str, Any]]:
+def example_images(study: Study, images: str = "") -> list[Path]:
+    """The images that figures choose from: the first of each category, or the reader's own, at most 30 of them.
+
+    Parameters
+    ----------
+    images : a folder of the reader's own images, or one image; those of the study if empty
+    """
+    if images:
+        found = find_images([images])
+        return found[:: -(-len(found) // 30)]
+    firsts = subset(study.manifest, "val-compress").drop_duplicates("category")["path"]
+    return [study.root / name for name in firsts]
+
+
+def rate_crops(
+    study: Study, images: Sequence[Path], count: int = 4, side: int = 160
+) -> tuple[dict[str, Pixels], dict[str, Any]]:
     """What `figures_images.saved_crops` draws: the most detailed crop of an image of middling detail, at `count` rates.
 
-    The learned codec over its ladder, and JPEG at the qualities whose files are nearest to these in size. Of the first
-    image of each category, the one whose variance is the median: a rule, not a choice.
+    The learned codec over its ladder, and JPEG at the qualities whose files are nearest to these in size. Of `images`,
+    the one whose variance is the median: a rule, not a choice.
     """
-    firsts = subset(study.manifest, "val-compress").drop_duplicates("category")["path"]
-    ranked = sorted((float(luminance(read_image(study.root / name)).var()), name) for name in firsts)
-    path = study.root / ranked[len(ranked) // 2][1]
+    ranked = sorted((float(luminance(read_image(path)).var()), path) for path in images)
+    path = ranked[len(ranked) // 2][1]
     image = read_image(path)
     side = min(side, *image.shape[:2])
     top, left = detailed_crop(image, side)
-    lams = sorted(study.profile.train.lams)
+    lams = study.lams
     # From the lowest rate up, over the whole ladder.
     some = [lams[round(i)] for i in np.linspace(0, len(lams) - 1, min(count, len(lams)))]
     coded = example_codings(image, [study.mbt2018(lam) for lam in some], top, left, side)
-    like = [_jpeg_of_size(image, rate * image[..., 0].size / 8) for _, _, rate, _ in coded]
+    like = [of_size("jpeg", image, rate * image[..., 0].size / 8).codec for _, _, rate, _ in coded]
     coded += example_codings(image, like, top, left, side)
     names = [f"{codec}-{i % len(some) + 1}" for i, (codec, *_) in enumerate(coded)]
     crops = {"original": image[top : top + side, left : left + side]}
     crops |= {name: crop for name, (_, crop, *_) in zip(names, coded, strict=True)}
     facts = [(name, codec, *rest) for name, (codec, _, *rest) in zip(names, coded, strict=True)]
     return crops, {"image": path.name, "coded": facts}
-
-
-def _jpeg_of_size(image: Pixels, size: float) -> JPEG:
-    """JPEG at the quality whose file is nearest to `size` bytes."""
-    return JPEG(1 + closest_rate(lambda index: len(JPEG(1 + index).encode(image)), 100, size))
 
 
 @dataclass(frozen=True)

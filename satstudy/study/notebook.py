@@ -3,27 +3,36 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 import json
 import types
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
+from IPython.core.getipython import get_ipython
 from IPython.display import Markdown, display
+from matplotlib.figure import Figure
+from matplotlib_inline.config import InlineBackend
 
+from satstudy.codecs import registry
+from satstudy.codecs.learned import checkpoint
 from satstudy.codecs.learned.checkpoint import Checkpoint
 from satstudy.core import paths
 from satstudy.core.errors import InputError
 from satstudy.core.types import Pixels
 from satstudy.data.images import find_images
 from satstudy.metrics import bd_rate
-from satstudy.report import figures_accuracy, figures_rd, findings, pictures, tables
-from satstudy.report.labels import condition_labels
+from satstudy.report import figures_accuracy, figures_rd, findings, html, pictures, tables
+from satstudy.report.labels import codec_name, condition_labels
 from satstudy.study.experiments import places
+from satstudy.study.profiles import Data
 from satstudy.study.study import Study, open_study
 
+_Shown = TypeVar("_Shown", Figure, pd.DataFrame)
 #: Set in a notebook after the check: names that it defines later are no parameters.
 _CHECKED = "_parameters_checked"
 #: Result → the notebook that writes it.
@@ -65,6 +74,70 @@ def check_parameters(namespace: Mapping[str, Any]) -> None:
             raise InputError(f"The parameter {name} is {value!r} and must be {kind.__name__}.")
 
 
+def _changed(study: Study, namespace: dict[str, Any]) -> Study:
+    """The study as the parameters `codecs`, `images` or `image`, and `weights` of a notebook change it.
+
+    Own images are coded with the weights that ship, and their results have a folder of their own.
+    """
+    profile = study.profile
+    if codecs := namespace.get("codecs"):
+        profile = replace(profile, rd=replace(profile.rd, codecs=read_codecs(codecs)))
+    if images := namespace.get("images") or namespace.get("image"):
+        ships = tuple(checkpoint.shipped()) or tuple(study.lams)
+        learned = {name: registry.find(name).learned for name in profile.rd.codecs}
+        usable = {
+            name: settings for name, settings in profile.rd.codecs.items()
+            if codecs or not (of := learned[name]) or checkpoint.shipped(of.domain)
+        }  # fmt: skip
+        profile = replace(
+            profile,
+            name=f"{profile.name}-own",
+            data=Data(kind="folders", root=images, label="own images"),
+            train=replace(profile.train, init="shipped", steps=0, lams=ships, M=(0,)),
+            rd=replace(profile.rd, codecs=usable, lams=ships, sets={}, speed=0),
+        )
+    elif "image" in namespace.get("__annotations__", {}):
+        profile = replace(profile, data=Data(kind="synthetic", label="synthetic scenes"))
+    if weights := namespace.get("weights"):
+        known = checkpoint.load(weights)
+        lams = tuple(profile.rd.lams or profile.train.lams) if known.serves_every_rate else (known.lam,)
+        namespace["lam"] = namespace["lam"] if known.serves_every_rate else known.lam
+        train = replace(profile.train, init=weights, steps=0, lams=lams, M=(0,))
+        profile = replace(profile, train=train, rd=replace(profile.rd, lams=lams))
+    return study if profile is study.profile else open_study(profile, study.progress)
+
+
+def read_codecs(text: str) -> dict[str, Any]:
+    """Codec → its settings, as a profile has them, of the parameter `codecs` of a notebook.
+
+    Parameters
+    ----------
+    text : names with their settings, separated by commas; a name alone stands for the settings of the registry or,
+        for a learned codec, for every λ of the study
+
+    Raises
+    ------
+    InputError
+        No such codec, one that stands twice or is not installed, or a setting that it does not take.
+
+    Examples
+    --------
+    >>> read_codecs("avif 20 40 60, jpeg2000 0.5, learned")
+    {'avif': (20, 40, 60), 'jpeg2000': (0.5,), 'learned': 'default'}
+    """
+    found: dict[str, Any] = {}
+    for part in text.split(","):
+        name, *settings = part.split() or [""]
+        try:
+            entry = registry.find(name)
+            if name in found or entry.missing:
+                raise InputError(entry.missing or f"{name} stands there twice: name each codec once.")
+            found[name] = entry.settings(settings) if settings else registry.DEFAULT
+        except InputError as error:
+            raise InputError(f"The parameter codecs is {text!r}. {error}") from None
+    return found
+
+
 def begin(namespace: dict[str, Any]) -> Study:
     """Check the parameters of a notebook and open the study of its profile.
 
@@ -78,27 +151,60 @@ def begin(namespace: dict[str, Any]) -> Study:
     Raises
     ------
     InputError
-        A parameter of another name or type, or images that are not there.
+        A parameter of another name or type, images that are not there, or codecs that are none.
     """
     check_parameters(namespace)
     namespace[_CHECKED] = True
-    if namespace.get("images"):
-        namespace["images"] = str(Path(namespace["images"]).expanduser())
-        find_images([namespace["images"]])
+    for name in ("images", "image", "weights"):
+        if namespace.get(name):
+            path = Path(namespace[name]).expanduser()
+            if name != "weights":
+                find_images([path])
+            namespace[name] = str(path.absolute())
     warnings.filterwarnings("ignore", message="`torch.jit")
     warnings.filterwarnings("ignore", message="IProgress not found")
-    study = open_study(namespace["profile"])
+    study = _changed(open_study(namespace["profile"]), namespace)
     if "images" in namespace.get("__annotations__", {}):  # the notebook that trains first and reads all images later
         data = study.profile.data
-        for folder in filter(None, (data.root, data.natural, *study.profile.rd.sets.values())):
-            study.named_folder(folder)
+        for folder in () if namespace["images"] else (data.root, data.natural, *study.profile.rd.sets.values()):
+            if folder:
+                study.named_folder(folder)
         for sentence in study.missing_codecs():
             show(f"> **Left out.** {sentence}")
+    number_outputs("synthetic scenes" if study.profile.synthetic else "")
     if study.profile.synthetic:
         show(
             "> **Synthetic scenes.** The images of this page are drawn, and its numbers say nothing about real imagery."
         )
     return study
+
+
+def number_outputs(mark: str = "") -> None:
+    """Have this notebook show figures and tables as `report.html` writes them, numbered from 1.
+
+    Parameters
+    ----------
+    mark : what is written above every figure, "synthetic scenes"
+    """
+    shell = get_ipython()  # type: ignore[no-untyped-call]
+    if shell is None or shell.display_formatter is None:  # a test, or a script
+        return
+    figures, counted = itertools.count(1), itertools.count(1)
+    InlineBackend.instance(parent=shell).figure_formats = set()  # PNG beside the HTML would only make the file larger
+    kinds = ((Figure, html.figure), (html.Pictures, html.pictures), (html.Curves, html.curves))
+    formatter = shell.display_formatter.formatters["text/html"]
+    for kind, write in kinds:
+        formatter.for_type(kind, lambda thing, write=write: write(thing, next(figures), mark))
+    formatter.for_type(pd.DataFrame, lambda table: html.table(table, next(counted)))
+
+
+def captioned(thing: _Shown, caption: str) -> _Shown:
+    """A figure or a table with this caption."""
+    if isinstance(thing, Figure):
+        thing.set_label(caption)
+    else:
+        thing.attrs["caption"] = caption
+    return thing
 
 
 def show(text: str) -> None:
@@ -142,20 +248,25 @@ def show_comparisons(study: Study, suffix: str, wrapping: pd.DataFrame) -> None:
     anchor = _anchor(frame)
     count, units = frame["image"].nunique(), frame["category"].nunique()
     sizes = f"{frame['height'].min()}×{frame['width'].min()} to {frame['height'].max()}×{frame['width'].max()}"
-    show(f"{count} images of {units} {'places or classes' if units > 1 else 'place'}, {sizes} pixels.")
+    where = f" of {units} {'places or classes' if units > 1 else 'place'}" if frame["category"].any() else ""
+    show(f"{count} image{'s' if count > 1 else ''}{where}, {sizes} pixels.")
+    against = f"against {codec_name(anchor)}"
     _show_all(
         figures_rd.rate_distortion(frame, log=True, objects=places(frame)),
         figures_rd.pair_matrix(pairs),
-        tables.pair_table(pairs),
-        tables.bd_table(pairs, anchor),
+        captioned(tables.pair_table(pairs), "Bits of the codec of a row against that of a column, at equal PSNR."),
+        captioned(tables.bd_table(pairs, anchor), f"BD-rates {against}, image by image and of the mean curves."),
         figures_rd.rate_by_psnr(slices),
-        tables.slice_table(slices),
-        tables.loss_table(losses),
-        tables.wrapping_table(wrapping, pairs, bare, anchor),
+        captioned(tables.slice_table(slices), f"Bits {against} in %, by slices of PSNR; in parentheses the images."),
+        captioned(tables.loss_table(losses), "The loss over the set for each λ, and of the worst tenth of images."),
+        captioned(
+            tables.wrapping_table(wrapping, pairs, bare, anchor),
+            "What each format needs for an empty image, and what that changes.",
+        ),
     )
     if (study.results / f"bd_rate_ms_ssim{suffix}.csv").exists():
-        show("At equal MS-SSIM, on the images that are large enough for it:")
-        _show_all(tables.bd_table(load_table(study, f"bd_rate_ms_ssim{suffix}"), anchor, "MS-SSIM"))
+        table = tables.bd_table(load_table(study, f"bd_rate_ms_ssim{suffix}"), anchor, "MS-SSIM")
+        _show_all(captioned(table, f"BD-rates {against} at equal MS-SSIM, on the images that are large enough for it."))
 
 
 def _show_all(*things: Any) -> None:
@@ -164,11 +275,8 @@ def _show_all(*things: Any) -> None:
 
 
 def _kept(study: Study, name: str) -> pd.DataFrame | None:
-    """A table of `accuracy`, or a sentence that this study has none."""
-    if (study.results / f"accuracy_{name}.csv").exists():
-        return load_table(study, f"accuracy_{name}")
-    show(f"The study {study.profile.name} did not measure this.")
-    return None
+    """A table of `accuracy`, or None if this study has none."""
+    return load_table(study, f"accuracy_{name}") if (study.results / f"accuracy_{name}.csv").exists() else None
 
 
 def show_matrix(study: Study) -> None:
@@ -181,7 +289,8 @@ def show_matrix(study: Study) -> None:
             f"time{'s' if few['seeds'] > 1 else ''}. In parentheses the paper's number."
         )
         _show_all(figures_accuracy.accuracy_heatmap(part, conditions))
-    _show_all(conditions.assign(name=list(condition_labels(conditions).values())).round(3))
+    table = conditions.assign(name=list(condition_labels(conditions).values())).round(3)
+    _show_all(captioned(table, "The conditions, and the rates and qualities that they reached."))
     classes = load_table(study, "accuracy_classes")
     first, trained = classes[["classifier", "trained_on"]].iloc[0]
     show(f"Classes, of **{first}** trained on {trained}; those that lose most stand first.")
@@ -199,9 +308,12 @@ def show_hypotheses(study: Study) -> None:
         axis = "distance to the paper's pattern (0: the same)"
         _show_all(
             figures_accuracy.ranking(part, part["hypothesis"].tolist(), "distance", axis, 2),
-            tables.estimates(
-                part, ["hypothesis"], {"distance": "distance", "difference": "less that of the first hypothesis"}, 2
-            ).assign(**{"accuracy on the own condition in %": (100 * part["own"]).round(1).tolist()}),
+            captioned(
+                tables.estimates(
+                    part, ["hypothesis"], {"distance": "distance", "difference": "less that of the first hypothesis"}, 2
+                ).assign(**{"accuracy on the own condition in %": (100 * part["own"]).round(1).tolist()}),
+                f"Distance of each hypothesis to the paper's Table 2, of {name}.",
+            ),
         )
 
 
@@ -213,11 +325,12 @@ def show_remedies(study: Study) -> None:
             part = part.sort_values("accuracy", ascending=False, ignore_index=True)
             show(f"**{name}**")
             columns = {"accuracy": "lowest accuracy in %", "gain": "above uncompressed-trained, in %"}
-            _show_all(tables.estimates(part, ["trained_on", "worst"], columns))
+            found = tables.estimates(part, ["trained_on", "worst"], columns)
+            _show_all(captioned(found, f"The condition in which {name} is worst, by what it was trained on."))
     if (table := _kept(study, "heads")) is not None:
-        show("A second synthesis of the same files, for a classifier trained on uncompressed images:")
         columns = {"gain": "gain in accuracy in %"}
-        _show_all(tables.estimates(table, ["classifier", "condition"], columns).join(table[_HEAD].round(3)))
+        found = tables.estimates(table, ["classifier", "condition"], columns).join(table[_HEAD].round(3))
+        _show_all(captioned(found, "A second synthesis of the same files, for a classifier of uncompressed images."))
 
 
 _HEAD = ["bpp", "psnr", "psnr_task", "accuracy", "accuracy_task"]
@@ -231,8 +344,14 @@ def show_rates(study: Study) -> None:
     show(findings.sufficient(rates))
     _show_all(
         figures_accuracy.accuracy_curves(table),
-        tables.estimates(rates, ["codec", "trained"], {"bpp": "bpp within one point of uncompressed"}, 2),
-        tables.estimates(measures, ["measure"], {"correlation": "rank correlation with accuracy, over conditions"}, 2),
+        captioned(
+            tables.estimates(rates, ["codec", "trained"], {"bpp": "bpp within one point of uncompressed"}, 2),
+            "The lowest rate from which accuracy stays within one point of that on uncompressed images.",
+        ),
+        captioned(
+            tables.estimates(measures, ["measure"], {"correlation": "rank correlation with accuracy"}, 2),
+            "What predicts accuracy: rank correlations over the conditions.",
+        ),
     )
 
 
@@ -271,6 +390,14 @@ def save_facts(study: Study, name: str, facts: Mapping[str, Any]) -> Path:
     with paths.atomic(path) as temporary:
         temporary.write_text(json.dumps(facts, indent=1, sort_keys=True, default=float) + "\n")
     return path
+
+
+def save_sat(study: Study, name: str, data: bytes) -> str:
+    """Write a `.sat` file among the results of the study; returns its path below the folder that holds `build`."""
+    path = study.results / f"{name}.sat"
+    with paths.atomic(path) as temporary:
+        temporary.write_bytes(data)
+    return path.relative_to(paths.BUILD.parent).as_posix() if path.is_relative_to(paths.BUILD.parent) else path.name
 
 
 def load_table(study: Study, name: str) -> pd.DataFrame:

@@ -1,15 +1,14 @@
-"""Study profiles: one YAML file says how large a study is and what it is made of.
+"""Study profiles: the settings of a study, read from one YAML file.
 
-A profile is data, and every setting in it has one meaning, written at the field it fills below. An
-unknown key stops the run with the nearest known one, since a misspelt setting is otherwise a silent
-default. A number may stand for a list of one.
+The comments at the fields below document the settings. An unknown key is an error that names the nearest known key.
+A number may be written for a list of one.
 """
 
 from __future__ import annotations
 
 import difflib
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -32,27 +31,27 @@ Channels = Annotated[int, Field(ge=0, le=1024)]
 
 @dataclass(frozen=True)
 class Data:
-    """Where the images come from."""
+    """The images of the study."""
 
     kind: Literal["synthetic", "folders", "fmow"]
-    #: Folder of the images, absolute or below the repository; empty for synthetic scenes, which are drawn.
+    #: Folder of the images, absolute or relative to the repository; empty for synthetic scenes.
     root: str = ""
-    #: What the images are called on a page of the book.
+    #: Name of the data set in the book.
     label: str = ""
-    #: Smaller images are left out (paper, §4.1: 1024); 0 takes all.
+    #: Minimum height and width in pixels (paper, §4.1: 1024); 0 takes all images.
     min_size: Count = 0
-    #: Skip unreadable images with a count, or stop at the first.
+    #: An unreadable image stops the run, or is skipped and counted.
     on_error: Literal["raise", "skip"] = "raise"
-    #: Of the synthetic scenes: categories (all if 0), objects of each in the two halves, images of an
+    #: Synthetic scenes: categories (0: all), objects of each category in the train and the val split, images of each
     #: object, and the side of an image in pixels.
     categories: Annotated[int, Field(ge=0, le=len(CATEGORIES))] = 0
     train_objects: Count = 0
     val_objects: Count = 0
     views: Positive = 1
     size: Annotated[int, Field(ge=SMALLEST)] = 1024
-    #: Folder of natural images, for the twin of Table 1; empty for none.
+    #: Folder of natural photographs, for the codec trained on them (paper, Table 1); empty for none.
     natural: str = ""
-    #: Folder of further overhead imagery, a subfolder for each set (`satstudy.data.sensors`); empty for none.
+    #: Folder of further overhead imagery, one subfolder for each set (`satstudy.data.sensors`); empty for none.
     sensors: str = ""
 
     def __post_init__(self) -> None:
@@ -62,13 +61,13 @@ class Data:
 
 @dataclass(frozen=True)
 class Splits:
-    """How many images each split holds; paper, §4.1: 1,289, 1,551 and 378."""
+    """Images in each split; paper, §4.1: 1,289, 1,551 and 378."""
 
     method: Literal["objects", "number"] = "objects"
     train_compress: Count = 0
     train_class: Count = 0
     val_class: Count = 0
-    #: With `number`: images numbered below this in their class are train-compress.
+    #: With `method: number`: images with a number below this in their file name are train-compress.
     number: Count = 40
 
 
@@ -77,32 +76,32 @@ class Train:
     """The codec's training; see `satstudy.training.config.TrainingConfig`."""
 
     lams: Several[Lam]
-    #: Channels; 0 takes those of the weights it starts from, and 64 and 96 from scratch. M may be one for all λ or a
-    #: list, one for each; where it differs from that of the weights, latents are added or left out
+    #: Channels; 0 takes those of the initial weights, or 64 and 96 from scratch. M is one number, or a list with one
+    #: for each λ. If M differs from that of the initial weights, latent channels are added or removed
     #: (`satstudy.training.surgery`).
     N: Channels = 0
     M: Several[Channels] = (0,)
     steps: Count = 1000
-    #: Steps for a λ that starts from its neighbour's weights; `steps` if 0.
+    #: Steps for a λ whose initial weights are those of a neighbouring λ; `steps` if 0.
     warm_steps: Count = 0
     batch: Positive = 8
     crop: int = 128
     lr: Annotated[float, Field(gt=0)] = 2e-3
     optimizer: Literal["soap", "adam"] = "soap"
     precision: Literal["auto", "bf16", "fp32"] = "auto"
-    #: What the context model sees: with 0 the latents with noise, else those that a decoder has, after so many passes.
-    #: A decoder's own rounding matters at low rates, and in large images.
+    #: Input of the context model: with 0 the latents with noise, else the quantized latents of a decoder, found in so
+    #: many passes. The difference matters at low rates and for large images.
     context_passes: Count = 0
-    #: `shipped` starts from the weights in the package, `scratch` from random ones, ``profile:NAME`` from those of
-    #: another profile for the same domain, each λ that it has from its own; anything else is a file.
+    #: Initial weights: `shipped` (in the package), `scratch` (random), ``profile:NAME`` (those that another profile
+    #: trains for the same domain, for each λ its own if there is one), or a file.
     init: str = "shipped"
-    #: Images of train-compress held back to watch the training.
+    #: Images of train-compress that are not trained on; the loss is estimated on them every `validate_every` steps.
     validation: Count = 16
     validate_every: Positive = 500
 
     @property
     def starts_from(self) -> str | None:
-        """The profile whose weights training starts from."""
+        """The profile whose weights are the initial weights."""
         kind, _, name = self.init.partition(":")
         return name if kind == "profile" else None
 
@@ -113,49 +112,46 @@ class Train:
             raise InputError(
                 f"M = {list(self.M)} must be one number of latents, or one for each of {len(self.lams)} λ."
             )
-        self.config(self.lams[0], max(1, self.steps), seed=0)  # raises where the training would refuse a setting
+        self.config(self.lams[0], max(1, self.steps), seed=0)  # raises if a setting is out of range
 
     def config(self, lam: float, steps: int, seed: int) -> TrainingConfig:
-        """What the training of one λ is given."""
-        return TrainingConfig(
-            lam=lam,
-            steps=steps,
-            batch=self.batch,
-            crop=self.crop,
-            lr=self.lr,
-            optimizer=self.optimizer,
-            precision=self.precision,
-            context_passes=self.context_passes,
-            seed=seed,
-            warmup=min(100, max(1, steps // 10)),
-            validate_every=self.validate_every,
-            log_every=max(1, min(20, steps // 50)),
-        )
+        """The configuration of the training for one λ."""
+        warmup, log_every = min(100, max(1, steps // 10)), max(1, min(20, steps // 50))
+        return _configured(self, lam=lam, steps=steps, seed=seed, warmup=warmup, log_every=log_every)
 
 
-#: Measured where a profile names no codecs.
+def _configured(settings: Train | EveryRate, **changes: Any) -> TrainingConfig:
+    """A training configuration from the settings of the same names, with changes."""
+    names = {field.name for field in fields(TrainingConfig)} & {field.name for field in fields(settings)}
+    return TrainingConfig(**{name: getattr(settings, name) for name in names} | changes)
+
+
+#: The codecs of a profile that names none.
 CODECS = ("jpeg", "jpeg2000", "webp", "avif", "learned")
 
 
 @dataclass(frozen=True)
 class RateDistortion:
-    """What is coded for the rate-distortion curves."""
+    """The images and codecs of the rate-distortion curves."""
 
-    #: Images of val-compress, spread evenly over the categories; 0 takes all.
+    #: Images of val-compress, evenly distributed over the categories; 0 takes all.
     images: Count = 0
-    #: Side of the central crop that is coded, 0 for the whole image.
+    #: Side of the central crop that is coded; 0 codes the whole image.
     crop: Count = 0
-    #: Codecs by their names in `satstudy.codecs.registry`, with a list of settings or `default`: the ladder of the
-    #: registry or, for a learned codec, the λ that are trained.
+    #: Name of a codec in `satstudy.codecs.registry` → list of settings, or `default`: the settings of the registry, or
+    #: for a learned codec `lams`.
     codecs: dict[str, Any] = field(default_factory=lambda: dict.fromkeys(CODECS, registry.DEFAULT))
+    #: λ of the learned codecs; those of `train.lams` if empty. With `train.init: shipped`, a λ that `train.lams` does
+    #: not name takes the weights that ship, if some do.
+    lams: Several[Lam] = ()
     tiling: Tiling = "blend"
     #: Steps of latent refinement in codecs such as `learned-refined` (`satstudy.codecs.mbt2018.refinement`).
     refine: Count = 20
-    #: Other sets of images that are coded as well: their name, and the folder that they lie in (`study.sets`).
+    #: Further sets of images to code: name → folder (`satstudy.study.sets`).
     sets: dict[str, str] = field(default_factory=dict)
-    #: Side of the central crop of a large scene, 0 for all of it.
+    #: Side of the central crop of a large scene; 0 codes the whole scene.
     scenes_crop: Count = 0
-    #: So many crops of 512×512 pixels to time codecs at several efforts on, of the first of `sets`; 0 for no timing.
+    #: Crops of 512×512 pixels, from the first of `sets`, on which codecs are timed at several efforts; 0: no timing.
     speed: Count = 0
     #: Bootstrap resamples of the images for 95 % intervals.
     resamples: Positive = 2000
@@ -167,9 +163,9 @@ class RateDistortion:
 
 @dataclass(frozen=True)
 class Blending:
-    """Seams and their removal."""
+    """The measurement of seams between patches."""
 
-    #: The largest images of `root`, or of val-compress where that is empty; so many of them.
+    #: Number of images: the largest ones in the folder `root`, or of val-compress if that is empty.
     images: Positive = 2
     root: str = ""
     lam: Lam = 0.013
@@ -180,7 +176,7 @@ class Blending:
 class EveryRate:
     """The training of the wavelet codec: one model for every λ (`satstudy.training.config.TrainingConfig`)."""
 
-    #: 0 takes the weights that ship.
+    #: 0 uses the shipped weights.
     steps: Count = 0
     #: Smallest and largest λ of the training.
     lams: tuple[Lam, Lam] = (0.0001, 0.2)
@@ -191,26 +187,26 @@ class EveryRate:
     batch: Positive = 8
     crop: int = 128
     lr: Annotated[float, Field(gt=0)] = 2e-3
-    #: Steps at the peak of the learning rate, before it falls, and the crops from then on (0: as before).
+    #: Steps at the peak learning rate before it falls; crops per step and their side from then on (0: unchanged).
     hold: Count = 0
     late_batch: Count = 0
     late_crop: Count = 0
-    #: First steps, which see noise in place of quantization.
+    #: First steps with noise in place of quantization.
     noisy_steps: Count = 0
     optimizer: Literal["soap", "adam"] = "adam"
     recolour: bool = True
-    #: Shares of the crops: from `data.sensors`, as much from each set; from mosaics of images shrunk by 2, 3 and 4, of
-    #: one class each; and from such mosaics of `data.sensors`. The rest is from train-compress.
+    #: Fractions of the crops from `data.sensors` (an equal number from each set), from mosaics of images shrunk by 2, 3
+    #: and 4, each of one class, and from such mosaics of `data.sensors`. The rest is from train-compress.
     sensors: Annotated[float, Field(ge=0, lt=1)] = 0.0
     shrunk: Annotated[float, Field(ge=0, lt=1)] = 0.0
     shrunk_sensors: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    #: `scratch`, the file of weights that training starts from, or `profile:NAME` for those that another one trains.
+    #: Initial weights: `scratch` (random), a file, or `profile:NAME` for the weights that another profile trains.
     init: str = "scratch"
-    #: Steps between two estimates on the validation images (`train.validation`).
+    #: Steps between two estimates of the loss on the validation images (`train.validation`).
     validate_every: Positive = 500
 
     def __post_init__(self) -> None:
-        self.size  # raises where it is none  # noqa: B018
+        self.size  # raises if widths and depths do not fit  # noqa: B018
         self.config(seed=0)
         if self.sensors + self.shrunk + self.shrunk_sensors >= 1:
             raise InputError(
@@ -222,23 +218,8 @@ class EveryRate:
         return WaveletConfig(self.widths, self.depths, self.correction)
 
     def config(self, seed: int) -> TrainingConfig:
-        """What the training is given."""
-        return TrainingConfig(
-            lam=self.lams,
-            steps=max(1, self.steps),
-            batch=self.batch,
-            crop=self.crop,
-            lr=self.lr,
-            hold=self.hold,
-            late_batch=self.late_batch,
-            late_crop=self.late_crop,
-            noisy_steps=self.noisy_steps,
-            optimizer=self.optimizer,
-            precision="fp32",
-            recolour=self.recolour,
-            seed=seed,
-            validate_every=self.validate_every,
-        )
+        """The configuration of the training."""
+        return _configured(self, lam=self.lams, steps=max(1, self.steps), precision="fp32", seed=seed)
 
 
 def _small() -> EveryRate:
@@ -250,54 +231,58 @@ def _small() -> EveryRate:
 
 @dataclass(frozen=True)
 class Domain:
-    """Overhead imagery against natural photographs (`satstudy.study.domain`)."""
+    """Training on overhead imagery against training on natural photographs (`satstudy.study.domain`)."""
 
-    #: Trainings of each kind; 0 leaves the experiment out.
+    #: Trainings on each kind of images, with different seeds; 0 leaves the experiment out.
     seeds: Count = 0
-    #: The trainings, and the steps of those that begin with the weights of another one.
+    #: The trainings from scratch, and the steps of those that fine-tune the weights of another one.
     training: EveryRate = field(default_factory=_small)
     tune_steps: Positive = 500
-    #: λ that are measured, and images of each kind.
+    #: The λ and the number of images of each kind that are measured.
     measured: Several[Lam] = (0.0065, 0.01, 0.016, 0.026)
     images: Positive = 63
-    #: Pixels that each kind trains on, in millions.
+    #: Training pixels of each kind, in millions.
     megapixels: Annotated[float, Field(gt=0)] = 30.0
-    #: By which photographs are shrunk.
+    #: Factor by which photographs are shrunk.
     shrink: Positive = 2
 
 
 @dataclass(frozen=True)
 class Accuracy:
-    """Classifiers that read coded images; see `satstudy.study.accuracy` for the names of conditions."""
+    """Classifiers of coded images; `satstudy.study.conditions` defines the names of conditions."""
 
-    #: Synthetic scenes for the classifiers alone: objects of each category; 0 takes val-compress.
+    #: Objects of each category in synthetic scenes that only the classifiers use; 0: they use val-compress.
     objects: Count = 0
     #: Side in pixels of the images that classifiers see.
     size: Annotated[int, Field(ge=32)] = 256
-    #: The learned codec with the weights that ship, where they do, instead of those of this study.
+    #: Use the shipped weights of the learned codec, if there are any, instead of those of this study.
     shipped: bool = False
-    #: λ of weights that are trained on natural images for the classifiers alone; `train.lams` where there is none.
+    #: λ of the weights that are trained on natural images; by default `train.lams`.
     natural_lams: Several[Lam] = ()
     #: Name → `satstudy.classification.network.ClassifierConfig`.
     classifiers: dict[str, Any] = field(default_factory=dict)
-    #: The matrix: its classifiers, its columns (trained on) and its rows (validated on).
+    #: The matrix of accuracies: classifiers, columns (trained on) and rows (validated on).
     matrix_of: Several[str] = ()
     train_on: Several[str] = ("original",)
     validate_on: Several[str] = ("original",)
-    #: Also with images divided into folds instead of objects, so that one object stands on both sides.
+    #: Repeat the matrix with folds of images instead of objects: images of one object are then in training and
+    #: validation.
     leakage: bool = False
-    #: What may explain the paper's Table 2: name → `satstudy.study.accuracy.Hypothesis`; the first is the base.
+    #: Possible explanations of the paper's Table 2: name → `satstudy.study.accuracy.Hypothesis`; differences are to the
+    #: first. The `…_with` settings name classifiers.
     hypotheses: dict[str, Any] = field(default_factory=dict)
     hypotheses_with: Several[str] = ()
-    #: Other training sets: name → `satstudy.classification.cross_validation.Column`; the rows of the matrix if no rows.
+    #: Other training sets: name → `satstudy.classification.cross_validation.Column`, validated on `remedy_rows` (by
+    #: default the rows of the matrix).
     remedies: dict[str, Any] = field(default_factory=dict)
     remedies_with: Several[str] = ()
     remedy_rows: Several[str] = ()
-    #: A second synthesis for the task: `satstudy.classification.synthesis_head.HeadConfig`, and where it is tried.
+    #: Synthesis transform trained for the classifier: `satstudy.classification.synthesis_head.HeadConfig`, and the
+    #: conditions it decodes.
     head: dict[str, Any] = field(default_factory=dict)
     head_rows: Several[str] = ()
     heads_with: Several[str] = ()
-    #: Accuracy against rate: conditions, and the classifier.
+    #: Accuracy as a function of the rate: conditions, and the classifier.
     curves: Several[str] = ()
     curves_with: str = ""
 
@@ -319,9 +304,9 @@ class Profile:
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
 
     def __post_init__(self) -> None:
-        # It becomes a folder under `build`.
+        # The name of a folder in `build`.
         if not re.fullmatch(r"\w[\w.-]*", self.name):
-            raise InputError(f"The name {self.name!r} is no folder's: take letters, digits, - and _.")
+            raise InputError(f"The name {self.name!r} cannot name a folder: take letters, digits, - and _.")
         if not self.data.natural:
             for name in self.rd.codecs:
                 if (learned := registry.find(name).learned) and learned.domain == "natural":
@@ -343,7 +328,7 @@ def location(name: str) -> Path:
 
 
 def chain(name: str) -> list[str]:
-    """The YAML files of a profile and of those that it starts from."""
+    """The YAML files of a profile and of all profiles whose weights it starts from."""
     found: list[str] = []
     while str(location(name)) not in found:
         found.append(str(location(name)))
@@ -357,7 +342,7 @@ def load(name: str) -> Profile:
     Raises
     ------
     InputError
-        No such profile, or one that does not fit.
+        No such profile, or settings that do not fit.
     """
     path = location(name)
     if not path.is_file():

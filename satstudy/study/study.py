@@ -98,6 +98,11 @@ class Study(EveryRateWeights):
         found = registry.read_condition(condition)
         return None if found is None else self.codec(found[0].name, found[1])
 
+    @property
+    def lams(self) -> list[float]:
+        """λ at which the learned codecs are measured, rising."""
+        return sorted(self.profile.rd.lams or self.profile.train.lams)
+
     # --- Results ----------------------------------------------------------------------------------------
 
     @property
@@ -125,8 +130,8 @@ def open_study(profile: str | Profile, progress: bool = True) -> Study:
     """The study of a profile, by its name or the path of its YAML file.
 
     >>> study = open_study("quick")
-    >>> study.profile.train.lams, study.folder.name
-    ((0.0008, 0.0025, 0.0067, 0.013), 'quick')
+    >>> study.lams, study.folder.name
+    ([0.0008, 0.0025, 0.0067, 0.013], 'quick')
     """
     loaded = profiles.load(profile) if isinstance(profile, str) else profile
     return Study(loaded, paths.BUILD / loaded.name, progress)

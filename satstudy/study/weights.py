@@ -173,7 +173,8 @@ class StudyWeights(StudyImages):
     def weights(self, lam: float, domain: str = OVERHEAD) -> Checkpoint:
         """The weights of λ, trained now if they are not there yet.
 
-        With `train.init: shipped` and no steps these are the weights that ship for λ.
+        With `train.init: shipped` these are the weights that ship for λ, if no steps are asked for, or λ is none of
+        `train.lams`. With no steps and a file as `train.init` they are those of the file.
 
         Raises
         ------
@@ -183,12 +184,17 @@ class StudyWeights(StudyImages):
         if not 0 < lam < 10:
             raise InputError(f"lam = {lam:g} is no trade-off of this loss: take it between 0 and 10 (paper: ~0.01).")
         train, steps = self.profile.train, self._steps(lam)
+        shipped = checkpoint.shipped(domain) if train.init == "shipped" else {}
+        if lam in shipped and (train.steps == 0 or lam not in train.lams):
+            return checkpoint.load(shipped[lam])
         if train.init == "shipped" and train.steps == 0:
-            shipped = checkpoint.shipped(domain)
-            if lam in shipped:
-                return checkpoint.load(shipped[lam])
             known = f"take one of {', '.join(f'{x:g}' for x in shipped)}" if shipped else "set train.steps"
             raise InputError(f"No weights of the domain {domain} ship for lam = {lam:g}: {known}.")
+        if train.steps == 0 and (start_file := self._start_file(lam)) is not None:
+            found = checkpoint.load(start_file)
+            if not found.serves_every_rate and found.lam != lam:
+                raise InputError(f"The weights in {start_file} are for lam = {found.lam:g}, not {lam:g}: take that.")
+            return found
         folder = self.training_folder(lam, domain)
         finished = folder / "weights.safetensors"
         if finished.exists():

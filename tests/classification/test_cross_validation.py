@@ -57,7 +57,7 @@ def trained(monkeypatch):
 # --- Folds ------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(2, 5), st.integers(0, 99), st.lists(st.integers(1, 4), min_size=15, max_size=25))
 def test_each_image_is_validated_once_and_objects_stay_whole(folds, seed, sizes):
     groups = [f"o{i}" for i, size in enumerate(sizes) for _ in range(size)]
@@ -210,7 +210,7 @@ def test_a_frozen_network_trains_nothing(tmp_path, trained):
     assert matrix["original", "original"] > 0.9
     assert matrix["mixture", "inverted"] > 0.9
     pd.testing.assert_frame_equal(study(tmp_path, config, sets, columns).predictions(["original", "inverted"]), found)
-    with pytest.raises(InputError, match="few: a frozen network has no further training"):
+    with pytest.raises(InputError, match="few: a frozen network cannot be fine-tuned"):
         study(tmp_path, config, sets, {"few": Column(("original",), images=3)}).predictions(["original"])
 
 

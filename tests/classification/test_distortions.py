@@ -23,7 +23,7 @@ def smooth(seed=0):
 
 @pytest.mark.parametrize("word", DISTORTIONS)
 @given(st.integers(9, 40), st.integers(9, 40))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_the_size_stays_and_the_given_image_too(word, height, width):
     image = IMAGE[:height, :width].copy()
     before = image.copy()

@@ -1,5 +1,6 @@
 """`compress`, `decompress` and `info`, called in process: what they write and say."""
 
+import json
 import os
 import re
 import shutil
@@ -213,6 +214,64 @@ def test_notes_that_a_file_has_no_room_for_are_left_out_and_said(run, work, monk
     assert status == 0
     assert "its colour profile is larger than a .sat file has room for, and not kept" in err
     assert "notes     none" in run("info p.sat")[1]
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_the_quality_is_measured_on_request(run, work, picture, masked):
+    whole = picture(70, 90)
+    if masked:
+        whole[:, :30] = 0
+    write_tiff(work / "m.tif", whole, nodata=0 if masked else None)
+    status, out, _ = run("compress m.tif m.sat --measure")
+    assert status == 0
+    run("decompress m.sat back.tif")
+    valid = (whole != 0).any(axis=2) if masked else np.ones((70, 90), bool)
+    error = (whole[valid].astype(float) - read_image("back.tif")[valid]) ** 2
+    psnr = 10 * np.log10(255**2 / error.mean())
+    assert float(re.search(r" bpp, ([\d.]+) dB, lam=", out)[1]) == pytest.approx(psnr, abs=0.0051)
+    assert "dB" not in run("compress m.tif m.sat")[1]
+
+
+def test_info_of_a_folder_is_a_line_a_file_and_json_for_programs(run, work):
+    run("compress images packed --patch 64")
+    status, out, err = run("info packed")
+    assert (status, err) == (0, "")
+    assert [line.partition(":")[0] for line in out.splitlines()] == ["packed/b.sat", "packed/sub/c.sat"]
+    status, out, _ = run("info packed --json")
+    found = [json.loads(line) for line in out.splitlines()]
+    assert [row["file"] for row in found] == ["packed/b.sat", "packed/sub/c.sat"]
+    for row in found:
+        data = (work / row["file"]).read_bytes()
+        header = bitstream.read(data).header
+        assert (row["width"], row["height"], row["bytes"]) == (50, 40, len(data))
+        assert row["bpp"] == pytest.approx(8 * len(data) / 2000, abs=1e-6)
+        assert (row["weights"], row["tiling"], row["tile"]) == (header.fingerprint.hex(), "seamless", 64)
+        assert (row["damage"], row["notes"], row["no_data"], row["lam"]) == ([], {}, None, None)
+    assert [json.loads(run(f"info {row['file']} --json")[1]) for row in found] == found
+    (work / "packed/b.sat").write_bytes(data[:-1])
+    status, out, err = run("info packed --json")
+    assert (status, out.count("\n"), err.count("\n")) == (2, 1, 1)
+    assert "packed/b.sat: This file" in err
+
+
+def test_info_names_the_lam_of_what_ships(run, work, monkeypatch):
+    monkeypatch.undo()  # the weights that really ship
+    monkeypatch.chdir(work)
+    for path in checkpoint.everything_shipped():
+        known = checkpoint.load(path)
+        (work / "a.sat").write_bytes(LearnedCodec(known).encode(np.zeros((9, 8, 3), np.uint8)))
+        shown = run("info a.sat")[1]
+        assert f"{known.fingerprint.hex()} (lam={known.lam:g})" in shown, path
+
+
+def test_info_names_the_lam_that_a_file_of_every_rate_has(run, work, small_wavelet):
+    checkpoint.save(work / "every.safetensors", small_wavelet, {"lam": "0.013"})
+    for lam in (0.0005, 0.05):
+        codec = LearnedCodec(checkpoint.load(work / "every.safetensors"), lam=lam)
+        (work / "a.sat").write_bytes(codec.encode(np.zeros((9, 8, 3), np.uint8)))
+        assert json.loads(run("info a.sat --json")[1])["lam"] == pytest.approx(
+            lam, rel=0.006
+        )  # 1 % from one to the next
 
 
 def test_info_shows_notes_in_one_line_each(run, work, checkpoint):

@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from satstudy.core.errors import InputError
@@ -19,7 +19,6 @@ def test_the_example_of_the_paper():
 
 
 @given(length=st.integers(1, 2000), patch=st.integers(1, 300), data=st.data())
-@settings(deadline=None)
 def test_spans_cover_an_axis_without_one_too_many(length, patch, data):
     overlap = data.draw(st.integers(0, patch - 1))
     parts = spans(length, patch, overlap)

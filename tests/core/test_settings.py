@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field
 
@@ -133,7 +133,6 @@ values = st.recursive(
 )
 
 
-@settings(deadline=None)
 @given(st.dictionaries(st.sampled_from(["part", "label", "progress", "options", "lr", "x"]), values))
 def test_whatever_is_given_is_built_or_refused_in_one_sentence(content):
     try:
@@ -144,7 +143,6 @@ def test_whatever_is_given_is_built_or_refused_in_one_sentence(content):
     assert isinstance(made, Whole) or re.fullmatch(sentence, made, re.DOTALL)
 
 
-@settings(deadline=None)
 @given(values)
 def test_json_is_yaml_and_is_read_as_it_was(tmp_path_factory, content):
     path = tmp_path_factory.mktemp("yaml") / "mine.yaml"

@@ -28,7 +28,7 @@ def pool_of(*categories: list[int], seed: int = 0):
 POOLS = st.lists(st.lists(st.integers(1, 5), min_size=1, max_size=4), min_size=1, max_size=3)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(categories=POOLS, data=st.data())
 def test_both_groups_are_large_enough_if_any_split_of_whole_objects_is(categories, data):
     pool = pool_of(*categories)

@@ -19,7 +19,7 @@ STARTS = [b"II*\0", b"MM\0*", b"II+\0\x08\0\0\0", b"\0\0\0\x0cjP  \r\n\x87\n", b
           b"\x89PNG\r\n\x1a\n", b"\0\0\0\x20ftypavif"]  # fmt: skip
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(start=st.sampled_from(STARTS), rest=st.binary(max_size=200))
 def test_any_bytes_give_a_header(tmp_path, start, rest):
     (tmp_path / "a").write_bytes(start + rest)
@@ -29,7 +29,7 @@ def test_any_bytes_give_a_header(tmp_path, start, rest):
     assert header.pages >= 1
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(place=st.integers(0, len(AVIF_OF_10_BITS) - 1), value=st.integers(0, 255))
 def test_a_changed_byte_of_an_avif_gives_a_header(tmp_path, place, value):
     data = bytearray(AVIF_OF_10_BITS)

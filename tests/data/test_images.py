@@ -276,7 +276,7 @@ def encoded(kind: str) -> bytes:
     return buffer.getvalue()
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF", "WEBP", "JPEG2000", "BMP", "AVIF"])
 def test_damage_gives_pixels_or_an_input_error_and_nothing_else(tmp_path, kind, data):

@@ -19,7 +19,7 @@ def found(*images):
     return find_overlaps(images, progress=False)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.tuples(*[st.integers(0, 136)] * 4), st.integers(40, 64), st.integers(40, 64))
 def test_any_overlap_is_found_with_its_displacement(corners, height, width):
     (top, left, other_top, other_left) = corners
@@ -61,7 +61,7 @@ def test_files_are_read(tmp_path):
     assert found(tmp_path / "a.png", tmp_path / "b.png") == [Overlap(0, 1, -30, -10, 34 * 54)]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), max_size=12),
     st.lists(st.integers(0, 5), min_size=10, max_size=10),

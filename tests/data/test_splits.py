@@ -62,7 +62,7 @@ def cases(draw):
     return train, val, Sizes(draw(st.integers(0, sum(map(sum, train)))), val_compress, train_class, val_class)
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(case=cases(), seed=st.integers(0, 2**32), order=st.randoms())
 def test_splits_hold_whatever_the_pools(case, seed, order):
     train, val, sizes = pool("train", case[0]), pool("val", case[1]), case[2]

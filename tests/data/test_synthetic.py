@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,24 +14,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from satstudy.core.errors import InputError
+from satstudy.data.fmow import FMOW_CATEGORIES
 from satstudy.data.synthetic.canvas import Canvas
 from satstudy.data.synthetic.light import shadows
 from satstudy.data.synthetic.scene import _DRAWN, CATEGORIES, GENERATOR_VERSION, draw
 from satstudy.data.synthetic.tree import plan, write_tree
 from satstudy.data.synthetic.view import View, random_view
 
-FMOW = re.findall(
-    r"\S+",
-    """airport airport_hangar airport_terminal amusement_park aquaculture archaeological_site barn
-border_checkpoint burial_site car_dealership construction_site crop_field dam debris_or_rubble
-educational_institution electric_substation factory_or_powerplant fire_station flooded_road fountain gas_station
-golf_course ground_transportation_station helipad hospital impoverished_settlement interchange lake_or_pond
-lighthouse military_facility multi-unit_residential nuclear_powerplant office_building oil_or_gas_facility park
-parking_lot_or_garage place_of_worship police_station port prison race_track railway_bridge
-recreational_facility road_bridge runway shipyard shopping_mall single-unit_residential smokestack solar_farm
-space_facility stadium storage_tank surface_mine swimming_pool toll_booth tower tunnel_opening waste_disposal
-water_treatment_facility wind_farm zoo""",
-)
 SMALL = (160, 160)
 
 
@@ -40,13 +30,13 @@ def _view(seed: int, gsd: float = 3.0) -> View:
 
 def test_categories_are_fmows() -> None:
     assert len(CATEGORIES) == 10
-    assert set(CATEGORIES) <= set(FMOW)
+    assert set(CATEGORIES) <= set(FMOW_CATEGORIES)
     assert list(CATEGORIES) == sorted(CATEGORIES)
 
 
 @pytest.mark.parametrize("category", CATEGORIES)
 def test_every_category_is_drawn_within_its_image(category: str) -> None:
-    for index in range(3):
+    for index in range(2):
         scene = draw(category, index, 0, seed=5, size=(128, 128))
         assert scene.image.shape == (128, 128, 3)
         assert scene.image.dtype == np.uint8
@@ -68,12 +58,12 @@ def test_same_arguments_same_pixels_in_any_order() -> None:
 
 
 def test_seed_split_object_and_view_each_change_the_image() -> None:
-    base = draw("port", 0, 0, seed=0, size=SMALL)
+    base = draw("railway_bridge", 0, 0, seed=0, size=SMALL)
     others = [
-        draw("port", 0, 0, seed=1, size=SMALL),
-        draw("port", 0, 0, seed=0, size=SMALL, split="train"),
-        draw("port", 1, 0, seed=0, size=SMALL),
-        draw("port", 0, 1, seed=0, size=SMALL),
+        draw("railway_bridge", 0, 0, seed=1, size=SMALL),
+        draw("railway_bridge", 0, 0, seed=0, size=SMALL, split="train"),
+        draw("railway_bridge", 1, 0, seed=0, size=SMALL),
+        draw("railway_bridge", 0, 1, seed=0, size=SMALL),
     ]
     for other in others:
         assert not np.array_equal(base.image, other.image)
@@ -109,13 +99,13 @@ def test_size_changes_the_sampling_and_not_the_field() -> None:
 
 
 def test_oblong_images_are_drawn() -> None:
-    scene = draw("airport", 0, 0, size=(96, 200))
+    scene = draw("aquaculture", 0, 0, size=(96, 200))
     assert scene.image.shape == (96, 200, 3)
     assert (scene.metadata["img_height"], scene.metadata["img_width"]) == (96, 200)
 
 
 def test_metadata_has_the_fields_of_fmow() -> None:
-    scene = draw("airport", 4, 1, seed=9, size=SMALL)
+    scene = draw("crop_field", 4, 1, seed=9, size=SMALL)
     found = json.loads(json.dumps(scene.metadata))
     assert found["synthetic"] is True
     assert found["generator"] == GENERATOR_VERSION
@@ -130,7 +120,7 @@ def test_metadata_has_the_fields_of_fmow() -> None:
     assert 0 <= found["off_nadir_angle_dbl"] < 45
     assert found["gsd"] > 0
     (box,) = found["bounding_boxes"]
-    assert box["category"] == "airport"
+    assert box["category"] == "crop_field"
     assert box["visible"] is True
     assert box["ID"] >= 0
     assert box["box"] == list(scene.boxes[0])
@@ -170,7 +160,7 @@ def test_shadow_lies_away_from_the_sun() -> None:
     assert not shadows(np.zeros((20, 20), np.float32), view).any()
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=8)  # a town takes seconds
 @given(
     seed=st.integers(0, 2**31),
     category=st.sampled_from(CATEGORIES),
@@ -228,7 +218,7 @@ def test_plan_refuses_what_it_cannot_draw() -> None:
 
 
 PLAN: dict[str, Any] = {
-    "categories": ["parking_lot_or_garage", "lake_or_pond"],
+    "categories": ["aquaculture", "crop_field"],
     "train_objects": 1,
     "val_objects": 1,
     "views": 2,
@@ -236,42 +226,44 @@ PLAN: dict[str, Any] = {
 }
 
 
-def test_tree_is_laid_out_as_fmow(tmp_path: Path) -> None:
-    root = tmp_path / "scenes"
-    assert write_tree(root, **PLAN, progress=False, workers=1) == 8
-    image = root / "val" / "lake_or_pond" / "lake_or_pond_0" / "lake_or_pond_0_0_rgb.png"
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tree of `PLAN`; not to be changed."""
+    root = tmp_path_factory.mktemp("tree") / "scenes"
+    assert write_tree(root, **PLAN, progress=False) == 8
+    return root
+
+
+def test_tree_is_laid_out_as_fmow(tree: Path) -> None:
+    image = tree / "val" / "aquaculture" / "aquaculture_0" / "aquaculture_0_0_rgb.png"
     with Image.open(image) as opened:
         assert opened.size == (93, 93)  # 64 · 1496 / 1024
-        drawn = draw("lake_or_pond", 0, 0, 0, (93, 93), "val")
+        drawn = draw("aquaculture", 0, 0, 0, (93, 93), "val")
         assert np.array_equal(np.asarray(opened), drawn.image)
     assert json.loads(image.with_suffix(".json").read_text()) == drawn.metadata
-    assert len(list(root.rglob("*_rgb.png"))) == len(list(root.rglob("*_rgb.json"))) == 8
-    assert json.loads((root / "synthetic.json").read_text())["generator"] == GENERATOR_VERSION
+    assert len(list(tree.rglob("*_rgb.png"))) == len(list(tree.rglob("*_rgb.json"))) == 8
+    assert json.loads((tree / "synthetic.json").read_text())["generator"] == GENERATOR_VERSION
 
 
-def test_tree_is_resumed_and_whole_files_are_kept(tmp_path: Path) -> None:
-    root = tmp_path / "scenes"
-    write_tree(root, **PLAN, progress=False, workers=2)
+def test_tree_is_resumed_and_whole_files_are_kept(tree: Path, tmp_path: Path) -> None:
+    root = Path(shutil.copytree(tree, tmp_path / "scenes"))
     before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in root.rglob("*_rgb.*")}
-    lost = root / "train" / "parking_lot_or_garage" / "parking_lot_or_garage_0" / "parking_lot_or_garage_0_1_rgb"
+    lost = root / "train" / "crop_field" / "crop_field_0" / "crop_field_0_1_rgb"
     lost.with_suffix(".png").unlink()
-    other = lost.with_name("parking_lot_or_garage_0_0_rgb.json")
+    other = lost.with_name("crop_field_0_0_rgb.json")
     other.unlink()
-    assert write_tree(root, **PLAN, progress=False, workers=1) == 2
+    assert write_tree(root, **PLAN, progress=False) == 2
     after = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in root.rglob("*_rgb.*")}
     assert {path: content for path, (content, _) in before.items()} == {p: content for p, (content, _) in after.items()}
-    kept = [path for path in before if "parking_lot_or_garage_0" not in path.name or "train" not in path.parts]
+    kept = [path for path in before if "crop_field_0" not in path.name or "train" not in path.parts]
     assert all(before[path][1] == after[path][1] for path in kept)
     assert write_tree(root, **PLAN, progress=False) == 0
 
 
-@pytest.mark.parametrize("change", [{"seed": 1}, {"size": 80}, {"fmt": "jpg"}, {"views": 1}])
-def test_a_tree_made_otherwise_is_refused(tmp_path: Path, change: dict[str, Any]) -> None:
-    root = tmp_path / "scenes"
-    only = {**PLAN, "categories": ["airport"], "views": 3}
-    write_tree(root, **only, progress=False)
+@pytest.mark.parametrize("change", [{"seed": 1}, {"size": 80}, {"views": 1}])
+def test_a_tree_made_otherwise_is_refused(tree: Path, change: dict[str, Any]) -> None:
     with pytest.raises(InputError, match=next(iter(change))):
-        write_tree(root, **{**only, **change}, progress=False)
+        write_tree(tree, **{**PLAN, **change}, progress=False)
 
 
 def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
@@ -285,12 +277,3 @@ def test_a_damaged_record_is_named(tmp_path: Path) -> None:
     (tmp_path / "synthetic.json").write_text("{")
     with pytest.raises(InputError, match="damaged"):
         write_tree(tmp_path, **PLAN, progress=False)
-
-
-def test_jpeg_trees_and_unknown_formats(tmp_path: Path) -> None:
-    one = {**PLAN, "categories": ["airport"], "views": 1, "train_objects": 0}
-    write_tree(tmp_path / "scenes", **one, fmt="jpg", progress=False)
-    with Image.open(tmp_path / "scenes" / "val" / "airport" / "airport_0" / "airport_0_0_rgb.jpg") as opened:
-        assert opened.format == "JPEG"
-    with pytest.raises(InputError, match="gif"):
-        write_tree(tmp_path / "other", **one, fmt="gif", progress=False)

@@ -85,7 +85,7 @@ def test_shrinking_is_antialiased():
     assert abs(crop[8:-8, 8:-8].astype(float) - 127.5).max() < 8
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_any_box_gives_a_square(data):
     height, width = data.draw(st.integers(1, 60)), data.draw(st.integers(1, 60))

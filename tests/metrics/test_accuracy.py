@@ -7,14 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from satstudy.core.errors import InputError
-from satstudy.metrics.accuracy import (
-    COLUMNS,
-    accuracy_matrix,
-    chance,
-    confusion,
-    difference,
-    leakage_effect,
-)
+from satstudy.metrics.accuracy import COLUMNS, accuracy_matrix, chance, confusion, leakage_effect
 
 
 def frame(correct, objects=None, trained="a", validated="a"):
@@ -123,30 +116,6 @@ def test_one_object_gives_no_interval():
     row = accuracy_matrix(frame([[1, 0, 1]], objects=[0, 0, 0])).iloc[0]
     assert math.isnan(row["low"])
     assert math.isnan(row["high"])
-
-
-def test_a_paired_difference_is_surer_than_two_intervals():
-    rng = np.random.default_rng(4)
-    easy = rng.random((3, 80)) < np.where(np.arange(80) < 50, 0.98, 0.02)
-    worse = easy & (rng.random(80) < 0.9)
-    predictions = pd.concat([frame(easy), frame(worse, validated="b")])
-    gap = difference(predictions, ("a", "a"), ("a", "b"))
-    one, other = accuracy_matrix(predictions).to_dict("records")
-    assert gap.value == pytest.approx(easy.mean() - worse.mean())
-    assert 0 < gap.low <= gap.value <= gap.high
-    assert gap.high - gap.low < 0.7 * math.hypot(width(one), width(other))
-
-
-def test_a_cell_does_not_differ_from_itself():
-    assert difference(frame([[1, 0, 1], [0, 0, 1]]), ("a", "a"), ("a", "a")) == (0, 0, 0)
-
-
-def test_cells_of_other_images_or_names_cannot_be_paired():
-    predictions = pd.concat([frame([[1, 0, 1]]), frame([[1, 0]], validated="b")])
-    with pytest.raises(InputError, match="same images and seeds"):
-        difference(predictions, ("a", "a"), ("a", "b"))
-    with pytest.raises(InputError, match=r"no cell .*\(a, b\)"):
-        difference(predictions, ("a", "a"), ("b", "a"))
 
 
 def test_the_leakage_effect_is_image_split_less_object_split():

@@ -4,8 +4,6 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from scipy import stats
 
 from satstudy.core.errors import InputError
@@ -165,12 +163,3 @@ def test_wilson_by_hand_and_at_the_ends():
     assert proportion_interval(20, 20).high == 1
     with pytest.raises(InputError):
         proportion_interval(3, 2)
-
-
-@settings(deadline=None)
-@given(st.integers(1, 10**6).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))), st.floats(0.5, 0.999))
-def test_wilson_stays_in_range_around_its_value_and_is_that_of_scipy(counts, level):
-    value, low, high = proportion_interval(*counts, level=level)
-    assert 0 <= low <= value <= high <= 1
-    library = stats.binomtest(*counts).proportion_ci(level, method="wilson")
-    assert (low, high) == pytest.approx(library, abs=1e-12)

@@ -40,7 +40,7 @@ def test_bpp_counts_bits_over_pixels_not_samples():
         quality.bpp(10, 0, 5)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(1, 40), st.integers(1, 40), st.floats(0.5, 80), st.integers(0, 2**31))
 def test_psnr_agrees_with_torchmetrics(height, width, sigma, seed):
     a = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from patched import layouts, noise
 
@@ -45,7 +45,6 @@ def test_a_uniform_image_has_the_measure_one(layout, level):
     assert seam_measure(image, layout) == 1
 
 
-@settings(deadline=None)
 @given(layouts, st.integers(0, 99), st.integers(1, 90))
 def test_a_step_at_the_seams_raises_the_measure_and_more_so_a_higher_one(layout, seed, step):
     layout = grid(layout.height, layout.width, layout.patch, 0)
@@ -200,7 +199,6 @@ def test_the_worst_seam_is_the_one_that_grew():
     assert worst_seam(*turned, grid(160, 120, 40, 0), size=30) == (65, 70, 30, "horizontal")
 
 
-@settings(deadline=None)
 @given(layouts, st.integers(2, 20), st.integers(0, 99))
 def test_the_crop_lies_in_the_image_and_holds_a_seam(layout, size, seed):
     original, decoded = noise(layout.height, layout.width, seed), noise(layout.height, layout.width, seed + 1)

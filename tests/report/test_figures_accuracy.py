@@ -10,7 +10,6 @@ from small_tables import CONDITIONS
 from satstudy.core.errors import InputError
 from satstudy.report.figures_accuracy import (
     accuracy_curves,
-    accuracy_difference,
     accuracy_heatmap,
     class_heatmap,
     ranking,
@@ -74,14 +73,6 @@ def test_accuracy_says_what_is_missing():
         accuracy_heatmap(matrix().head(0), CONDITIONS)
     with pytest.raises(InputError, match="does not describe raw"):
         accuracy_heatmap(matrix(), CONDITIONS[CONDITIONS["condition"] != "raw"])
-
-
-def test_differences_are_in_percentage_points():
-    frame = matrix().assign(effect=0.05, low=-0.01, high=0.11)
-    figure = agg(accuracy_difference(frame, CONDITIONS, "gain by leakage"))
-    assert figure.axes[0].get_xlabel() == "gain by leakage in percentage points"
-    assert "5.0 [−1.0, 11.0]" in words(figure)
-    assert not outside(figure)
 
 
 # --- Curves, rankings and classes -------------------------------------------------------------------------

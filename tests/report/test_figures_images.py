@@ -6,7 +6,7 @@ from drawn_figures import agg, image, outside, overlapping, words
 
 from satstudy.core.errors import InputError
 from satstudy.core.geometry import grid
-from satstudy.report.figures_images import crops_grid, patch_grid, saved_crops, saved_seam
+from satstudy.report.figures_images import crops_grid, patch_grid, saved_crops, saved_seam, whole_and_square
 
 pytestmark = pytest.mark.usefixtures("quiet_figures")
 
@@ -63,6 +63,27 @@ def test_saved_crops_are_drawn_as_the_crops_themselves():
         saved_crops(crops, {"coded": [["jpeg", 0.1, 20.0]]})  # as an earlier version wrote them
 
 
+def test_errors_are_shown_whole_and_in_a_square_on_one_scale():
+    original = image(60, 90)
+    decoded = {"learned": original, "AVIF": np.clip(original.astype(int) + 9, 0, 255).astype(np.uint8)}
+    figure = agg(whole_and_square(original, decoded, 10, 20, 30))
+    panels = [axes for axes in figure.axes if axes.images and axes.images[0].get_array().shape != (256, 1)]
+    shown = [np.asarray(axes.images[0].get_array()) for axes in figure.axes if axes.images]
+    errors = np.abs(decoded["AVIF"].astype(int) - original).mean(axis=2)
+    for expected in (original, errors, original[10:40, 20:50], decoded["AVIF"][10:40, 20:50], errors[10:40, 20:50]):
+        assert any(pixels.shape == expected.shape and np.allclose(pixels, expected) for pixels in shown)
+    scales = {axes.images[0].get_clim() for axes in panels if axes.images[0].get_array().ndim == 2}
+    assert len(scales) == 1
+    assert [word for word in words(figure) if word in ("original", "learned", "AVIF")] == [
+        "original",
+        "learned",
+        "AVIF",
+    ]
+    assert not outside(figure)
+    with pytest.raises(InputError, match="with the shape"):
+        whole_and_square(original, {"JPEG": image(10, 10)}, 0, 0, 5)
+
+
 # --- Seams ------------------------------------------------------------------------------------------------
 
 
@@ -82,7 +103,7 @@ def test_the_seam_is_marked_outside_the_pixels_and_the_error_is_amplified_as_sta
     pictures, facts = seam(top=230)
     figure = agg(saved_seam(pictures, facts, "seamless"))
     titles = [ax.get_title() for ax in figure.axes]
-    assert titles == ["independent patches", "absolute error × 8", "seamless", "absolute error × 8"]
+    assert titles == ["independent", "absolute error × 8", "seamless", "absolute error × 8"]
     shown = [np.asarray(ax.images[0].get_array()) for ax in figure.axes]
     np.testing.assert_array_equal(shown[0], pictures["independent"])
     np.testing.assert_array_equal(shown[2], pictures["seamless"])
@@ -99,7 +120,7 @@ def test_the_seam_is_marked_outside_the_pixels_and_the_error_is_amplified_as_sta
 
 def test_seams_of_blended_patches_are_told_apart_from_those_of_independent_ones():
     figure = agg(saved_seam(*seam()))
-    assert [ax.get_title() for ax in figure.axes][::2] == ["without blending", "with blending"]
+    assert [ax.get_title() for ax in figure.axes][::2] == ["independent", "blend"]
     left, right = arrows(figure.axes[0]), arrows(figure.axes[2])
     assert len(left) == 2  # column 256
     assert len(right) == 4  # both ends of the overlap, columns 248 and 256

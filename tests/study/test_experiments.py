@@ -11,6 +11,7 @@ from small_study import CONTENT, place, tiny
 from satstudy.codecs import JPEG
 from satstudy.codecs.learned.codec import LearnedCodec
 from satstudy.core.errors import InputError
+from satstudy.core.pixels import luminance
 from satstudy.data.images import read_image
 from satstudy.report.figures_images import saved_crops, saved_seam
 from satstudy.study import rate_distortion
@@ -19,6 +20,7 @@ from satstudy.study.experiments import (
     checkpoints,
     detailed_crop,
     example_codings,
+    example_images,
     places,
     rate_crops,
     rate_distortion_frame,
@@ -141,6 +143,19 @@ def test_the_readers_own_images_are_measured_by_themselves(opened, coded, tmp_pa
     assert set(rate_distortion_frame(opened(), [0.01])["height"]) == {176}
 
 
+def test_figures_choose_among_the_readers_own_images_too(opened, tmp_path, picture):
+    for i in range(33):
+        Image.fromarray(picture(24, 24, i) // (40 - i)).save(tmp_path / f"{i:02}.png")
+    found = example_images(opened(), str(tmp_path))
+    assert found == [tmp_path / f"{i:02}.png" for i in range(0, 33, 2)]
+    assert example_images(opened(), str(found[3])) == [found[3]]
+    _, facts = rate_crops(opened(), found)
+    spreads = {path.name: luminance(read_image(path)).var() for path in found}
+    assert spreads[facts["image"]] == np.median(list(spreads.values()))
+    firsts = example_images(opened())
+    assert [path.parent.parent.name for path in firsts] == sorted({path.parent.parent.name for path in firsts})
+
+
 def test_an_own_image_that_changed_is_coded_anew(opened, tmp_path, picture):
     path = tmp_path / "x.png"
     Image.fromarray(picture(64, 64, 1)).save(path)
@@ -184,7 +199,7 @@ def test_what_is_kept_of_a_seam_and_of_the_rates_draws_their_figures(opened, pic
     assert (crops["blend"] == made["blend"].decoded[top : top + size, left : left + size]).all()
     assert (facts["height"], facts["width"], facts["overlap"]) == (300, 520, 8)
     saved_seam(crops, facts)
-    crops, facts = rate_crops(study, side=96)
+    crops, facts = rate_crops(study, example_images(study), side=96)
     (name, codec, rate, _), (other, like_codec, like, _) = facts["coded"]
     assert (name, codec, other, like_codec) == ("learned-1", "learned", "jpeg-1", "jpeg")
     assert {crop.shape for crop in crops.values()} == {(96, 96, 3)}

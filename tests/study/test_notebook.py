@@ -6,13 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from small_study import CONTENT, place, tiny
+from small_study import CONTENT, place, ship, tiny
 
 from satstudy.codecs import LearnedCodec
 from satstudy.core import paths
 from satstudy.core.errors import InputError
 from satstudy.study import notebook
-from satstudy.study.notebook import begin, check_parameters, load_facts, load_table, save_facts, save_table
+from satstudy.study.notebook import begin, check_parameters, load_facts, load_table, read_codecs, save_facts, save_table
 from satstudy.study.study import open_study
 
 ANNOTATIONS = {"profile": str, "lam": float, "images": str, "count": int, "fast": bool}
@@ -131,6 +131,91 @@ def test_images_are_looked_for_in_the_first_cell_and_the_home_folder_is_known(tm
         namespace["profile"] = str(_yaml(tmp_path, data=missing))
         with pytest.raises(InputError, match=r"reads images from .*nowhere, which is not there"):
             begin({**namespace, "images": ""})
+
+
+@pytest.mark.parametrize(
+    ("text", "codecs"),
+    [
+        (
+            "avif 20 40 60, jpeg2000 0.3 .6, learned",
+            {"avif": (20, 40, 60), "jpeg2000": (0.3, 0.6), "learned": "default"},
+        ),
+        (" jpeg ,learned 0.01 1e-3", {"jpeg": "default", "learned": (0.01, 0.001)}),
+    ],
+)
+def test_codecs_and_settings_are_read(text, codecs):
+    assert read_codecs(text) == codecs
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("avfi 20", "There is no codec 'avfi': did you mean avif?"),
+        ("avif 20 4x", "avif takes quality as a whole number such as 35, not '4x'."),
+        ("avif 20 400", "AVIF takes quality as a whole number from 0 to 100, not 400."),
+        ("jpeg 20, jpeg 30", "jpeg stands there twice: name each codec once."),
+        ("learned 20", "learned takes lam between 0 and 10"),
+        ("jpeg,", "There is no codec ''"),
+        ("jpeg; avif", "There is no codec 'jpeg;': did you mean jpeg?"),
+    ],
+)
+def test_wrong_codecs_are_refused_in_the_first_cell(tmp_path, tiny_model, text, words):
+    with place(tmp_path, tiny_model), pytest.raises(InputError) as caught:
+        begin({"__annotations__": {"profile": str, "codecs": str}, "profile": str(_yaml(tmp_path)), "codecs": text})
+    assert str(caught.value).startswith(f"The parameter codecs is {text!r}. ")
+    assert words in str(caught.value)
+
+
+def _own(folder, **given):
+    """What `begin` opens for the notebook that measures own images."""
+    namespace = {"profile": str(_yaml(folder)), "lam": 0.005, "images": "", "codecs": "", "weights": "", **given}
+    namespace["__annotations__"] = {name: type(value) for name, value in namespace.items()}
+    return begin(namespace), namespace
+
+
+def test_own_images_have_the_weights_that_ship_and_no_banner(tmp_path, tiny_model, shown):
+    (tmp_path / "mine").mkdir()
+    Image.new("RGB", (64, 64)).save(tmp_path / "mine/a.png")
+    with place(tmp_path, tiny_model):
+        study, _ = _own(tmp_path, images=str(tmp_path / "mine"))
+        assert shown == []
+        assert study.lams == [0.01], "what ships, not what the profile trains"
+        assert study.weights(0.01).path == tmp_path / "weights" / "overhead-lam0.01.safetensors"
+        with pytest.raises(InputError, match=r"ship for lam = 0\.005: take one of 0\.01"):
+            study.weights(0.005)
+        assert study.results == tmp_path / "build" / "tiny-own" / "results"
+        notebook.provenance(study)
+        assert "from* own images" in shown[0]
+        assert set(study.profile.rd.codecs) == set(CONTENT["rd"]["codecs"])
+        study, _ = _own(tmp_path, images=str(tmp_path / "mine"), codecs="webp 30")
+        assert study.profile.rd.codecs == {"webp": (30,)}
+
+
+def test_own_weights_are_used_as_they_are(tmp_path, tiny_model, make_model, shown):
+    with place(tmp_path, tiny_model):
+        path = ship(tmp_path / "elsewhere", make_model(4), 0.03)
+        study, namespace = _own(tmp_path, weights=str(path))
+        assert namespace["lam"] == 0.03
+        assert study.lams == [0.03]
+        assert study.weights(0.03).path == path
+        with pytest.raises(InputError, match=r"are for lam = 0\.03, not 0\.01"):
+            study.weights(0.01)
+        with pytest.raises(InputError, match="There are no weights at"):
+            _own(tmp_path, weights="none.safetensors")
+
+
+def test_an_own_image_of_the_notebook_for_one_is_no_synthetic_scene(tmp_path, tiny_model, shown):
+    Image.new("RGB", (64, 64)).save(tmp_path / "a.png")
+    real = _yaml(tmp_path, data={"kind": "folders", "root": "x"})
+    with place(tmp_path, tiny_model):
+        for image, banners in (("", 1), (str(tmp_path / "a.png"), 0)):
+            shown.clear()
+            study = begin({"__annotations__": {"profile": str, "image": str}, "profile": str(real), "image": image})
+            assert len(shown) == banners
+            assert study.profile.data.label == ("own images" if image else "synthetic scenes")
+        path = notebook.save_sat(study, "a", b"SaT")
+        assert path == "build/tiny-own/results/a.sat"
+        assert (tmp_path / path).read_bytes() == b"SaT"
 
 
 # --- Begin and end ----------------------------------------------------------------------------------------

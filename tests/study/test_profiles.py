@@ -1,6 +1,7 @@
 """A profile is what its YAML says, and nothing that is misspelt goes unnoticed."""
 
 import dataclasses
+import re
 
 import pytest
 import yaml
@@ -9,10 +10,12 @@ from satstudy.classification.cross_validation import Column
 from satstudy.classification.network import ClassifierConfig
 from satstudy.classification.synthesis_head import HeadConfig
 from satstudy.codecs import registry
+from satstudy.codecs.learned import checkpoint
 from satstudy.core import paths, settings
 from satstudy.core.errors import InputError
 from satstudy.study import profiles
 from satstudy.study.accuracy import Hypothesis
+from satstudy.study.profiles import Profile
 
 SMALLEST = {
     "name": "mine",
@@ -62,6 +65,23 @@ def test_every_shipped_profile_loads_and_bears_the_name_of_its_file(name):
     assert profile == profiles.load(str(paths.PROFILES / f"{name}.yaml"))
 
 
+def test_the_profiles_of_the_pages_are_profiles():
+    """The page on a data set has a whole one; those on λ and on classifiers have sections of it."""
+    pages = {
+        path.stem: path.read_text(encoding="utf-8") for path in (paths.PACKAGE.parent / "book" / "own").glob("*.md")
+    }
+    blocks = {name: re.findall(r"^```yaml\n(.*?)^```", text, re.DOTALL | re.MULTILINE) for name, text in pages.items()}
+    whole = yaml.safe_load(*blocks.pop("data"))
+    assert settings.build(Profile, whole, "data").rd.images == 20
+    for name, parts in blocks.items():
+        for part in parts:
+            profile = settings.build(Profile, {**whole, **yaml.safe_load(part)}, name)
+            for classifier, config in profile.accuracy.classifiers.items():
+                settings.build(ClassifierConfig, dict(config), classifier)
+            for condition in (*profile.accuracy.train_on, *profile.accuracy.validate_on):
+                registry.read_condition(condition)
+
+
 @pytest.mark.parametrize("name", profiles.names())
 def test_what_a_shipped_profile_asks_of_its_notebooks_is_there(name):
     profile = profiles.load(name)
@@ -72,14 +92,17 @@ def test_what_a_shipped_profile_asks_of_its_notebooks_is_there(name):
         entry = registry.find(codec)
         assert len(entry.settings(given)) >= 4
         assert not entry.learned or given == registry.DEFAULT, "those that are trained anyway"
+    # Weights are those that the profile trains or, where it starts from them, those that ship.
+    known = {*profile.train.lams, *(checkpoint.shipped() if profile.train.init == "shipped" else ())}
+    assert set(profile.rd.lams) <= known
     wanted = profile.accuracy
     for condition in (*wanted.train_on, *wanted.validate_on, *wanted.curves, *wanted.head_rows):
         kind, _, value = condition.partition(" ")
         if kind == "learned" and not value.endswith("bpp") and not wanted.shipped:
-            assert float(value) in profile.train.lams, f"{condition} would train one more λ"
+            assert float(value) in known, f"{condition} would train one more λ"
         assert kind != "learned-natural" or profile.data.natural
     if name != "reference-accuracy":  # which has a ladder for its classifiers alone
-        assert profile.blending.lam in profile.train.lams
+        assert profile.blending.lam in (profile.rd.lams or profile.train.lams)
     for named in (wanted.matrix_of, wanted.hypotheses_with, wanted.remedies_with, wanted.heads_with):
         assert set(named) <= set(wanted.classifiers)
     for settings_of in wanted.classifiers.values():

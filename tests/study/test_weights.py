@@ -36,7 +36,7 @@ def test_weights_are_trained_when_asked_for_and_read_again(here, monkeypatch):
         {"train": {"optimizer": "adam"}},
         {"train": {"validation": 2}},
         {"splits": {"train_compress": 5}},
-        {"seed": 1},
+        {"seed": 205},
         {"train": {"init": "scratch", "N": 4, "M": 6}},
     ],
 )
@@ -137,6 +137,26 @@ def test_without_steps_the_shipped_weights_serve_as_they_are(here, monkeypatch):
         still.weights(0.02)
     with pytest.raises(InputError, match="natural ship"):
         still.weights(0.01, NATURAL)
+
+
+def test_a_lam_that_is_not_trained_takes_the_weights_that_ship_if_some_do(here, drawn):
+    study = opened(train={"lams": [0.005]}, rd={"lams": [0.01, 0.005]})
+    assert study.lams == [0.005, 0.01]
+    assert study.weights(0.01).path == paths.WEIGHTS / "overhead-lam0.01.safetensors"
+    assert drawn == []
+    study.weights(0.005)
+    study.weights(0.02)  # neither named nor shipped
+    assert [trainer.config.lam for trainer in drawn] == [0.005, 0.02]
+    assert opened(train={"lams": [0.005]}).lams == [0.005], "those that are trained, where rd.lams is empty"
+
+
+def test_without_steps_weights_of_a_file_serve_as_they_are(here, drawn, make_model):
+    ship(here, make_model(2), 0.03)
+    study = opened(train={"lams": [0.03], "init": "overhead-lam0.03.safetensors", "steps": 0})
+    assert study.weights(0.03).path == here / "overhead-lam0.03.safetensors"
+    with pytest.raises(InputError, match=r"are for lam = 0\.03, not 0\.01: take that"):
+        study.weights(0.01)
+    assert drawn == []
 
 
 @pytest.mark.parametrize("lam", [0.0, -1.0, 10.0, float("nan")])

@@ -13,6 +13,7 @@ from satstudy.core import paths
 PROFILE = {
     "name": "two",
     "description": "two processes train as one",
+    "seed": 103,  # as in small_study
     "data": {"kind": "synthetic", "label": "x", "categories": 2, "train_objects": 3, "val_objects": 2, "size": 176},
     "splits": {"train_compress": 6, "train_class": 2, "val_class": 2},
     "train": {

@@ -129,6 +129,24 @@ class Ladder:
         return found[best]
 
 
+def shipped_ladder(**options: Any) -> Ladder:
+    """The ladder of the weights in the package: of one model for every rate if there is one, else of each λ.
+
+    Parameters
+    ----------
+    options : of `LearnedCodec`
+
+    Raises
+    ------
+    InputError
+        No weights are in the package.
+    """
+    every, known = checkpoint.shipped_for_every_rate(), list(checkpoint.shipped().values())
+    if every is None and not known:
+        raise InputError("No weights for overhead images ship with this package: name some with --weights.")
+    return Ladder(known if every is None else checkpoint.load(every), **options)
+
+
 def _loaded(path: Path, options: dict[str, Any]) -> LearnedCodec:
     return LearnedCodec(checkpoint.load(path), **options)
 

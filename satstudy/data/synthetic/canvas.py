@@ -1,8 +1,8 @@
-"""The ground of a synthetic scene: colour, height and kind of surface, drawn in metres.
+"""The canvas of a synthetic scene: colour, height and surface type of the ground, drawn in metres.
 
-Shapes are drawn with Pillow at twice the resolution into one image of four bands (red, green, blue, height)
-and averaged down, which gives antialiased outlines for one call a shape. A second image holds the kind of
-surface, from which the light (`satstudy.data.synthetic.light`) takes texture and gloss.
+Pillow draws each shape at twice the resolution into one image of four bands (red, green, blue, height), which is then
+averaged down, so that outlines are antialiased. A second image has the surface type, which determines texture and gloss
+(`satstudy.data.synthetic.light`).
 """
 
 from __future__ import annotations
@@ -19,17 +19,16 @@ from satstudy.data.synthetic.view import View
 Colour = tuple[int, int, int]
 Floats = NDArray[np.float32]
 
-#: Height is held in 8 bits, in steps of half a metre.
+#: Heights are stored in 8 bits, in steps of half a metre.
 HEIGHT_STEP = 0.5
 OVERSAMPLING = 2
 
 
 class Surface(NamedTuple):
-    """How a kind of ground looks: sRGB-like colour in full growth and in winter, and its texture.
+    """Appearance of a surface type: display colour in summer and winter, and texture.
 
-    `fine`, `middle` and `coarse` are the relative amplitudes of the texture at about 1–2, 3–12 and 16–250
-    pixels; `patchy` moves the colour between green and brown; `canopy` is the height of crowns in metres;
-    `gloss` marks water.
+    `fine`, `middle` and `coarse` are relative amplitudes of the texture at about 1–2, 3–12 and 16–250 pixels. `patchy`
+    is the variation of colour between green and brown, `canopy` the height of crowns in metres; `gloss` is 1 for water.
     """
 
     summer: Colour
@@ -64,12 +63,12 @@ NUMBER = {name: index for index, name in enumerate(SURFACES)}
 
 
 class Canvas:
-    """What a view sees of the ground, in a local frame of metres (x right, y down).
+    """A drawing surface in a local frame of metres (x right, y down).
 
     Parameters
     ----------
     width, height : of the image in pixels
-    view : when and from where the scene is seen; gives colours of the season, lean of tall things, shadows
+    view : the acquisition; determines colours of the season, lean of high objects, and shadows
     """
 
     def __init__(self, width: int, height: int, view: View):
@@ -85,7 +84,7 @@ class Canvas:
         self.matrix = np.eye(2) / view.gsd
         self.shift = np.array([width / 2, height / 2]) + np.array(view.offset) / view.gsd
         self.angle = 0.0
-        #: What differs between views of one place: cars, boats, mowing.
+        #: Random numbers for what differs between views of one place: cars, ships, drained ponds.
         self.moment = np.random.default_rng([*view.seed, 1])
         self.palette: dict[str, Colour] = {}
         for name, surface in SURFACES.items():
@@ -96,7 +95,7 @@ class Canvas:
             self.palette[name] = _rgb(mixed)
 
     def at(self, x: float, y: float, angle: float = 0.0) -> Canvas:
-        """The same canvas in a frame moved to (x, y) and turned by `angle` radians."""
+        """The same canvas with a frame moved to (x, y) and rotated by `angle` radians."""
         moved = copy.copy(self)
         cos, sin = np.cos(angle), np.sin(angle)
         moved.shift = self.matrix @ np.array([x, y]) + self.shift
@@ -105,12 +104,12 @@ class Canvas:
         return moved
 
     def pixels(self, points: ArrayLike) -> NDArray[np.float64]:
-        """Local metres (..., 2) as pixels of the image (..., 2)."""
+        """Pixel coordinates (..., 2) of local metres (..., 2)."""
         found: NDArray[np.float64] = np.asarray(points, dtype=float) @ self.matrix.T + self.shift
         return found
 
     def visible(self, points: ArrayLike) -> bool:
-        """Whether the bounding box of `points` meets the image."""
+        """Whether the bounding box of `points` intersects the image."""
         found = self.pixels(points)
         low, high = found.min(axis=0), found.max(axis=0)
         return bool(high[0] > 0 and high[1] > 0 and low[0] < self.width and low[1] < self.height)
@@ -133,10 +132,9 @@ class Canvas:
         """A filled rectangle of size (w, h) round (x, y)."""
         self.area(rectangle(x, y, w, h), surface, colour, height)
 
-    def disc(self, x: float, y: float, radius: float, surface: str, colour: Colour | None = None,
-             height: float = 0.0) -> None:  # fmt: skip
+    def disc(self, x: float, y: float, radius: float, surface: str, colour: Colour) -> None:
         """A filled circle."""
-        ink, kind = self._ink(surface, colour, height)
+        ink, kind = self._ink(surface, colour, 0.0)
         (px, py), r = self.pixels((x, y)), radius * self.scale
         if r > 0:
             over = OVERSAMPLING
@@ -155,7 +153,7 @@ class Canvas:
 
     def boxes(self, centres: ArrayLike, w: ArrayLike, h: ArrayLike, turn: ArrayLike, surface: str,
               colours: NDArray[np.float64], height: float) -> None:  # fmt: skip
-        """Many small turned rectangles at once; `colours` is (n, 3)."""
+        """Many small rectangles, rotated by `turn`; `colours` is (n, 3)."""
         centre = np.asarray(centres, float).reshape(-1, 2)
         count = len(centre)
         half_w, half_h, angle = (np.broadcast_to(np.asarray(v, float), (count,)) for v in (w, h, turn))
@@ -174,7 +172,7 @@ class Canvas:
             self._kind.polygon(plain[index], fill=kind)
 
     def crowns(self, centres: ArrayLike, radii: ArrayLike, colours: NDArray[np.float64], heights: ArrayLike) -> None:
-        """Many trees: a disc with a smaller, higher and lighter one on it; `colours` is (n, 3)."""
+        """Many trees, each of three discs that get smaller, higher and lighter; `colours` is (n, 3)."""
         centre = self.pixels(np.asarray(centres, float).reshape(-1, 2))
         count = len(centre)
         radius = np.broadcast_to(np.asarray(radii, float), (count,)) * self.scale
@@ -191,20 +189,19 @@ class Canvas:
                 ink = (*shade[index], int(min(255.0, top * share)))
                 self._colour.ellipse((over * x - s, over * y - s, over * x + s, over * y + s), fill=ink)
 
-    def block(self, points: ArrayLike, height: float, roof: Colour, wall: Colour = (150, 146, 140),
-              surface: str = "roof") -> None:  # fmt: skip
-        """A prism with a flat roof, leaning away from the sensor when seen off nadir."""
+    def block(self, points: ArrayLike, height: float, roof: Colour, surface: str = "roof") -> None:
+        """A prism with a flat roof, which leans if seen off nadir."""
         base = self.pixels(points)
         lean = np.array(self.view.lean) * height * self.scale
         top = base + lean
         if np.hypot(*lean) > 0.3:
             for start, end in zip(range(-1, len(base) - 1), range(len(base)), strict=True):
                 side = np.stack([base[start], base[end], top[end], top[start]])
-                self._polygon(side, surface, wall, height / 2)
+                self._polygon(side, surface, (150, 146, 140), height / 2)
         self._polygon(top, surface, roof, height)
 
     def gable(self, x: float, y: float, w: float, h: float, height: float, roof: Colour) -> None:
-        """A house of size (w, h) with a ridge along its longer side, the side towards the sun lighter."""
+        """A house of size (w, h) with a ridge along its longer side; the roof facing the sun is lighter."""
         frame = self.at(x, y, 0.0 if w >= h else np.pi / 2)
         long, short = max(w, h) / 2, min(w, h) / 2
         frame.block(rectangle(0, 0, 2 * long, 2 * short), height, roof)
@@ -215,14 +212,14 @@ class Canvas:
             frame.area(half + lean * height, "roof", shaded(roof, self.view.on_slope(facing, 0.5)), height + 1)
 
     def cast(self, points: ArrayLike, width: float, heights: ArrayLike) -> None:
-        """The shadow of something thin at `heights` above (n, 2) points: blades, masts, cranes."""
+        """The shadow of a thin line at `heights` metres above (n, 2) points, such as a crane."""
         away = self.view.shadow_per_metre * np.asarray(heights, float).reshape(-1, 1) * self.scale
         corners = self.pixels(points) + away
         thick = max(1, round(width * self.scale))
         self._shade.line(corners.ravel().tolist(), fill=200, width=thick)
 
     def layers(self) -> tuple[Floats, Floats, NDArray[np.uint8], Floats]:
-        """Colour (h, w, 3) in [0, 1], height (h, w) in metres, kind of surface (h, w), drawn shade (h, w)."""
+        """Colour (h, w, 3) in [0, 1], height in metres, surface type and drawn shadow in [0, 1], each (h, w)."""
         reduced = np.asarray(self._colours.reduce(OVERSAMPLING))
         colour = reduced[..., :3].astype(np.float32) * np.float32(1 / 255)
         height = reduced[..., 3].astype(np.float32) * np.float32(HEIGHT_STEP)
@@ -242,12 +239,12 @@ def _rgb(values: ArrayLike) -> Colour:
 
 
 def shaded(colour: Colour, factor: float) -> Colour:
-    """`colour` made lighter or darker by `factor` (in linear light)."""
+    """`colour` multiplied by `factor` in linear light."""
     return _rgb(np.array(colour, float) * np.sqrt(max(0.0, factor)))
 
 
 def tint(rng: np.random.Generator, colour: Colour, amount: float = 12.0) -> Colour:
-    """`colour` with some other brightness and a little other hue."""
+    """`colour` with random changes of brightness and, less, of hue."""
     return _rgb(np.array(colour, float) + rng.normal(0, amount) + rng.normal(0, amount / 3, 3))
 
 
@@ -262,16 +259,16 @@ def ellipse(x: float, y: float, a: float, b: float, count: int = 48) -> NDArray[
     return np.stack([x + a * np.cos(angle), y + b * np.sin(angle)], axis=1)
 
 
-def oval(x: float, y: float, a: float, b: float, count: int = 24) -> NDArray[np.float64]:
-    """A rectangle of half sides (a, b), a >= b, with half circles for its short sides, as an athletics track."""
-    angle = np.linspace(-np.pi / 2, np.pi / 2, count)
+def oval(x: float, y: float, a: float, b: float) -> NDArray[np.float64]:
+    """A stadium shape: a rectangle of half sides (a, b), a ≥ b, with half circles as short sides."""
+    angle = np.linspace(-np.pi / 2, np.pi / 2, 24)
     right = np.stack([x + (a - b) + b * np.cos(angle), y + b * np.sin(angle)], axis=1)
     return np.concatenate([right, 2 * np.array([x, y]) - right])
 
 
 def blob(rng: np.random.Generator, x: float, y: float, a: float, b: float, rough: float = 0.25,
          count: int = 72) -> NDArray[np.float64]:  # fmt: skip
-    """An irregular smooth outline about an ellipse."""
+    """A smooth random outline around an ellipse."""
     angle = np.linspace(0, 2 * np.pi, count, endpoint=False)
     radius = np.ones(count)
     for order in range(2, 8):
@@ -281,7 +278,7 @@ def blob(rng: np.random.Generator, x: float, y: float, a: float, b: float, rough
 
 
 def wander(rng: np.random.Generator, length: float, sway: float, count: int = 40) -> NDArray[np.float64]:
-    """A smooth line along x from -length to length that sways in y by about `sway`."""
+    """A smooth random line along x from −length to length, with an amplitude of about `sway` in y."""
     along = np.linspace(-length, length, count)
     y = sum(
         sway / order * rng.normal() * np.sin(order * np.pi * along / length + rng.uniform(0, 2 * np.pi))

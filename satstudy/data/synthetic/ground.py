@@ -1,4 +1,4 @@
-"""The surroundings of the object: farmland, suburb, industry, woodland or dry land, blocks between roads."""
+"""The surroundings of the object: blocks of farmland, suburb, industry, woodland or dry land between roads."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ import numpy as np
 from satstudy.data.synthetic import parts
 from satstudy.data.synthetic.canvas import Canvas, Colour, blob, rectangle, tint, wander
 
-KINDS = ("farmland", "suburb", "industry", "woodland", "dry")
 CROPS: tuple[tuple[Colour, Colour, float], ...] = (
-    # grown, ripe, and when in the year it ripens
+    # colour when grown, colour when ripe, time of ripeness in the year
     ((86, 118, 62), (196, 176, 118), 0.52),
     ((74, 108, 58), (168, 148, 98), 0.72),
     ((98, 130, 62), (206, 190, 96), 0.40),
@@ -21,7 +20,7 @@ CROPS: tuple[tuple[Colour, Colour, float], ...] = (
 
 
 def crop_colour(season: float, crop: int, arid: float) -> Colour:
-    """A field's colour on that day: bare, sprouting, grown, ripe, and bare again."""
+    """A field's colour in a season: bare, sprouting, grown, ripe, and bare again."""
     grown, ripe, when = (np.array(v, float) for v in CROPS[crop % len(CROPS)])
     bare = np.array((152.0, 134, 110)) + 14 * arid
     age = (season - float(when) + 0.5) % 1  # 0.5 is the harvest
@@ -32,14 +31,14 @@ def crop_colour(season: float, crop: int, arid: float) -> Colour:
 
 
 def crop_field(c: Canvas, rng: np.random.Generator, w: float, h: float) -> None:
-    """A field of size (w, h) with its rows, wheel tracks, and a headland across their ends."""
+    """A field of size (w, h) with rows and wheel tracks."""
     colour = tint(rng, crop_colour(c.view.season, int(rng.integers(8)), c.view.arid), 10)
     c.box(0, 0, w, h, "crop", colour)
     turned = rng.random() < 0.4
     frame, length, width = (c.at(0, 0, np.pi / 2), h, w) if turned else (c, w, h)
     dark = (max(0, colour[0] - 16), max(0, colour[1] - 15), max(0, colour[2] - 11))
     step = float(rng.choice([3.2, 4.5, 6.0, 12.0, 18.0]))
-    # Every other swath is a little lighter, as it was driven the other way.
+    # Every other swath is darker, since it was driven in the other direction.
     for y in np.arange(-width / 2 + step, width / 2 - step / 2, 2 * step):
         frame.box(0, float(y), length * 0.94, step, "crop", tint(rng, dark, 2.5))
     for y in np.arange(-width / 2 + 12, width / 2, 24.0):
@@ -85,7 +84,7 @@ def wood(c: Canvas, rng: np.random.Generator, w: float, h: float) -> None:
 
 
 def _garden(c: Canvas, rng: np.random.Generator, w: float, h: float) -> None:
-    """One plot with a house, round the origin, the street at +y."""
+    """A plot with a house around the origin; the street is at +y."""
     c.box(0, 0, w - 1, h - 1, "lawn" if rng.random() < 0.8 else "soil", None)
     drive = float(rng.choice([-1, 1])) * w * 0.3
     c.box(drive, h * 0.32, 3.4, h * 0.36, "concrete", tint(rng, (164, 160, 152), 12))
@@ -197,7 +196,7 @@ BLOCKS = {
 def split(
     rng: np.random.Generator, rect: tuple[float, float, float, float], target: float
 ) -> Iterator[tuple[float, float, float, float]]:
-    """Cut a rectangle (x0, y0, x1, y1) across its longer side until its parts are about `target` metres."""
+    """Divide a rectangle (x0, y0, x1, y1) across its longer side until the parts are about `target` metres."""
     x0, y0, x1, y1 = rect
     w, h = x1 - x0, y1 - y0
     if max(w, h) < target * 1.5:
@@ -213,7 +212,7 @@ def split(
 
 
 def surroundings(c: Canvas, rng: np.random.Generator, kind: str, field: float) -> None:
-    """Cover the field of view (metres) with blocks of a kind (one of `KINDS`), turned at random."""
+    """Cover the field of view (in metres) with blocks of a kind (one of `BLOCKS`), in a random orientation."""
     draw, target, street, base = BLOCKS[kind]
     frame = c.at(float(rng.uniform(-60, 60)), float(rng.uniform(-60, 60)), float(rng.uniform(0, np.pi)))
     half = 0.9 * field + 60
@@ -221,8 +220,7 @@ def surroundings(c: Canvas, rng: np.random.Generator, kind: str, field: float) -
     paved = kind in ("suburb", "industry")
     blocks = list(split(rng, (-half, -half, half, half), target * float(rng.uniform(0.8, 1.25))))
     seeds = rng.integers(2**63, size=len(blocks))
-    centre = frame.at(0, 0)
-    # Roads first: they follow the cuts, and show in the gaps.
+    # Roads first: they run in the gaps between blocks.
     for x0, y0, x1, y1 in blocks:
         corners = np.array([[x0, y0], [x1, y0], [x1, y1]])
         if frame.visible(rectangle((x0 + x1) / 2, (y0 + y1) / 2, x1 - x0 + 20, y1 - y0 + 20)):
@@ -231,10 +229,10 @@ def surroundings(c: Canvas, rng: np.random.Generator, kind: str, field: float) -
                 parts.road(frame, line, street * 0.62, surface, None, paved, 0.012 if paved else 0.002)
     for (x0, y0, x1, y1), seed in zip(blocks, seeds, strict=True):
         w, h = x1 - x0 - street, y1 - y0 - street
-        spot = centre.at((x0 + x1) / 2, (y0 + y1) / 2)
+        spot = frame.at((x0 + x1) / 2, (y0 + y1) / 2)
         if spot.visible(rectangle(0, 0, w + 20, h + 20)):
             own = np.random.default_rng(seed)
-            # Neighbours of another kind keep the surroundings from giving the class away.
+            # Some blocks of another kind, so that surroundings correlate less with the category.
             other = own.random()
             if other < 0.1 and kind in ("farmland", "woodland", "suburb"):
                 mixed = {"farmland": _town_block, "woodland": _farm_block, "suburb": _wood_block}[kind]

@@ -1,9 +1,8 @@
-"""From drawn ground to an image: texture, relief, sun and shadow, air, and the sensor.
+"""Rendering of the drawn ground: texture, relief, sun and shadow, atmosphere, and the sensor.
 
-Texture is a sum of octaves of equal variance, whose power falls as f⁻², as that of natural images does
-(Field, 1987). Relief is shaded by its slope, and shadows are cast over the height map. Light is summed in
-linear units (the square of display values), the air adds its own, and the sensor blurs, sharpens and adds
-noise.
+Texture is a sum of octaves of equal variance, so that its power falls as f⁻², as in natural images (Field, 1987). The
+relief is shaded by its slope, and shadows are cast from the height map. Light is linear (the square of display values).
+The atmosphere adds light; the sensor blurs, sharpens and adds noise.
 """
 
 from __future__ import annotations
@@ -15,11 +14,11 @@ from PIL import Image
 from satstudy.data.synthetic.canvas import SURFACES, Canvas, Floats
 from satstudy.data.synthetic.view import View
 
-#: Half the side of the square of ground that texture covers, relative to the field of view.
+#: Half the side of the textured square of ground, relative to the field of view.
 REACH = 0.8
 SKY = np.array([0.23, 0.27, 0.33], dtype=np.float32)  # light in shadow
 SUN = np.array([0.78, 0.76, 0.73], dtype=np.float32)
-AIR = np.array([0.30, 0.36, 0.44], dtype=np.float32)  # what haze adds
+AIR = np.array([0.30, 0.36, 0.44], dtype=np.float32)  # colour of haze
 
 
 def _resize(grid: Floats, size: tuple[int, int], box: tuple[float, float, float, float] | None = None) -> Floats:
@@ -28,7 +27,7 @@ def _resize(grid: Floats, size: tuple[int, int], box: tuple[float, float, float,
 
 
 def octaves(rng: np.random.Generator, cells: int, levels: int) -> Floats:
-    """Noise of unit variance on a grid of `cells`² that sums `levels` octaves of equal variance."""
+    """Noise of unit variance, (cells, cells): the sum of `levels` octaves of equal variance."""
     grid = np.zeros((1, 1), dtype=np.float32)
     for level in range(levels - 1, -1, -1):
         side = max(2, -(-cells // 2**level))
@@ -38,18 +37,18 @@ def octaves(rng: np.random.Generator, cells: int, levels: int) -> Floats:
 
 
 class Texture:
-    """Noise fixed to the ground: the same place looks the same from every view of the object."""
+    """Noise fixed to the ground: all views of an object have the same texture."""
 
     def __init__(self, seed: tuple[int, ...], field: float, view: View, width: int, height: int):
         self.seed, self.field, self.view, self.size = seed, field, view, (width, height)
 
     def band(self, name: int, cell: float, levels: int) -> Floats:
-        """Octaves from `cell` metres upwards, seen by the view, (h, w)."""
+        """Octaves with wavelengths from `cell` metres upwards, sampled by the view: (h, w)."""
         half = REACH * self.field
         cells = int(np.ceil(2 * half / cell))
         grid = octaves(np.random.default_rng([*self.seed, name]), cells, levels)
         width, height = self.size
-        # Ground position of the image's corners, in cells from the grid's top left.
+        # The image's corners in cells from the grid's top left.
         per_cell = self.view.gsd / cell
         left = cells / 2 - (width / 2 + self.view.offset[0] / self.view.gsd) * per_cell
         top = cells / 2 - (height / 2 + self.view.offset[1] / self.view.gsd) * per_cell
@@ -59,9 +58,9 @@ class Texture:
 
 
 def shadows(height: Floats, view: View) -> Floats:
-    """Share of the direct sun that is blocked at each point of a height map (h, w), 0..1.
+    """Fraction of direct sunlight that is blocked at each point of a height map (h, w), 0..1.
 
-    Doubles the reach of a running maximum along the ray to the sun, so that log2(length) steps suffice.
+    The range of a running maximum along the ray to the sun doubles with each of log2(length) steps.
     """
     reach = float(height.max()) / np.tan(np.radians(view.sun_elevation)) / view.gsd
     drop = np.float32(np.tan(np.radians(view.sun_elevation)) * view.gsd)
@@ -74,12 +73,12 @@ def shadows(height: Floats, view: View) -> Floats:
         np.maximum(horizon, moved, out=horizon)
         np.maximum(blocking, moved, out=blocking)
         step *= 2
-    # Half a metre of grace: what is rounded within the height map does not shade itself.
+    # A tolerance of half a metre, since heights are rounded.
     return np.clip((horizon - height - np.float32(0.5)) * np.float32(0.7), 0, 1)
 
 
 def _moved(grid: Floats, dx: int, dy: int) -> Floats:
-    """`grid` as seen from (dx, dy) further, with nothing beyond the border."""
+    """`grid` shifted by (−dx, −dy); −1000 outside."""
     out = np.full_like(grid, -1e3)
     height, width = grid.shape
     if abs(dx) < width and abs(dy) < height:
@@ -90,7 +89,7 @@ def _moved(grid: Floats, dx: int, dy: int) -> Floats:
 
 
 def _spread(image: Floats, weight: float) -> Floats:
-    """The point spread: (weight, 1 - 2 weight, weight) along both axes, twice."""
+    """Convolution with (weight, 1 − 2·weight, weight) along both axes, twice: the point spread function."""
     for _ in range(2):
         for axis in (0, 1):
             rolled = image.swapaxes(0, axis)
@@ -108,17 +107,17 @@ def _table(name: str) -> Floats:
 
 
 def develop(canvas: Canvas, field: float, seed: tuple[int, ...]) -> tuple[NDArray[np.uint8], float]:
-    """The image of what was drawn.
+    """Render the drawn ground.
 
     Parameters
     ----------
-    canvas : the ground, drawn
-    field : side of the field of view in metres, the same for all views of an object
-    seed : of the object; the view's own is in `canvas.view`
+    canvas : the drawn ground
+    field : side of the field of view in metres, equal for all views of an object
+    seed : of the object; that of the view is in `canvas.view`
 
     Returns
     -------
-    uint8 (h, w, 3), and the share of it that thin cloud covers, 0..1
+    uint8 (h, w, 3), and the fraction covered by thin cloud, 0..1
     """
     view, width, height_px = canvas.view, canvas.width, canvas.height
     rng = np.random.default_rng([*view.seed, 7])
@@ -132,12 +131,12 @@ def develop(canvas: Canvas, field: float, seed: tuple[int, ...]) -> tuple[NDArra
     fine *= np.float32(0.7)
     patches = texture.band(4, 24 * unit, 4)
 
-    # Crowns: the size of noise has sharp valleys and round tops, as canopies seen from above.
+    # The absolute value of noise has sharp valleys and round tops, as canopies seen from above.
     crown = np.abs(middle) + np.float32(0.5) * np.abs(texture.band(5, max(5.0, 2 * view.gsd), 1))
     crown += np.float32(0.12) * fine
     canopy = _table("canopy")[kind]
     relief = height + canopy * (crown * np.float32(0.6))
-    # Less sky is seen from between crowns.
+    # Between crowns less of the sky is visible.
     gaps = np.clip(np.float32(0.75) - np.float32(0.55) * crown, 0, 0.6)
     open_sky = 1 - np.clip(canopy * np.float32(0.3), 0, 1) * gaps
 
@@ -174,7 +173,7 @@ def develop(canvas: Canvas, field: float, seed: tuple[int, ...]) -> tuple[NDArra
 
 
 def _sensor(radiance: Floats, view: View, coarse: Floats, rng: np.random.Generator) -> tuple[NDArray[np.uint8], float]:
-    """Air, optics, stretch and noise; `radiance` is linear and is overwritten."""
+    """Atmosphere, optics, contrast stretch and noise; overwrites the linear `radiance`."""
     haze = np.float32(view.haze) * (1 + np.float32(0.08) * coarse)
     cover = 0.0
     if view.veil:
@@ -192,7 +191,7 @@ def _sensor(radiance: Floats, view: View, coarse: Floats, rng: np.random.Generat
         image += np.float32(view.sharpening) * (image - _spread(image, 0.22))
     grey = image[::4, ::4].mean(axis=-1)
     low, high = np.percentile(grey, [0.5, 99.3])
-    # Products are delivered stretched; a dark scene of a forest stays darker than a bright one.
+    # Delivered products are stretched, but only in part: a dark scene stays darker than a bright one.
     low = view.stretch * low * 0.9
     high = view.stretch * high * 1.1 + (1 - view.stretch) * 0.62
     luma = np.float32(0.3) * image[..., 0] + np.float32(0.5) * image[..., 1] + np.float32(0.2) * image[..., 2]
@@ -209,7 +208,7 @@ def _sensor(radiance: Floats, view: View, coarse: Floats, rng: np.random.Generat
     image *= np.float32(235)
     image += np.float32(8)
     shape = image.shape[:2]
-    # Most noise is in the panchromatic band; colour comes from coarser pixels.
+    # Noise of the panchromatic band, and coarser noise of the colour bands.
     image += np.float32(view.noise) * rng.standard_normal(shape, dtype=np.float32)[..., None]
     for channel in range(3):
         rough = rng.standard_normal((shape[0] // 2 + 1, shape[1] // 2 + 1), dtype=np.float32)

@@ -1,4 +1,4 @@
-"""Things that stand in every scene: trees, cars, houses, roads, car parks, aircraft, halls."""
+"""Parts of scenes: trees, vehicles, roads, car parks, houses, halls, aircraft, pools."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ FLAT_ROOFS: tuple[Colour, ...] = (
 )  # fmt: skip
 
 
-def pick(rng: np.random.Generator, choices: tuple[Colour, ...], amount: float = 9.0) -> Colour:
-    """One of `choices`, varied."""
-    return tint(rng, choices[int(rng.integers(len(choices)))], amount)
+def pick(rng: np.random.Generator, choices: tuple[Colour, ...]) -> Colour:
+    """A random one of `choices`, with random changes."""
+    return tint(rng, choices[int(rng.integers(len(choices)))], 9.0)
 
 
 def trees(c: Canvas, rng: np.random.Generator, centres: ArrayLike, radius: tuple[float, float] = (1.8, 4.5)) -> None:
-    """Single trees; about a fifth of them evergreen."""
+    """Single trees, a fifth of them evergreen."""
     spots = np.asarray(centres, float).reshape(-1, 2)
     count = len(spots)
     size = rng.uniform(*radius, count)
@@ -39,7 +39,7 @@ def trees(c: Canvas, rng: np.random.Generator, centres: ArrayLike, radius: tuple
 
 
 def scatter(rng: np.random.Generator, w: float, h: float, per_hectare: float) -> Points:
-    """Random places in a rectangle of size (w, h) round the origin, more of them in clumps than chance has."""
+    """Random points in a rectangle of size (w, h) around the origin, half of them in clusters."""
     count = rng.poisson(max(0.0, w * h / 1e4 * per_hectare))
     clumps = rng.uniform(-0.5, 0.5, (max(1, count // 6), 2))
     near = clumps[rng.integers(len(clumps), size=count)] + rng.normal(0, 0.05, (count, 2))
@@ -50,7 +50,7 @@ def scatter(rng: np.random.Generator, w: float, h: float, per_hectare: float) ->
 
 
 def along(points: ArrayLike, step: float) -> tuple[Points, Points]:
-    """Places every `step` metres on a line of (n, 2) points, and the direction there in radians."""
+    """Points every `step` metres on a line of (n, 2) points, and the line's direction there in radians."""
     line = np.asarray(points, float)
     lengths = np.concatenate([[0], np.cumsum(np.hypot(*np.diff(line, axis=0).T))])
     at = np.arange(step / 2, lengths[-1], step)
@@ -61,7 +61,7 @@ def along(points: ArrayLike, step: float) -> tuple[Points, Points]:
 
 
 def beside(points: ArrayLike, distance: float) -> Points:
-    """The line displaced sideways by `distance` metres."""
+    """The parallel line at `distance` metres."""
     line: Points = np.asarray(points, float)
     way = np.gradient(line, axis=0)
     way /= np.maximum(1e-9, np.hypot(*way.T))[:, None]
@@ -70,10 +70,12 @@ def beside(points: ArrayLike, distance: float) -> Points:
 
 
 def cars(c: Canvas, centres: ArrayLike, turn: ArrayLike, share: float = 1.0, lorries: float = 0.0) -> None:
-    """Vehicles at a random `share` of the places; who is there differs between views."""
+    """Vehicles at a random fraction `share` of the places, which differ between views."""
     rng = c.moment
     spots = np.asarray(centres, float).reshape(-1, 2)
     there = rng.random(len(spots)) < share
+    if not there.any():
+        return
     angle = np.broadcast_to(np.asarray(turn, float), (len(spots),))[there]
     spots = spots[there]
     count = len(spots)
@@ -83,14 +85,14 @@ def cars(c: Canvas, centres: ArrayLike, turn: ArrayLike, share: float = 1.0, lor
     chance = np.array([0.24, 0.18, 0.16, 0.12, 0.14, 0.06, 0.06, 0.04])
     paint = CAR_COLOURS[rng.choice(len(CAR_COLOURS), count, p=chance)] + rng.normal(0, 8, (count, 1))
     c.boxes(spots, length, width, angle, "paint", paint, 1.5)
-    # The windscreens: a darker patch that tells front from back.
+    # The windscreens, darker.
     ahead = np.stack([np.cos(angle), np.sin(angle)], axis=1) * (0.18 * length)[:, None]
     c.boxes(spots + ahead, 0.9, width * 0.85, angle, "paint", paint * 0.35, 1.5)
 
 
 def road(c: Canvas, points: ArrayLike, width: float, surface: str = "asphalt", colour: Colour | None = None,
          marks: bool = True, traffic: float = 0.02, height: float = 0.0) -> None:  # fmt: skip
-    """A road with its verge, centre line and vehicles; `traffic` is vehicles a metre of lane."""
+    """A road with verge, centre line and vehicles; `traffic` is vehicles per metre of lane."""
     if not height:
         c.line(points, width + 3, "soil" if surface != "asphalt" else "gravel")
     c.line(points, width, surface, colour, height)
@@ -100,7 +102,7 @@ def road(c: Canvas, points: ArrayLike, width: float, surface: str = "asphalt", c
     if traffic:
         for side in (-1, 1):
             spots, turn = along(beside(points, side * width / 4), 12.0)
-            # The spots' own chance, not their spacing, gives the traffic: it differs between views.
+            # Places every 12 m, of which a fraction 12 · traffic has a vehicle.
             jitter = c.moment.uniform(-3, 3, len(spots))
             spots = spots + jitter[:, None] * np.stack([np.cos(turn), np.sin(turn)], axis=1)
             cars(c, spots, turn if side > 0 else turn + np.pi, 12 * traffic, lorries=0.12)
@@ -108,7 +110,7 @@ def road(c: Canvas, points: ArrayLike, width: float, surface: str = "asphalt", c
 
 def parking(c: Canvas, w: float, h: float, share: float, surface: str = "asphalt", planted: bool = False,
             rng: np.random.Generator | None = None) -> None:  # fmt: skip
-    """A car park of size (w, h) round the origin: double rows of stalls along x with aisles between."""
+    """A car park of size (w, h) around the origin: double rows of stalls along x, with aisles between them."""
     c.box(0, 0, w, h, surface)
     stall, depth, aisle = 2.7, 5.0, 6.5
     rows = np.arange(-h / 2 + depth / 2 + 1, h / 2 - depth / 2, 2 * depth + aisle)
@@ -122,7 +124,7 @@ def parking(c: Canvas, w: float, h: float, share: float, surface: str = "asphalt
             spots = np.stack([columns, np.full_like(columns, y + shift)], axis=1)
             marks = spots + np.array([stall / 2, 0])
             c.boxes(marks, 0.25, depth, 0.0, "paint", np.full((len(marks), 3), 205.0), 0)
-            # People park where others do: the share varies along the row.
+            # Fewer cars far from the middle.
             busy = np.clip(share * (1.25 - 0.8 * abs(y) / h) + c.moment.normal(0, 0.12), 0, 1)
             cars(c, spots, np.pi / 2 + np.pi * c.moment.integers(2, size=len(spots)), float(busy))
         if planted and rng is not None:
@@ -131,7 +133,7 @@ def parking(c: Canvas, w: float, h: float, share: float, surface: str = "asphalt
 
 
 def house(c: Canvas, rng: np.random.Generator, w: float, h: float) -> None:
-    """A dwelling of about (w, h) round the origin, with a wing as often as not."""
+    """A house of about (w, h) around the origin, half of the time with a wing."""
     roof = pick(rng, ROOFS)
     height = float(rng.uniform(4, 6.5))
     wing, side = rng.random() < 0.5, float(rng.choice([-1, 1]))
@@ -146,7 +148,7 @@ def house(c: Canvas, rng: np.random.Generator, w: float, h: float) -> None:
 
 
 def hall(c: Canvas, rng: np.random.Generator, x: float, y: float, w: float, h: float, height: float) -> None:
-    """A flat-roofed building with what stands on such roofs."""
+    """A building with a flat roof, with ventilation units on it."""
     roof = pick(rng, FLAT_ROOFS)
     c.block(rectangle(x, y, w, h), height, roof)
     lean = np.linalg.solve(c.matrix, np.array(c.view.lean) * c.scale) * height
@@ -162,20 +164,20 @@ def hall(c: Canvas, rng: np.random.Generator, x: float, y: float, w: float, h: f
     top.boxes(units, sizes[:, 0], sizes[:, 1], 0.0, "roof", colours, height + 1.5)
 
 
-def aircraft(c: Canvas, length: float, colour: Colour = (232, 233, 235)) -> None:
-    """An airliner of `length` metres with its nose towards +x."""
+def aircraft(c: Canvas, length: float) -> None:
+    """An airliner of `length` metres that points to +x."""
     body = ellipse(0, 0, length / 2, length * 0.055, 20)
     wing = np.array([[0.12, 0], [-0.10, 0.46], [-0.17, 0.46], [-0.08, 0], [-0.17, -0.46], [-0.10, -0.46]]) * length
     tail = np.array([[-0.38, 0], [-0.46, 0.17], [-0.5, 0.17], [-0.46, 0], [-0.5, -0.17], [-0.46, -0.17]]) * length
     c.area(wing, "paint", (200, 202, 206), 3)
     c.area(tail, "paint", (204, 206, 210), 4)
-    c.area(body, "paint", colour, 4)
+    c.area(body, "paint", (232, 233, 235), 4)
     for side in (-1, 1):
         c.box(0.06 * length, side * 0.16 * length, 0.09 * length, 0.03 * length, "paint", (120, 122, 128), 3)
 
 
 def pool(c: Canvas, points: ArrayLike, rng: np.random.Generator) -> None:
-    """A basin of clear water with a pale rim."""
+    """A swimming pool with a pale rim."""
     outline = np.asarray(points, float)
     centre = outline.mean(axis=0)
     wider = 1 + 2.4 / max(2.4, float(np.ptp(outline[:, 0])))

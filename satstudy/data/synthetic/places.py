@@ -1,7 +1,7 @@
-"""The ten objects that are drawn, one function each.
+"""The ten categories of objects, one function each.
 
-A function draws in the object's own frame: metres, origin in its centre, `s` half its length. It returns points (n, 2)
-on the outline, from which the bounding box is taken.
+A function draws in the frame of the object: metres, origin in its centre, `s` is half its length. It returns points
+(n, 2) of the outline, which give the bounding box.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from satstudy.data.synthetic.parts import Points
 
 
 def _strip(c: Canvas, rng: np.random.Generator, s: float, width: float) -> None:
-    """A runway along x, from -s to s, with its markings and the rubber where aircraft touch down."""
+    """A runway along x, from −s to s, with markings and rubber marks."""
     surface, shade = ("asphalt", 92) if rng.random() < 0.6 else ("concrete", 160)
     ink: Colour = tint(rng, (shade, shade, shade - 2), 8)
     c.box(0, 0, 2 * s + 60, width + 14, "gravel" if rng.random() < 0.5 else "grass")
@@ -40,7 +40,7 @@ def _strip(c: Canvas, rng: np.random.Generator, s: float, width: float) -> None:
 
 
 def airport(c: Canvas, rng: np.random.Generator, s: float) -> Points:
-    """A runway with its taxiway, apron, terminal, parked airliners and car park."""
+    """A runway with taxiway, apron, terminal, parked airliners and car park."""
     side, width = float(rng.choice([-1, 1])), float(rng.uniform(34, 50))
     c.box(0, side * 0.28 * s, 2.2 * s, 1.1 * s, "grass")
     track = side * float(rng.uniform(0.20, 0.26)) * s
@@ -79,7 +79,7 @@ def _motorway(c: Canvas, points: Points, width: float, height: float) -> None:
 
 
 def interchange(c: Canvas, rng: np.random.Generator, s: float) -> Points:
-    """Two motorways that cross at two levels, with loops, a diamond, or both."""
+    """Two motorways that cross at two levels, with ramps and some loops."""
     cross = float(rng.uniform(1.2, np.pi - 1.2))
     over = np.array([np.cos(cross), np.sin(cross)])
     c.area(blob(rng, 0, 0, 1.05 * s, 1.05 * s, 0.1), "grass")
@@ -111,7 +111,7 @@ def interchange(c: Canvas, rng: np.random.Generator, s: float) -> Points:
 
 
 def parking_lot_or_garage(c: Canvas, rng: np.random.Generator, s: float) -> Points:
-    """A car park, sometimes with a building in a corner or planted rows."""
+    """A car park, sometimes with planted rows, or a parking garage."""
     h = s * float(rng.uniform(0.9, 1.7))
     surface = "asphalt" if rng.random() < 0.75 else "concrete"
     share = float(rng.beta(2, 1.6))
@@ -128,7 +128,7 @@ def parking_lot_or_garage(c: Canvas, rng: np.random.Generator, s: float) -> Poin
 
 
 def race_track(c: Canvas, rng: np.random.Generator, s: float) -> Points:
-    """A motor circuit, a speedway or a course for horses, with its stand and paddock."""
+    """A motor circuit, a speedway or a horse race course, with stand and car park."""
     kind = rng.random()
     b = s * float(rng.uniform(0.42, 0.6))
     width = float(rng.uniform(11, 20))
@@ -193,7 +193,7 @@ def golf_course(c: Canvas, rng: np.random.Generator, s: float) -> Points:
 
 
 def lake_or_pond(c: Canvas, rng: np.random.Generator, s: float) -> Points:
-    """Still water with a natural shore, reeds and trees."""
+    """Still water with a natural shore and trees."""
     rough, flat = float(rng.uniform(0.2, 0.5)), float(rng.uniform(0.55, 0.95))
     shore = blob(rng, 0, 0, s, flat * s, rough, 110)
     c.area(shore * 1.14, "meadow")
@@ -230,7 +230,7 @@ def _river(c: Canvas, rng: np.random.Generator, width: float) -> None:
 
 
 def railway_bridge(c: Canvas, rng: np.random.Generator, s: float) -> Points:
-    """A railway over a river, often as a truss."""
+    """A railway bridge over a river, often a truss bridge."""
     _river(c.at(0, 0, np.pi / 2 + float(rng.normal(0, 0.12))), rng, 1.55 * s)
     tracks = int(rng.integers(1, 3))
     width, height = 5.0 * tracks + 2, float(rng.uniform(5, 12))
@@ -270,7 +270,7 @@ def _ship(c: Canvas, rng: np.random.Generator, length: float) -> None:
 
 
 def _stacks(c: Canvas, rng: np.random.Generator, w: float, h: float, height: float) -> None:
-    """Containers in rows, two and a half metres wide, in the colours of their lines."""
+    """Rows of containers."""
     along, across = np.meshgrid(np.arange(-w / 2 + 3.2, w / 2 - 3, 6.6), np.arange(-h / 2 + 1.3, h / 2 - 1, 2.7))
     spots = np.stack([along.ravel(), across.ravel()], 1)
     spots = spots[rng.random(len(spots)) < 0.85]
@@ -280,7 +280,7 @@ def _stacks(c: Canvas, rng: np.random.Generator, w: float, h: float, height: flo
 
 
 def port(c: Canvas, rng: np.random.Generator, s: float) -> Points:
-    """A quay with cranes, stacked containers or sheds, and ships alongside; water to -y."""
+    """A quay with cranes, containers or sheds, and ships; the water is at −y."""
     sea = tint(rng, (58, 78, 84), 10)
     c.box(0, -1500, 6000, 3000, "water", sea)
     depth = float(rng.uniform(0.65, 0.95)) * s
@@ -319,7 +319,7 @@ def port(c: Canvas, rng: np.random.Generator, s: float) -> Points:
 
 
 def crop_field(c: Canvas, rng: np.random.Generator, s: float) -> Points:
-    """One field: oblong with rows, or the circle of a centre pivot."""
+    """A field: a rectangle with rows, or the circle of centre-pivot irrigation."""
     if rng.random() < 0.3:
         c.box(0, 0, 2.1 * s, 2.1 * s, "soil" if c.view.arid > 0.5 else "meadow")
         crop = int(rng.integers(4))
@@ -342,7 +342,7 @@ def crop_field(c: Canvas, rng: np.random.Generator, s: float) -> Points:
 
 
 def aquaculture(c: Canvas, rng: np.random.Generator, s: float) -> Points:
-    """Ponds side by side between dykes, some drained, with paddle wheels."""
+    """Ponds between dykes, some of them drained, with paddle-wheel aerators."""
     h = s * float(rng.uniform(0.9, 1.6))
     dyke = "soil" if rng.random() < 0.6 else "meadow"
     c.box(0, 0, 2 * s + 8, h + 8, dyke)

@@ -1,4 +1,4 @@
-"""One synthetic image: an object of an fMoW category in its surroundings, with the metadata fMoW gives."""
+"""One synthetic image: an object of an fMoW category in its surroundings, with fMoW's metadata."""
 
 from __future__ import annotations
 
@@ -16,20 +16,24 @@ from satstudy.data.synthetic.ground import surroundings
 from satstudy.data.synthetic.light import develop
 from satstudy.data.synthetic.view import View, random_view
 
-#: Changes whenever the same seed gives other pixels, so that trees of two versions are not mixed.
+#: Increase it when the same seed gives other pixels, so that no tree mixes two versions.
 GENERATOR_VERSION = 1
 
-
 SPLITS = ("train", "val")
-#: Least side of a scene in pixels.
+#: Minimum side of a scene in pixels.
 SMALLEST = 64
 
 
 class Category(NamedTuple):
-    """How objects of a category are drawn and where they are found.
+    """How objects of a category are drawn.
 
-    `field` is the range of the side of the field of view in metres, `extent` that of half the object's
-    length relative to it, `places` the kinds of surroundings, `access` whether a road leads to it.
+    Attributes
+    ----------
+    draw : function that draws the object
+    field : range of the side of the field of view in metres
+    extent : range of half the object's length, relative to the field of view
+    places : possible kinds of surroundings
+    access : whether a road leads to it
     """
 
     draw: Callable[[Canvas, np.random.Generator, float], parts.Points]
@@ -61,7 +65,7 @@ CATEGORIES: tuple[str, ...] = tuple(sorted(_DRAWN))
 
 
 class Scene(NamedTuple):
-    """An image `uint8 (h, w, 3)`, the boxes (x, y, w, h) of its objects in pixels, and fMoW's JSON fields."""
+    """An image, uint8 (h, w, 3), the boxes (x, y, w, h) of its objects in pixels, and the fields of fMoW's JSON."""
 
     image: NDArray[np.uint8]
     boxes: tuple[tuple[int, int, int, int], ...]
@@ -69,7 +73,7 @@ class Scene(NamedTuple):
 
 
 def _frame(points: NDArray[np.float64], width: int, height: int) -> tuple[int, int, int, int]:
-    """The bounding box of `points`, cut to the image; at least one pixel."""
+    """The bounding box of `points`, clipped to the image; at least one pixel."""
     low = np.clip(np.floor(points.min(axis=0)), 0, [width - 1, height - 1]).astype(int)
     high = np.clip(np.ceil(points.max(axis=0)), low + 1, [width, height]).astype(int)
     return int(low[0]), int(low[1]), int(high[0] - low[0]), int(high[1] - low[1])
@@ -99,17 +103,17 @@ def draw(
     size: tuple[int, int] = (1024, 1024),
     split: str = "val",
 ) -> Scene:
-    """Draw one image of one object.
+    """Draw one image of one object; equal arguments give equal images.
 
-    The result is a function of the arguments alone. All views of an object share its ground; sun, season,
-    air, sensor and what moves differ. Another `size` shows the same field of view in other pixels.
+    All views of an object have the same ground; sun, season, atmosphere, sensor and vehicles differ. `size` changes the
+    resolution, not the field of view.
 
     Parameters
     ----------
     category : one of `CATEGORIES`
-    object_index, view_index, seed : not negative
-    size : (height, width) in pixels, at least 64 each
-    split : "train" or "val"; the objects of one are not those of the other
+    object_index, view_index, seed : 0 or more
+    size : (height, width) in pixels, at least `SMALLEST` each
+    split : "train" or "val", which have different objects
 
     Raises
     ------
@@ -126,7 +130,7 @@ def draw(
     if min(size) < SMALLEST:
         raise InputError(f"A scene of {height}x{width} pixels cannot show its object: ask for {SMALLEST} or more.")
     kind = _DRAWN[category]
-    # The name's checksum, not its position: a category added later leaves the others as they are.
+    # The name's checksum, not its index: a new category does not change the others.
     key = (seed, SPLITS.index(split), zlib.crc32(category.encode()), object_index)
     rng = np.random.default_rng([*key, 0])
     field = float(rng.uniform(*kind.field))

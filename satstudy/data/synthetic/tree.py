@@ -16,13 +16,12 @@ from satstudy.core.errors import InputError
 from satstudy.core.paths import atomic
 from satstudy.data.synthetic.scene import CATEGORIES, GENERATOR_VERSION, SMALLEST, draw
 
-FORMATS = ("png", "jpg")
-#: At the root of a tree: what it was made with.
+#: File in the root of a tree that records its parameters.
 RECORD = "synthetic.json"
 
 
 class Planned(NamedTuple):
-    """One image of a tree: which, and its side in pixels."""
+    """One image of a tree; `size` is its side in pixels."""
 
     split: str
     category: str
@@ -30,7 +29,7 @@ class Planned(NamedTuple):
     view: int
     size: int
 
-    def path(self, root: Path, suffix: str) -> Path:
+    def path(self, root: Path, suffix: str = "png") -> Path:
         """`<root>/<split>/<category>/<category>_<i>/<category>_<i>_<t>_rgb.<suffix>`."""
         name = f"{self.category}_{self.object}"
         return root / self.split / self.category / name / f"{name}_{self.view}_rgb.{suffix}"
@@ -40,9 +39,9 @@ def plan(
     categories: Sequence[str] | None = None, train_objects: int = 3, val_objects: int = 6, views: int = 2,
     size: int = 1024,
 ) -> list[Planned]:  # fmt: skip
-    """All images of a tree, in the order of their names.
+    """All images of a tree, sorted.
 
-    The first image of val is larger, 1496² where the others are 1024²: the paper's example of stitching.
+    The first image of val is larger, 1496² if the others are 1024²: the size of the paper's stitching example.
     """
     chosen = CATEGORIES if categories is None else tuple(sorted(set(categories)))
     for name in chosen:
@@ -66,7 +65,7 @@ def plan(
 
 
 def _record(root: Path, parameters: dict[str, Any]) -> None:
-    """Write what the tree is made with, or refuse a tree made with anything else."""
+    """Write the parameters of a tree, or refuse a tree with other parameters."""
     path = root / RECORD
     if path.exists():
         try:
@@ -87,12 +86,10 @@ def _record(root: Path, parameters: dict[str, Any]) -> None:
             temporary.write_text(json.dumps(parameters, indent=1) + "\n", encoding="utf-8")
 
 
-def _write(root: Path, item: Planned, seed: int, fmt: str) -> None:
+def _write(root: Path, item: Planned, seed: int) -> None:
     scene = draw(item.category, item.object, item.view, seed, (item.size, item.size), item.split)
-    options: dict[str, Any] = {"compress_level": 2} if fmt == "png" else {"quality": 95, "subsampling": 0}
-    with atomic(item.path(root, fmt)) as temporary:
-        Image.fromarray(scene.image).save(temporary, **options)
-    # The JSON comes last: where it is, the image is complete.
+    with atomic(item.path(root)) as temporary:
+        Image.fromarray(scene.image).save(temporary, compress_level=2)
     with atomic(item.path(root, "json")) as temporary:
         temporary.write_text(json.dumps(scene.metadata, indent=1) + "\n", encoding="utf-8")
 
@@ -106,37 +103,30 @@ def write_tree(
     views: int = 2,
     size: int = 1024,
     seed: int = 0,
-    fmt: str = "png",
     progress: bool = True,
-    workers: int | None = None,
 ) -> int:
-    """Write synthetic scenes as an fMoW tree with its JSON; what is already there is kept.
+    """Write synthetic scenes as an fMoW tree of PNG and JSON files; existing files are kept.
+
+    fMoW's images are JPEG. PNG is used here since an image that was JPEG before favours JPEG in a comparison of codecs.
 
     Parameters
     ----------
-    root : a new folder, or one that a call with the same parameters has begun
+    root : a new folder, or the tree of an earlier call with the same parameters
     categories : some of `CATEGORIES`; None for all
-    train_objects, val_objects : of each category in each split
+    train_objects, val_objects : objects of each category in each split
     views : images of each object
-    size : side of the images in pixels; the first of val is 1496/1024 times larger
-    fmt : "png" (default) or "jpg". fMoW itself is JPEG, but an image that has been JPEG before favours JPEG
-        in rate-distortion and in classification; PNG keeps the comparison fair
-    progress : show a bar with the time left
-    workers : threads, which Pillow and NumPy let run side by side; None for one a processor. The files do
-        not depend on it
+    size : side of the images in pixels; the first image of val is larger by 1496/1024
 
     Returns
     -------
-    The number of images newly drawn.
+    The number of images drawn.
 
     Raises
     ------
     InputError
-        Unusable parameters, or a folder that holds something else.
+        Parameters out of range, or a folder with other content.
     """
     root = Path(root)
-    if fmt not in FORMATS:
-        raise InputError(f"{fmt!r} is no format of synthetic scenes: choose 'png' or 'jpg'.")
     if seed < 0:
         raise InputError(f"The seed {seed} is negative: give 0 or more.")
     images = plan(categories, train_objects, val_objects, views, size)
@@ -145,20 +135,19 @@ def write_tree(
         "generator": GENERATOR_VERSION,
         "seed": seed,
         "size": size,
-        "fmt": fmt,
         "categories": sorted({item.category for item in images}),
         "train_objects": train_objects,
         "val_objects": val_objects,
         "views": views,
     }
     _record(root, parameters)
-    missing = [item for item in images if not (item.path(root, fmt).exists() and item.path(root, "json").exists())]
+    missing = [item for item in images if not (item.path(root).exists() and item.path(root, "json").exists())]
     with (
-        ThreadPoolExecutor(max(1, workers or os.cpu_count() or 1)) as pool,
+        ThreadPoolExecutor(os.cpu_count()) as pool,
         tqdm(total=len(images), initial=len(images) - len(missing), desc="synthetic scenes", unit="image",
              disable=not (progress and missing)) as bar,
     ):  # fmt: skip
-        futures = [pool.submit(_write, root, item, seed, fmt) for item in missing]
+        futures = [pool.submit(_write, root, item, seed) for item in missing]
         try:
             for future in as_completed(futures):
                 future.result()

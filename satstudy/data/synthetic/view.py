@@ -1,4 +1,4 @@
-"""When, from where and with what a synthetic scene is seen: one image's sun, season, air and sensor."""
+"""The acquisition of one synthetic image: sun, season, atmosphere and sensor."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from numpy.typing import ArrayLike, NDArray
 
 @dataclass(frozen=True)
 class View:
-    """The circumstances of one image; angles in degrees, clockwise from north for azimuths."""
+    """Acquisition parameters of one image; angles in degrees, azimuths clockwise from north."""
 
-    gsd: float  # metres a pixel
+    gsd: float  # ground sample distance, metres per pixel
     offset: tuple[float, float]  # of the scene in the image, metres
     time: datetime.datetime
     southern: bool
@@ -23,31 +23,31 @@ class View:
     sun_elevation: float
     off_nadir: float
     off_nadir_azimuth: float
-    haze: float  # share of the light that the air adds
-    veil: float  # 0 none .. 0.4: thin cloud
-    blur: float  # weight of each neighbour in the point spread
-    sharpening: float  # as the ground segment does it
+    haze: float  # fraction of the light that the atmosphere adds
+    veil: float  # opacity of thin cloud, 0 .. 0.4
+    blur: float  # weight of each neighbour in the point spread function
+    sharpening: float  # strength of the unsharp mask
     noise: float  # grey levels
     gamma: float
     gains: tuple[float, float, float]
     saturation: float
-    stretch: float  # 0 none .. 1: percentiles stretched to the full range
+    stretch: float  # contrast stretch: 0 none .. 1 percentiles to the full range
     seed: tuple[int, ...] = field(default=(0,))
 
     @property
     def season(self) -> float:
-        """Of the year, 0..1, as on the northern hemisphere: 0.5 is the middle of summer."""
+        """Time of the year in the northern hemisphere, 0..1: 0.5 is the middle of summer."""
         return (self.time.timetuple().tm_yday / 365 + (0.5 if self.southern else 0.0)) % 1
 
     @property
     def green(self) -> float:
-        """How far the vegetation is grown, 0..1."""
+        """Growth of the vegetation, 0..1."""
         growth = 0.5 - 0.5 * np.cos(2 * np.pi * (self.season - 0.03))
         return float(np.clip(growth * 1.25, 0, 1) * (1 - 0.6 * self.arid))
 
     @property
     def autumn(self) -> float:
-        """How far leaves have turned, 0..1."""
+        """Autumn colour of leaves, 0..1."""
         return float(np.exp(-(((self.season - 0.82) / 0.06) ** 2)))
 
     @property
@@ -58,18 +58,18 @@ class View:
 
     @property
     def shadow_per_metre(self) -> NDArray[np.float64]:
-        """Where the shadow of a thing a metre high ends, in metres."""
+        """Displacement (x, y) in metres of the shadow of a point one metre above the ground."""
         end: NDArray[np.float64] = -self.to_sun / np.tan(np.radians(self.sun_elevation))
         return end
 
     @cached_property
     def lean(self) -> tuple[float, float]:
-        """How far the top of a thing a metre high is displaced in the image, in metres."""
+        """Displacement (x, y) in metres of a point one metre above the ground, as seen off nadir."""
         angle, length = np.radians(self.off_nadir_azimuth), np.tan(np.radians(self.off_nadir))
         return float(np.sin(angle) * length), float(-np.cos(angle) * length)
 
     def on_slope(self, facing: ArrayLike, slope: float) -> float:
-        """Sunlight on a plane that falls by `slope` towards `facing`, relative to level ground."""
+        """Sunlight on a plane that descends by `slope` towards `facing`, relative to level ground."""
         elevation = np.radians(self.sun_elevation)
         towards = float(np.dot(np.asarray(facing, float), self.to_sun))
         tilt = np.arctan(slope)
@@ -84,14 +84,14 @@ def random_view(
     arid: float,
     seed: tuple[int, ...],
 ) -> View:
-    """An image's circumstances: a sun-synchronous orbit that passes in the morning, any day of 2010–2017.
+    """A random acquisition in a sun-synchronous morning orbit, on a day of 2010–2017.
 
     Parameters
     ----------
-    gsd : metres a pixel
-    latitude : degrees, negative in the south; gives the sun together with the day and the hour
-    arid : of the place, 0..1
-    seed : of this view, from which its texture and noise are drawn
+    gsd : metres per pixel
+    latitude : degrees, negative in the south; determines the sun's position, with day and hour
+    arid : 0 humid .. 1 dry
+    seed : of this view, for its texture and noise
     """
     day = datetime.datetime(2010, 1, 1, tzinfo=datetime.UTC) + datetime.timedelta(days=int(rng.integers(2900)))
     hour = rng.uniform(9.75, 11.5)

@@ -1,0 +1,466 @@
+"""What the book says first: findings, the paper's claims beside this study's results, and every number of the paper.
+
+All of it is computed from the tables of a study, so that a new measurement changes numbers and verdicts alike. The
+sentences state what a number means; which one is taken follows from its sign and its interval.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from satstudy.codecs import registry
+from satstudy.core.geometry import grid
+from satstudy.core.types import Pixels
+from satstudy.metrics import bd_rate
+from satstudy.report import figures_rd, html, paper, pictures, tables
+from satstudy.report.figures_images import coded_pictures
+from satstudy.report.labels import codec_name, interval
+
+#: Table → frame, as `results/reference` has them: `bd_rate_naip`, `accuracy`, …
+Results = Mapping[str, pd.DataFrame]
+#: Suffix of the tables of a set → what its images are.
+SETS = {
+    "_mosaics": "mosaics of 1024×1024 pixels",
+    "_naip": "NAIP scenes",
+    "_bluemarble": "one Blue Marble scene",
+    "": "UC Merced tiles of 256×256 pixels",
+}
+PAPER_RATE = "jpeg2000"
+
+
+class Finding(NamedTuple):
+    """One of the results on the front page."""
+
+    title: str
+    number: str
+    meaning: str
+    limit: str
+
+
+class Claim(NamedTuple):
+    """A claim of the paper, what was found here, and the verdict: yes, no, partly, or not measured."""
+
+    claim: str
+    paper: str
+    here: str
+    agrees: str
+    why: str
+
+
+def read(folder: Path) -> dict[str, Any]:
+    """What a study kept, as `fragments` takes it."""
+    return {
+        "results": {path.stem: pd.read_csv(path) for path in sorted(folder.glob("*.csv"))},
+        "crops": pictures.load(folder / "crops")[1] if (folder / "crops").exists() else None,
+        "equal": pictures.load(folder / "equal") if (folder / "equal").exists() else None,
+    }
+
+
+# --- Rows of the tables -----------------------------------------------------------------------------------
+
+
+def main_codec(codecs: Iterable[str]) -> str | None:
+    """The first learned codec of the registry whose weights overhead imagery trained, without refinement."""
+    known = [registry.find(name) for name in registry.names() if name in set(codecs)]
+    return next((e.name for e in known if e.learned and e.learned.domain == "overhead" and not e.learned.refined), None)
+
+
+def twins(codecs: Iterable[str]) -> tuple[str, str] | None:
+    """A codec trained on overhead imagery, and the one registered after it, trained on natural images."""
+    known = [registry.find(name) for name in registry.names() if name in set(codecs)]
+    plain = [entry for entry in known if entry.learned and not entry.learned.refined]
+    for overhead, natural in pairwise(plain):
+        if (overhead.learned and overhead.learned.domain, natural.learned and natural.learned.domain) == (
+            "overhead", "natural",
+        ):  # fmt: skip
+            return overhead.name, natural.name
+    return None
+
+
+def row(results: Results, table: str, codec: str, reference: str) -> pd.Series | None:
+    """The row of a BD-rate table that compares two codecs, or None."""
+    if table not in results:
+        return None
+    frame = results[table]
+    found = frame[(frame["codec"] == codec) & (frame["reference"] == reference)].dropna(subset="bd_rate")
+    return None if found.empty else found.iloc[0]
+
+
+def measured(results: Results) -> list[tuple[str, str]]:
+    """(suffix, learned codec) of the sets on which a learned codec was compared; large images first."""
+    found = []
+    for suffix in SETS:
+        frame = results.get(f"bd_rate{suffix}")
+        if frame is not None and (codec := main_codec(frame["codec"])):
+            found.append((suffix, codec))
+    return found
+
+
+def change(one: pd.Series) -> str:
+    """A BD-rate in words.
+
+    >>> change(pd.Series({"bd_rate": -12.34, "low": -15.0, "high": -9.0}))
+    '12.3 % [9.0, 15.0] fewer bits'
+    """
+    value, low, high = (float(one[name]) for name in ("bd_rate", "low", "high"))
+    if value < 0:
+        value, low, high = -value, -high, -low
+    number, _, bounds = interval(value, low, high).partition(" ")
+    return f"{number} % {bounds}".rstrip() + (" fewer bits" if one["bd_rate"] < 0 else " more bits")
+
+
+def sign(one: pd.Series) -> int:
+    """−1 for fewer bits, 1 for more, 0 where the interval contains 0; without an interval the estimate decides."""
+    low, high = (one["bd_rate"] if math.isnan(one[name]) else one[name] for name in ("low", "high"))
+    return -1 if high < 0 else 1 if low > 0 else 0
+
+
+def hardest(results: Results, suffix: str, codec: str) -> pd.Series:
+    """The comparison with the classical codec that needs the fewest bits."""
+    frame = results[f"bd_rate{suffix}"]
+    classical = {name for name in registry.names() if registry.find(name).learned is None}
+    rows = frame[(frame["codec"] == codec) & frame["reference"].isin(classical)].dropna(subset="bd_rate")
+    return rows.sort_values("bd_rate").iloc[-1]
+
+
+# --- Findings ---------------------------------------------------------------------------------------------
+
+
+def findings(results: Results) -> list[Finding]:
+    """What was found, in the order of the front page; a result that is not there is left out."""
+    found = (_rate(results), _domain(results), _seams(results), _classifiers(results), _baseline(results))
+    return [finding for finding in found if finding][:4]
+
+
+def _rate(results: Results) -> Finding | None:
+    if not (sets := measured(results)):
+        return None
+    suffix, codec = sets[0]
+    best = hardest(results, suffix, codec)
+    plain = row(results, f"bd_rate{suffix}", codec, PAPER_RATE)
+    rival, name = codec_name(best["reference"]), codec_name(codec)
+    number = f"On {SETS[suffix]}, *{name}* needs {change(best)} than {rival}"
+    if plain is not None and best["reference"] != PAPER_RATE:
+        number += f" and {change(plain)} than {codec_name(PAPER_RATE)}"
+    meaning = {
+        -1: "The same quality goes down in fewer bits than with any classical codec measured.",
+        0: f"It beats what satellites use; between it and {rival} no difference is seen.",
+        1: f"Who can run {rival} on board sends fewer bits with it; learning alone does not win.",
+    }[sign(best)]
+    count, span = int(best["images"]), f"{best['shared_low']:.0f} to {best['shared_high']:.0f} dB"
+    limit = f"{count:,} image{'s' if count > 1 else ''}, PSNR, the range that both codecs reach ({span})."
+    return Finding("Rate", f"{number} at equal PSNR.", meaning, limit)
+
+
+def _domain(results: Results) -> Finding | None:
+    if (one := _twin_row(results)) is None:
+        return None
+    saved = 100 * (1 - paper.TABLE_1[1][2] / paper.TABLE_1[0][2])
+    meaning = {
+        -1: f"Training images of the domain help, by much less than the {saved:.0f} % that the paper's Table 1 gives."
+        if -one["bd_rate"] < saved / 2
+        else f"Training images of the domain help, as in the paper, whose Table 1 gives {saved:.0f} %.",
+        0: f"No gain is seen, where the paper's Table 1 gives {saved:.0f} %.",
+        1: f"The domain costs bits here, where the paper's Table 1 gains {saved:.0f} %.",
+    }[sign(one)]
+    return Finding(
+        "Domain",
+        f"Trained on overhead imagery instead of photographs, *{codec_name(one['codec'])}* needs {change(one)}.",
+        meaning,
+        f"{int(one['images']):,} tiles of one data set; one training of each, so that other seeds are not covered.",
+    )
+
+
+def _twin_row(results: Results) -> pd.Series | None:
+    """The comparison of the codec that overhead imagery trained with its twin, on the tiles."""
+    pair = twins(results["bd_rate"]["codec"]) if "bd_rate" in results else None
+    return row(results, "bd_rate", *pair) if pair else None
+
+
+def _seams(results: Results) -> Finding | None:
+    rows = _seamless(results)
+    if rows.empty:
+        return None
+    one = rows.sort_values("images").iloc[-1]
+    sample = grid(1496, 1496, paper.PATCH, paper.OVERLAP)
+    texts = "; ".join(f"{SETS.get('_' + r['category'], r['category'])}: {change(r)}" for _, r in rows.iterrows())
+    return Finding(
+        "Seams",
+        f"`seamless` against the paper's blending, at equal PSNR: {texts}.",
+        f"Blending codes {100 * sample.repeated:.1f} % of the pixels of the paper's example again and still has seams. "
+        "Transforms that see across the borders need neither."
+        if sign(one) < 0
+        else "No pixel is coded twice and no seam is left, at about the bits of blending.",
+        f"{int(rows['images'].sum())} scenes of {len(rows)} sensors.",
+    )
+
+
+def _seamless(results: Results) -> pd.DataFrame:
+    """The rows that compare `seamless` with blending, of one codec; none where the tilings were not measured."""
+    frame = results.get("bd_rate_tilings", pd.DataFrame({"codec": [], "reference": []}, dtype=str))
+    same = frame["codec"].str.removesuffix("-seamless") == frame["reference"].str.removesuffix("-blend")
+    return frame[same & frame["codec"].str.endswith("-seamless")]
+
+
+def _classifiers(results: Results) -> Finding | None:
+    if "accuracy" not in results or "accuracy_conditions" not in results:
+        return None
+    own, other, name = _own_and_other(results)
+    return Finding(
+        "Classifiers",
+        f"Trained and validated on the same coding, {name} is right in {own:.1f} % of the cases, and on another coding "
+        f"in {other:.1f} %.",
+        "A classifier loses less on a foreign codec than in the paper, where almost nothing is left."
+        if other > own / 2
+        else "As in the paper, a classifier fails on the images of a codec that it was not trained on.",
+        f"{int(results['accuracy']['images'].iloc[0]):,} images; means over the matrix of conditions.",
+    )
+
+
+def _own_and_other(results: Results) -> tuple[float, float, str]:
+    """Mean accuracy in % on the own and on other conditions, of the first classifier, and its name."""
+    matrix = results["accuracy"]
+    name = str(matrix["classifier"].iloc[0])
+    part = matrix[matrix["classifier"] == name]
+    same = part["trained_on"] == part["validated_on"]
+    return 100 * float(part.loc[same, "accuracy"].mean()), 100 * float(part.loc[~same, "accuracy"].mean()), name
+
+
+def _baseline(results: Results) -> Finding | None:
+    one = next(filter(lambda r: r is not None, (row(results, f"bd_rate{s}", *BASELINE) for s in SETS)), None)
+    if one is None:
+        return None
+    return Finding(
+        "Baselines",
+        f"{codec_name(BASELINE[0])} needs {change(one)} than with its colour transform.",
+        "A comparison with a badly set classical codec is worth nothing, and papers seldom say how it was set.",
+        f"{int(one['images'])} images; the paper does not say which of the two it measured.",
+    )
+
+
+#: The baseline without its colour transform, and with it.
+BASELINE = ("jpeg2000-rgb", "jpeg2000")
+
+
+def cards(found: Iterable[Finding]) -> str:
+    """Findings as a grid of cards, in MyST Markdown."""
+    items = [
+        f":::{{grid-item-card}} {f.title}\n{f.number}\n\n**What it means.** {f.meaning}\n\n**Limit.** {f.limit}\n:::"
+        for f in found
+    ]
+    return "::::{grid} 1 1 2 2\n:gutter: 3\n\n" + "\n\n".join(items) + "\n::::\n"
+
+
+# --- Claims -----------------------------------------------------------------------------------------------
+
+
+def claims(results: Results) -> list[Claim]:
+    """What the paper claims, and what was found here."""
+    found = []
+    for rival in ("jpeg", "jpeg2000"):
+        found_rows = ((s, row(results, f"bd_rate{s}", codec, rival)) for s, codec in measured(results))
+        rows = [(s, r) for s, r in found_rows if r is not None]
+        if rows:
+            found.append(
+                Claim(
+                    f"Learned compression needs fewer bits than {codec_name(rival)}",
+                    "Fig. 6, curves alone",
+                    "; ".join(f"{SETS[s]}: {change(r)}" for s, r in rows),
+                    _verdict([sign(r) for _, r in rows]),
+                    "Holds where the range of PSNR is that of both codecs. The paper has no other rival; the strongest "
+                    + "here is "
+                    + "; ".join(
+                        f"{codec_name(h['reference'])} ({change(h)}, {SETS[s]})"
+                        for s, codec in measured(results)
+                        for h in [hardest(results, s, codec)]
+                    )
+                    + ".",
+                )
+            )
+    saved = 100 * (1 - paper.TABLE_1[1][2] / paper.TABLE_1[0][2])
+    if (one := _twin_row(results)) is not None:
+        found.append(
+            Claim(
+                "Training on the domain saves bits",
+                f"Table 1: {saved:.0f} % fewer bits",
+                change(one),
+                {-1: "partly" if -one["bd_rate"] < saved / 2 else "yes", 0: "no", 1: "no"}[sign(one)],
+                "The paper compares one point of each codec, with other images and perhaps another length of training. "
+                "Here start, steps, order and seed are the same, and only the images differ.",
+            )
+        )
+    if finding := _seams(results):
+        found.append(
+            Claim(
+                "Blending overlapping patches makes seams less visible",
+                "Fig. 4, by eye",
+                finding.number.replace("`", ""),
+                "yes",
+                "Blending lowers a seam and does not remove it, and codes the overlap twice. "
+                + (
+                    "Without patches in the transforms there is no seam, for fewer bits."
+                    if (_seamless(results)["bd_rate"] < 0).all()
+                    else "Without patches in the transforms there is no seam; what it costs in bits differs by set."
+                ),
+            )
+        )
+    if "accuracy" in results and "accuracy_conditions" in results:
+        own, other, name = _own_and_other(results)
+        table = np.array(paper.TABLE_2)
+        theirs = float(np.mean([table[0, 0], table[1, 1], table[3, 2], table[5, 3]]))
+        rest = (table.sum() - 4 * theirs) / (table.size - 4)
+        here = f"{name}: {own:.1f} % on the own coding, {other:.1f} % on others"
+        found.append(
+            Claim(
+                "A classifier works only on the codec that it was trained on",
+                f"Table 2: {theirs:.1f} % on the own coding, {rest:.1f} % on others (means)",
+                here,
+                "yes" if other < own / 2 else "no",
+                "The page of the reference study tests what could make a classifier as brittle as the paper's.",
+            )
+        )
+    return found
+
+
+def _verdict(signs: list[int]) -> str:
+    return "yes" if all(s < 0 for s in signs) else "no" if all(s > 0 for s in signs) else "partly"
+
+
+def claims_page(found: list[Claim]) -> str:
+    """The claims as a table, and why each agrees or does not."""
+    table = pd.DataFrame([c[:4] for c in found], columns=["the paper claims", "its evidence", "here", "agrees"])
+    table.attrs["caption"] = "The claims of the paper beside the results on real imagery, at equal PSNR."
+    reasons = [f"**{c.claim}: {c.agrees}.** {c.why}" for c in found]
+    return "\n\n".join([_raw(html.table(table, 1)), *reasons, ""])
+
+
+def _raw(text: str) -> str:
+    return f"```{{raw}} html\n{text}\n```\n"
+
+
+# --- Every number of the paper ----------------------------------------------------------------------------
+
+
+def numbers(results: Results, crops: Mapping[str, Any]) -> str:
+    """Tables and single numbers of the paper beside those of this study."""
+    blocks = []
+    frame = results["rate_distortion"]
+    if pair := twins(frame["codec"]):
+        first = tables.table_1(frame, *pair, psnr=None)
+        first.attrs["caption"] = "Table 1 of the paper, and the rates of both codecs here at one PSNR."
+        blocks.append(("Domain-specific training (Table 1)", first))
+    if "accuracy" in results and "accuracy_conditions" in results:
+        for name, part in results["accuracy"].groupby("classifier", sort=False):
+            second = tables.table_2(part, results["accuracy_conditions"])
+            second.attrs["caption"] = f"Accuracy in % of {name}; in parentheses the paper's, where they match."
+            blocks.append((f"Classification (Table 2): {name}", second))
+    second = paper.paper_table_2()
+    second.attrs["caption"] = "Table 2 of the paper as it stands: accuracy in %, columns trained on, rows validated on."
+    blocks.append(("The paper's own Table 2", second))
+    fifth = figure_5(crops)
+    if not fifth.empty:
+        fifth.attrs["caption"] = "Rates in bpp of the pictures of Fig. 5, and of the crops that this book shows for it."
+        blocks.append(("One crop at many rates (Fig. 5)", fifth))
+    example = grid(1496, 1496, paper.PATCH, paper.OVERLAP)
+    pixels = 100 * (example.coded_pixels / 1496**2 - 1)
+    single = pd.DataFrame(
+        [
+            ("patches of an image of 1496×1496 pixels", "36", f"{len(example)}"),
+            ("coded more than once, of the coded pixels", "5.14 %", f"{100 * example.repeated:.2f} %"),
+            ("the same, of the pixels of the image", "–", f"{pixels:.2f} %"),
+            *((f"images of {name}", f"{size:,}", "as the profile says") for name, size in paper.SPLIT_SIZES.items()),
+        ],
+        columns=["number", "the paper", "here"],
+    )
+    single.attrs["caption"] = "Single numbers of the text."
+    blocks.append(("Single numbers", single))
+    return "\n".join(f"## {title}\n\n{_raw(html.table(table, i))}" for i, (title, table) in enumerate(blocks, 1))
+
+
+def figure_5(crops: Mapping[str, Any]) -> pd.DataFrame:
+    """Rates of Fig. 5, and those of the crops that a study kept (`coded` of their facts)."""
+    rows = []
+    for label, theirs, codec in (("LC", paper.FIGURE_5_LEARNED, None), ("JPEG", paper.FIGURE_5_JPEG, "jpeg")):
+        coded = crops.get("coded", [])
+        ours = [one[2] for one in coded if (one[1] == codec if codec else registry.find(one[1]).learned)]
+        here = ", ".join(f"{bpp:.2g}" for bpp in ours)
+        if ours:
+            rows.append((label, ", ".join(f"{bpp:g}" for bpp in theirs), here))
+    return pd.DataFrame(rows, columns=["codec", "the paper", "here"])
+
+
+def readings(results: Results, number: int = 1) -> str:
+    """Where another reading of the paper can be tested: what it would give, as the table of that number."""
+    psnr = paper.TABLE_1[1][1]
+    mse = 255**2 / 10 ** (psnr / 10)
+    percents = [value for line in paper.TABLE_2 for value in line]
+    fitting = {n: sum(abs(round(p * n / 100) * 100 / n - p) < 0.006 for p in percents) for n in (378, 375)}
+    tests = [
+        ("PSNR of 255/MSE (Eq. 4)", f"{psnr:.2f} dB would be {10 * math.log10(255 / mse):.2f} dB"),
+        (
+            "Table 2 is one run of 378 or 375 images",
+            f"{fitting[378]} of {len(percents)} percentages are multiples of 1/378, {fitting[375]} of 1/375",
+        ),
+    ]
+    for suffix, name in SETS.items():
+        if (one := row(results, f"bd_rate{suffix}", *BASELINE)) is not None:
+            tests.append(("JPEG 2000 without its colour transform", f"{change(one)} on {name}"))
+            break
+    if "accuracy_leakage" in results:
+        effect = results["accuracy_leakage"]["effect"]
+        tests.append(("images and not objects are split", f"{100 * effect.mean():+.1f} points of accuracy (mean)"))
+    table = pd.DataFrame(tests, columns=["the other reading", "what it gives"])
+    table.attrs["caption"] = "Other readings of the paper that could be tested, computed or measured."
+    return _raw(html.table(table, number))
+
+
+# --- Figures ----------------------------------------------------------------------------------------------
+
+
+def curves(results: Results) -> html.Curves | None:
+    """Mean curves of every set on which a learned codec was measured, and of every class of the tiles."""
+    sets: dict[str, pd.DataFrame] = {}
+    still = None
+    for suffix, _ in measured(results):
+        frame = results[f"rate_distortion{suffix}"]
+        sets[SETS[suffix]] = bd_rate.mean_curves(frame)
+        still = still or figures_rd.rate_distortion(frame, log=True, resamples=50)
+    if still is None:
+        return None
+    tiles = results["rate_distortion"]
+    if tiles["category"].nunique() > 1:
+        for name, part in tiles.groupby("category"):
+            sets[f"class {str(name).replace('_', ' ')}"] = bd_rate.mean_curves(part)
+    caption = "Mean PSNR against mean rate of whole files, a marker for each setting; above and to the left is better."
+    return html.Curves(sets, still, caption)
+
+
+def fragments(
+    results: Results, crops: Mapping[str, Any] | None, equal: tuple[Mapping[str, Pixels], Mapping[str, Any]] | None
+) -> dict[str, str]:
+    """What the pages of the book include, by name.
+
+    Parameters
+    ----------
+    crops : facts of the crops at many rates
+    equal : pictures of one place coded in equally many bytes, and their facts (`study.side_by_side`)
+    """
+    drawn = curves(results)
+    interactive = _raw(html.curves(drawn, 1)) if drawn else ""
+    page = numbers(results, crops or {})
+    first = _raw(html.pictures(coded_pictures(*equal), 1)) if equal else interactive
+    return {
+        "figure": first,
+        "curves": interactive,
+        "findings": cards(findings(results)),
+        "claims": claims_page(claims(results)),
+        "numbers": page,
+        "readings": readings(results, 1 + page.count("<figure")),
+    }

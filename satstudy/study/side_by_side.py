@@ -1,0 +1,43 @@
+"""One crop of an image coded by several codecs in equally many bytes: what the eye compares."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from satstudy.codecs.learned.codec import LearnedCodec
+from satstudy.core.types import Pixels
+from satstudy.study.experiments import detailed_crop, example_codings
+from satstudy.study.one_image import of_size
+
+OTHERS = ("jpeg", "jpeg2000", "avif")
+
+
+def equal_bytes(
+    name: str, image: Pixels, learned: LearnedCodec, side: int = 320, others: Sequence[str] = OTHERS
+) -> tuple[dict[str, Pixels], dict[str, Any]]:
+    """The most detailed crop of an image, as each codec leaves it at the size of the learned codec's file.
+
+    Parameters
+    ----------
+    name : of the image, for the caption
+    learned : its file sets the size; the others take the setting whose file is nearest
+    side : of the crop in pixels; rate and PSNR are those of the whole image
+
+    Returns
+    -------
+    tuple
+        Pictures (`original`, and one for each codec), and facts for `figures_images.coded_pictures`
+    """
+    size = len(learned.encode(image))
+    codecs = [*(of_size(other, image, size).codec for other in others), learned]
+    side = min(side, *image.shape[:2])
+    top, left = detailed_crop(image, side)
+    coded = example_codings(image, codecs, top, left, side)
+    pictures = {"original": image[top : top + side, left : left + side]}
+    pictures |= {codec: crop for codec, crop, *_ in coded}
+    return pictures, {
+        "image": name,
+        "learned": f"{learned.setting}, weights {learned.fingerprint.hex()}",
+        "coded": [(codec, codec, *rest) for codec, _, *rest in coded],
+    }

@@ -1,0 +1,150 @@
+"""What the book says first: computed from the kept tables, with verdicts that follow from the numbers."""
+
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+from scripts import ROOT
+
+from satstudy.codecs import registry
+from satstudy.report import paper, story
+
+KEPT = ROOT / "results" / "reference"
+
+
+@pytest.fixture(scope="module")
+def kept():
+    return story.read(KEPT)
+
+
+def comparison(codec, reference, value, low, high, images=9):
+    return {"codec": codec, "reference": reference, "bd_rate": value, "low": low, "high": high, "images": images,
+            "compared": images, "shared_low": 25.0, "shared_high": 33.0}  # fmt: skip
+
+
+@pytest.fixture
+def roles():
+    """The learned codec and the pair of twins, as the registry has them."""
+    return story.main_codec(registry.names()), story.twins(registry.names())
+
+
+def tables(*rows):
+    return {"bd_rate": pd.DataFrame([comparison(*row) for row in rows])}
+
+
+def numbers(text: str) -> list[float]:
+    """The numbers of a text that have a decimal; names such as JPEG 2000 and sizes of images have none."""
+    return [float(found.replace("−", "-")) for found in re.findall(r"−?\d+\.\d+", text)]
+
+
+def test_each_number_of_a_finding_stands_in_a_tracked_table(kept):
+    """Read anew here, by the standard library's CSV reader: a number of the page is one of a table, rounded."""
+    import csv
+
+    known = set()
+    for path in KEPT.glob("*.csv"):
+        if path.name.startswith(("bd_rate", "accuracy")):
+            for row in csv.reader(path.read_text(encoding="utf-8").splitlines()):
+                for cell in row:
+                    try:
+                        known |= {round(abs(float(cell)), 1), round(abs(100 * float(cell)), 1)}
+                    except (ValueError, OverflowError):
+                        continue
+    found = story.findings(kept["results"])
+    assert len(found) == 4
+    for finding in found:
+        assert numbers(finding.number), finding
+        for number in numbers(finding.number):
+            if finding.title != "Classifiers":  # means over a matrix, which no cell holds
+                assert round(abs(number), 1) in known, (finding.title, number)
+
+
+@pytest.mark.parametrize(
+    ("interval", "meaning"),
+    [
+        ((-9, -12, -5), "fewer bits than with any"),
+        ((-1, -4, 2), "no difference is seen"),
+        ((7, 3, 9), "fewer bits with it"),
+    ],
+)
+def test_what_a_rate_means_follows_from_its_interval(roles, interval, meaning):
+    codec, _ = roles
+    results = tables((codec, "jpeg2000", -30, -40, -20), (codec, "avif", *interval))
+    (finding,) = story.findings(results)
+    assert finding.title == "Rate"
+    assert meaning in finding.meaning
+    words = "fewer bits than AVIF" if interval[0] < 0 else "more bits than AVIF"
+    assert words in finding.number
+    assert "30.0 % [20.0, 40.0] fewer bits than JPEG 2000" in finding.number
+
+
+@pytest.mark.parametrize(
+    ("interval", "agrees"), [((-15, -18, -12), "yes"), ((-3, -5, -1), "partly"), ((-1, -4, 2), "no"), ((3, 1, 5), "no")]
+)
+def test_the_verdict_on_the_domain_follows_from_its_interval(roles, interval, agrees):
+    codec, pair = roles
+    results = tables((codec, "jpeg2000", -30, -40, -20), (*pair, *interval), (*reversed(pair), 1, 0, 2))
+    claims = {claim.claim: claim for claim in story.claims(results)}
+    assert claims["Training on the domain saves bits"].agrees == agrees
+    assert claims["Learned compression needs fewer bits than JPEG 2000"].agrees == "yes"
+
+
+def test_large_images_come_first_and_what_is_not_measured_is_left_out(roles):
+    codec, _ = roles
+    small = pd.DataFrame([comparison(codec, "jpeg2000", -30, -40, -20)])
+    large = pd.DataFrame([comparison(codec, "jpeg2000", 11, 8, 14)])
+    results = {"bd_rate": small, "bd_rate_mosaics": large}
+    (finding,) = story.findings(results)
+    assert "mosaics" in finding.number
+    assert "11.0 % [8.0, 14.0] more bits" in finding.number
+    (claim,) = story.claims(results)
+    assert claim.agrees == "partly", "on one of two sets"
+    assert story.findings({}) == []
+
+
+def test_twins_differ_in_their_domain_alone(roles):
+    codec, (overhead, natural) = roles
+    kinds = [registry.find(name).learned for name in (codec, overhead, natural)]
+    assert [kind.domain for kind in kinds] == ["overhead", "overhead", "natural"]
+    assert not any(kind.refined for kind in kinds)
+    assert story.twins(["jpeg"]) is None
+    assert story.main_codec(["jpeg"]) is None
+
+
+def test_every_number_of_the_papers_tables_is_on_its_page(kept):
+    page = story.numbers(kept["results"], kept["crops"])
+    for line in paper.TABLE_2:
+        for value in line:
+            assert f"<td>{value:.2f}</td>" in page or f"<td>{value:g}</td>" in page, value
+    for _, psnr, bpp in paper.TABLE_1:
+        assert f"<td>{psnr:.2f}</td>" in page
+        assert f"<td>{bpp:.2f}</td>" in page
+    for bpp in (*paper.FIGURE_5_LEARNED, *paper.FIGURE_5_JPEG):
+        assert f"{bpp:g}" in page
+    for size in paper.SPLIT_SIZES.values():
+        assert f"<td>{size:,}</td>" in page
+    # Of 36 patches of 256 pixels on 1496 pixels, by hand.
+    coded = 36 * 256**2
+    assert f"{100 * (coded - 1496**2) / coded:.2f} %" in page
+    assert f"{100 * (coded / 1496**2 - 1):.2f} %" in page
+
+
+def test_other_readings_are_computed_from_the_papers_numbers(kept):
+    text = story.readings(kept["results"])
+    # 32.92 dB is 20·log10(255) − 10·log10(MSE); with 255 in place of 255² it is 10·log10(255) less.
+    assert f"{32.92 - 10 * np.log10(255):.2f} dB" in text
+    shares = {f"{100 * k / 378:.2f}" for k in range(379)}
+    run = sum(f"{value:.2f}" in shares for line in paper.TABLE_2 for value in line)
+    assert f"{run} of 32 percentages are multiples of 1/378" in text
+
+
+def test_curves_have_every_class_and_the_means_of_the_table(kept):
+    drawn = story.curves(kept["results"])
+    frame = pd.read_csv(KEPT / "rate_distortion.csv")
+    assert len(drawn.sets) >= frame["category"].nunique() + 1
+    part = frame[(frame["category"] == "river") & (frame["codec"] == "jpeg")]
+    expected = part.groupby("setting")[["bpp", "psnr"]].mean()
+    shown = drawn.sets["class river"]
+    shown = shown[shown["codec"] == "jpeg"].set_index("setting")[["bpp", "psnr"]]
+    pd.testing.assert_frame_equal(shown.sort_index(), expected.sort_index())
