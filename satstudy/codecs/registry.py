@@ -226,7 +226,7 @@ def find(name: str) -> CodecEntry:
 
 
 def read_condition(text: str) -> tuple[CodecEntry, Setting] | None:
-    """The codec and the setting of a condition such as "jpeg 50" or "learned 0.013"; None for "original".
+    """The codec and the setting of a condition such as "jpeg 50" or "mbt2018 0.013"; None for "original".
 
     >>> entry, setting = read_condition("jpeg 50")
     >>> entry.label, setting

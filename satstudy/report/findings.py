@@ -61,11 +61,11 @@ def rate(bd: pd.DataFrame, reference: str = "jpeg2000") -> str:
 
 def domain(bd: pd.DataFrame) -> str:
     """What training on overhead imagery changes."""
-    pair = bd[(bd["reference"] == "learned-natural") & (bd["codec"] == "learned")]
+    pair = bd[(bd["reference"] == "mbt2018-natural") & (bd["codec"] == "mbt2018")]
     if pair.empty:
         return "**Domain.** There are no weights trained on natural images to compare with."
     return (
-        f"**Domain.** Trained on overhead imagery instead of natural images: {codec_change(pair, 'learned')} bits at "
+        f"**Domain.** Trained on overhead imagery instead of natural images: {codec_change(pair, 'mbt2018')} bits at "
         f"equal PSNR, mean over {int(pair['compared'].iloc[0]):,} images with its 95 % interval."
     )
 
@@ -99,9 +99,9 @@ def tilings(pairs: pd.DataFrame) -> str:
 
     Parameters
     ----------
-    pairs : of `metrics.bd_rate.by_category` with the reference "learned-blend"
+    pairs : of `metrics.bd_rate.by_category` with the reference "mbt2018-blend"
     """
-    rows = pairs[(pairs["codec"] == "learned-seamless") & (pairs["reference"] == "learned-blend")]
+    rows = pairs[(pairs["codec"] == "mbt2018-seamless") & (pairs["reference"] == "mbt2018-blend")]
     parts = []
     for row in rows.dropna(subset="bd_rate").to_dict("records"):
         number, bounds = signed(row["bd_rate"], row["low"], row["high"])

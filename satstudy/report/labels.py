@@ -25,8 +25,8 @@ VARIANTS = {
 def codec_name(codec: str) -> str:
     """How a codec of a result table is called in print; one that is not registered by its own name.
 
-    >>> codec_name("jpeg2000"), codec_name("learned-seamless"), codec_name("avif-speed6"), codec_name("bpg")
-    ('JPEG 2000', 'learned, seamless', 'AVIF, speed 6', 'bpg')
+    >>> codec_name("jpeg2000"), codec_name("mbt2018-seamless"), codec_name("avif-speed6"), codec_name("bpg")
+    ('JPEG 2000', 'mbt2018, seamless', 'AVIF, speed 6', 'bpg')
     """
     if codec == registry.ORIGINAL:
         return "uncompressed"

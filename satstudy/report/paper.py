@@ -24,16 +24,16 @@ class PaperCondition(NamedTuple):
 
 
 TABLE_2_TRAINED = (
-    PaperCondition("LC 0.02 bpp", "learned", 0.02),
-    PaperCondition("LC 0.67 bpp", "learned", 0.67),
-    PaperCondition("LC-ImageNet 0.84 bpp", "learned-natural", 0.84),
+    PaperCondition("LC 0.02 bpp", "mbt2018", 0.02),
+    PaperCondition("LC 0.67 bpp", "mbt2018", 0.67),
+    PaperCondition("LC-ImageNet 0.84 bpp", "mbt2018-natural", 0.84),
     PaperCondition("JPEG 0.77 bpp", "jpeg", 0.77),
 )
 TABLE_2_VALIDATED = (
-    PaperCondition("LC 0.02 bpp", "learned", 0.02),
-    PaperCondition("LC 0.67 bpp", "learned", 0.67),
-    PaperCondition("LC 1.07 bpp", "learned", 1.07),
-    PaperCondition("LC-ImageNet 0.84 bpp", "learned-natural", 0.84),
+    PaperCondition("LC 0.02 bpp", "mbt2018", 0.02),
+    PaperCondition("LC 0.67 bpp", "mbt2018", 0.67),
+    PaperCondition("LC 1.07 bpp", "mbt2018", 1.07),
+    PaperCondition("LC-ImageNet 0.84 bpp", "mbt2018-natural", 0.84),
     PaperCondition("JPEG 0.31 bpp", "jpeg", 0.31),
     PaperCondition("JPEG 0.77 bpp", "jpeg", 0.77),
     PaperCondition("JPEG 1.55 bpp", "jpeg", 1.55),

@@ -32,8 +32,8 @@ from satstudy.report.style import codec_lines
 
 def table_1(
     frame: pd.DataFrame,
-    domain: str = "learned",
-    natural: str = "learned-natural",
+    domain: str = "mbt2018",
+    natural: str = "mbt2018-natural",
     *,
     psnr: float | None = None,
     objects: Mapping[str, Hashable] | None = None,

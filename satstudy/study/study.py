@@ -108,7 +108,7 @@ class Study(EveryRateWeights):
     @property
     def results(self) -> Path:
         """Where the tables of this study go: tracked for the reference studies, under `build` otherwise."""
-        kept = self.profile.name in ("reference", "reference-accuracy")
+        kept = self.profile.name in ("reference", "reference-accuracy", "reference-wavelet")
         return paths.REFERENCE if kept else self.folder / "results"
 
     def provenance(self, checkpoints: Sequence[Checkpoint] = ()) -> dict[str, str]:

@@ -41,7 +41,7 @@ def test_files_are_unchanged_and_features_come_nearer(checkpoint, network, image
     head = train_head(checkpoint, network, images, config, tmp_path / "head.safetensors", progress=False)
     task = TaskCodec(checkpoint, head)
     assert task.encode(images[0]) == plain.encode(images[0]), "byte by byte"
-    assert (task.name, task.setting) == ("learned-task", plain.setting)
+    assert (task.name, task.setting) == ("mbt2018-task", plain.setting)
     assert np.array_equal(plain.decode(task.encode(images[0])), before), "the weights themselves stay"
     assert not np.array_equal(task.decode(plain.encode(images[0])), before)
     assert distance(network, task, images) < 0.97 * distance(network, plain, images)

@@ -28,12 +28,12 @@ def test_weights_are_listed_with_the_fingerprints_of_files(run, work, shelf):
 
 def test_rd_measures_real_files(run, work):
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (170, 170, 3), np.uint8)).save("images/sub/c.png")
-    status, out, _ = run("rd images a.png --codec jpeg --codec learned --codec learned-natural --csv rd.csv")
+    status, out, _ = run("rd images a.png --codec jpeg --codec learned --codec mbt2018-natural --csv rd.csv")
     assert status == 0
     assert "psnr" in out
     frame = pd.read_csv("rd.csv")
     assert {"image", "codec", "setting", "bpp", "psnr", "ms_ssim", "encode_s", "decode_s"} <= set(frame)
-    assert set(frame["codec"]) == {"jpeg", "learned", "learned-natural"}
+    assert set(frame["codec"]) == {"jpeg", "learned", "mbt2018-natural"}
     assert frame["image"].nunique() == 3
     assert (frame["bpp"] - 8 * frame["bytes"] / (frame["height"] * frame["width"])).abs().max() < 1e-9
     before = (work / "rd.csv").read_bytes()

@@ -175,10 +175,10 @@ def test_images_with_too_little_in_common_are_left_out_for_all_codecs():
 
 
 def test_every_pair_is_compared_directly_and_both_ways():
-    frame = frame_of({"jpeg2000": 1.0, "jpeg": 2.0, "learned": 0.7, "learned-natural": 0.8})
+    frame = frame_of({"jpeg2000": 1.0, "jpeg": 2.0, "learned": 0.7, "mbt2018-natural": 0.8})
     table = bd_rate.all_pairs(frame, resamples=50)
     assert len(table) == 12
-    assert bd_rate.rows_against(table, "learned-natural").set_index("codec")["bd_rate"]["learned"] == pytest.approx(
+    assert bd_rate.rows_against(table, "mbt2018-natural").set_index("codec")["bd_rate"]["learned"] == pytest.approx(
         -12.5, abs=3
     )
     cells = table.set_index(["codec", "reference"])
@@ -191,7 +191,7 @@ def test_every_pair_is_compared_directly_and_both_ways():
     one = bd_rates(frame[frame["codec"].isin(["jpeg", "learned"])], "jpeg", resamples=50).iloc[0]
     pd.testing.assert_series_equal(one, table[(table["codec"] == "learned") & (table["reference"] == "jpeg")].iloc[0],
                                    check_names=False)  # fmt: skip
-    with pytest.raises(InputError, match="compares with jpeg, jpeg2000, learned, learned-natural, not with webp"):
+    with pytest.raises(InputError, match="compares with jpeg, jpeg2000, learned, mbt2018-natural, not with webp"):
         bd_rate.rows_against(table, "webp")
 
 
@@ -334,14 +334,14 @@ def test_objects_are_drawn_together():
 
 
 def test_rate_saved_at_equal_psnr_as_in_table_1():
-    frame = frame_of({"learned": 0.67 / 0.84, "learned-natural": 1.0, "jpeg": 2.0})
-    found = rate_saved_at_psnr(frame, "learned", "learned-natural", 32.8, resamples=300)
+    frame = frame_of({"learned": 0.67 / 0.84, "mbt2018-natural": 1.0, "jpeg": 2.0})
+    found = rate_saved_at_psnr(frame, "learned", "mbt2018-natural", 32.8, resamples=300)
     assert found.psnr == 32.8
     assert found.low < 100 * (1 - 0.67 / 0.84) < found.high
     assert found.saved == pytest.approx(100 * (1 - found.bpp_a / found.bpp_b))
-    assert rate_saved_at_psnr(frame, "learned", "learned-natural", resamples=20).psnr == 31
+    assert rate_saved_at_psnr(frame, "learned", "mbt2018-natural", resamples=20).psnr == 31
     with pytest.raises(InputError, match="outside"):
-        rate_saved_at_psnr(frame, "learned", "learned-natural", 50)
+        rate_saved_at_psnr(frame, "learned", "mbt2018-natural", 50)
     with pytest.raises(InputError, match="no codec 'bpg'"):
         rate_saved_at_psnr(frame, "bpg", "learned")
 

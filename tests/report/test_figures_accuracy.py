@@ -40,7 +40,7 @@ def test_the_heat_map_has_columns_trained_rows_validated_and_half_intervals():
 def test_a_heat_map_of_many_conditions_and_missing_cells_is_readable():
     names = [f"c{i}" for i in range(8)]
     conditions = pd.DataFrame(
-        {"condition": names, "codec": "learned-natural", "setting": "s", "bpp": np.arange(8) + 0.5}
+        {"condition": names, "codec": "mbt2018-natural", "setting": "s", "bpp": np.arange(8) + 0.5}
     )
     frame = matrix(names, names).iloc[1:]
     figure = agg(accuracy_heatmap(frame, conditions))

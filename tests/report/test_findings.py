@@ -41,7 +41,7 @@ def test_a_loss_of_quality_has_a_minus_sign_and_no_change_has_none():
 
 
 def test_domain_compares_learned_with_its_twin_alone():
-    pair = BD[BD["codec"] == "learned"].assign(reference="learned-natural")
+    pair = BD[BD["codec"] == "learned"].assign(reference="mbt2018-natural")
     text = findings.domain(pd.concat([BD, pair]))
     assert "overhead imagery instead of natural images: −12.5 % [−13.0, −12.0] bits" in text
     assert "mean over 1,200 images" in text
@@ -60,7 +60,7 @@ def test_direct_comparisons_name_the_hardest_first_with_range_and_interval():
 
 
 def test_tilings_are_compared_by_place():
-    rows = BD.assign(codec="learned-seamless", reference="learned-blend", category=["alps", "coast", "none"])
+    rows = BD.assign(codec="mbt2018-seamless", reference="mbt2018-blend", category=["alps", "coast", "none"])
     assert findings.tilings(rows) == (
         "**Tilings.** Bits of `seamless` against blending at equal PSNR: alps (1200 images) −20.0 % [−22.0, −18.0]; "
         "coast (1200 images) −12.5 % [−13.0, −12.0]."

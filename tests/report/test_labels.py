@@ -42,8 +42,8 @@ def test_conditions_of_one_codec_and_rate_are_told_apart_by_their_setting():
     [
         ("jpeg2000", "JPEG 2000"),
         ("jpeg2000-by-lambda", "JPEG 2000, setting chosen by λ"),
-        ("learned-natural-refined", "learned (natural), refined"),
-        ("learned-blend", "learned, blend"),
+        ("mbt2018-natural-refined", "learned (natural), refined"),
+        ("mbt2018-blend", "learned, blend"),
         ("original", "uncompressed"),
         ("seamless", "seamless"),
         ("bpg-fast", "bpg-fast"),

@@ -13,9 +13,9 @@ from satstudy.metrics.seams import COLUMNS as SEAM_COLUMNS
 from satstudy.report import labels, tables
 
 
-def rd_frame(images=6, codecs=("jpeg", "learned", "learned-natural")):
+def rd_frame(images=6, codecs=("jpeg", "learned", "mbt2018-natural")):
     rng, rows = np.random.default_rng(0), []
-    better = {"learned": 1.0, "learned-natural": 0.0, "jpeg": -2.0, "jpeg2000": -0.5}
+    better = {"learned": 1.0, "mbt2018-natural": 0.0, "jpeg": -2.0, "jpeg2000": -0.5}
     for i in range(images):
         ease = rng.normal(0, 1)
         for codec in codecs:
@@ -36,7 +36,7 @@ def test_table_1_compares_at_one_psnr_and_agrees_with_the_metric():
     assert list(table["trained on"]) == ["natural images", "overhead images"]
     assert list(table["here: PSNR in dB"]) == ["29.00", "29.00"]
     means = frame.groupby(["codec", "setting"])[["bpp", "psnr"]].mean()
-    rates = [rate_at_psnr(*means.loc[c].to_numpy().T, 29.0) for c in ("learned-natural", "learned")]
+    rates = [rate_at_psnr(*means.loc[c].to_numpy().T, 29.0) for c in ("mbt2018-natural", "learned")]
     assert list(table["here: bpp"]) == [labels.rate(r) for r in rates]
     saved = table["here: rate saved in %"][1]
     assert float(saved.split()[0]) == round(100 * (1 - rates[1] / rates[0]))
@@ -45,7 +45,7 @@ def test_table_1_compares_at_one_psnr_and_agrees_with_the_metric():
 
 
 def test_table_1_says_what_is_missing():
-    with pytest.raises(InputError, match="learned-natural"):
+    with pytest.raises(InputError, match="mbt2018-natural"):
         tables.table_1(rd_frame(codecs=("jpeg", "learned")))
     with pytest.raises(InputError, match="lacks the columns psnr"):
         tables.table_1(rd_frame().drop(columns="psnr"))

@@ -46,7 +46,7 @@ def test_a_condition_is_its_steps_in_order(conditions):
         ("jpeg 75 | blurr 2", "'blurr 2' is no condition"),
         ("blur 99", "blur takes a number"),
         ("png 0.5bpp", "No rate can be searched for with 'png'"),
-        ("learned-natural 0.5bpp", "no weights of the domain natural"),
+        ("mbt2018-natural 0.5bpp", "no weights of the domain natural"),
     ],
 )
 def test_what_is_no_condition_is_named(conditions, name, text):
@@ -57,7 +57,7 @@ def test_what_is_no_condition_is_named(conditions, name, text):
 def test_what_needs_weights_that_do_not_exist_is_not_available(conditions):
     here = conditions()
     assert here.available("learned 0.01")
-    assert not here.available("learned-natural 0.84bpp | swap")
+    assert not here.available("mbt2018-natural 0.84bpp | swap")
 
 
 def test_distortions_after_the_last_codec_act_on_what_the_classifier_sees(conditions):

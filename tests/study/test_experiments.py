@@ -247,7 +247,7 @@ def test_sets_are_coded_by_every_codec_and_resampled_by_place(opened, folder, pi
 
 def test_tilings_are_coded_over_the_ladder(opened, picture):
     frame = tilings_frame(opened(), [("north_1.png", picture(190, 180, 0))], [0.01])
-    assert list(frame["codec"]) == ["learned-independent", "learned-blend", "learned-seamless"]
+    assert list(frame["codec"]) == ["mbt2018-independent", "mbt2018-blend", "mbt2018-seamless"]
     assert places(frame) == {"north_1.png": "north"}
 
 
@@ -258,8 +258,8 @@ def test_wrapping_and_speed_cover_the_codecs_of_the_profile(opened, folder, pict
     assert 10 < wrapping["bytes"]["learned"] < wrapping["bytes"]["jpeg2000"] < wrapping["bytes"]["jpeg"] < 1000
     assert wrapping["version"]["jpeg2000"].startswith("OpenJPEG")
     speed = speed_frame(study, [0.01])
-    assert set(speed["codec"]) == {"jpeg", "jpeg2000", "learned", "learned-refine20", "learned-refine100",
-                                   "learned-refine500"}  # fmt: skip
+    assert set(speed["codec"]) == {"jpeg", "jpeg2000", "learned", "mbt2018-refine20", "mbt2018-refine100",
+                                   "mbt2018-refine500"}  # fmt: skip
     assert set(speed["image"]) == {"north_1.png"}
     assert (speed[["encode_s", "decode_s"]] > 0).all(axis=None)
 

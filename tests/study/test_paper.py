@@ -61,7 +61,7 @@ def test_its_codec_and_its_classifier_take_a_step(study):
     }
     weights = study.weights(study.ladder()[0])
     assert (weights.paper_model.N, weights.paper_model.M, weights.metadata["steps"]) == (192, 192, "1")
-    codec = study.learned(study.ladder()[0])
+    codec = study.mbt2018(study.ladder()[0])
     image = np.asarray(Image.open(study.images("val-compress")[0]))
     assert codec.decode(codec.encode(image)).shape == image.shape
     classification = Classification(study)

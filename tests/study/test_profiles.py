@@ -100,7 +100,7 @@ def test_what_a_shipped_profile_asks_of_its_notebooks_is_there(name):
         kind, _, value = condition.partition(" ")
         if kind == "learned" and not value.endswith("bpp") and not wanted.shipped:
             assert float(value) in known, f"{condition} would train one more λ"
-        assert kind != "learned-natural" or profile.data.natural
+        assert kind != "mbt2018-natural" or profile.data.natural
     if name != "reference-accuracy":  # which has a ladder for its classifiers alone
         assert profile.blending.lam in (profile.rd.lams or profile.train.lams)
     for named in (wanted.matrix_of, wanted.hypotheses_with, wanted.remedies_with, wanted.heads_with):
@@ -139,7 +139,7 @@ def test_the_paper_has_the_papers_sizes():
         ({"rd": {"codecs": {"jpeg2000": "all"}}}, ["mine.rd", "jpeg2000 takes bpp as a number", "'all'"]),
         ({"rd": {"codecs": {"jpeg2000": [True]}}}, ["mine.rd", "jpeg2000 takes bpp as a number", "True"]),
         ({"rd": {"codecs": ["jpeg"]}}, ["mine.rd.codecs", "table"]),
-        ({"rd": {"codecs": {"learned-natural": "default"}}}, ["learned-natural", "set data.natural"]),
+        ({"rd": {"codecs": {"mbt2018-natural": "default"}}}, ["mbt2018-natural", "set data.natural"]),
         ({"train": {"lams": [0.01], 3: 5}}, ["mine.train", "3"]),
         ({"train": {"lams": "0.01"}}, ["mine.train.lams", "list", "0.01"]),
         ({"train": {"lams": [0.01], "M": [8, 9]}}, ["mine.train", "M = [8, 9]", "one for each of 1"]),

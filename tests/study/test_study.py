@@ -60,18 +60,18 @@ def test_codecs_and_settings_are_those_of_the_profile(here, drawn):
         "avif": [20],
         "jpeg2000": [],
         "learned": "default",
-        "learned-refined": [0.3],
+        "mbt2018-refined": [0.3],
     }
     study = opened(rd={"codecs": codecs, "refine": 3})
     settings = study.rd_settings([0.1, 0.2])
     assert settings == {
         "jpeg": (20, 80), "webp": (10,), "avif": (20,), "jpeg2000": (), "learned": (0.1, 0.2),
-        "learned-refined": (0.3,),
+        "mbt2018-refined": (0.3,),
     }  # fmt: skip
     assert [study.codec(name, settings[name][0]) for name in ("jpeg", "webp", "avif")] == [JPEG(20), WebP(10), AVIF(20)]
     assert study.rd_settings([])["learned"] == ()
-    learned, refined = (study.codec(name, 0.01) for name in ("learned", "learned-refined"))
-    assert (learned.setting, refined.name, refined.setting) == ("lam=0.01", "learned-refined", "lam=0.01 refine=3")
+    learned, refined = (study.codec(name, 0.01) for name in ("learned", "mbt2018-refined"))
+    assert (learned.setting, refined.name, refined.setting) == ("lam=0.01", "mbt2018-refined", "lam=0.01 refine=3")
     assert opened(rd={"codecs": {"avif": "default"}}).rd_settings([]) == {"avif": registry.find("avif").ladder}
 
 
@@ -120,7 +120,7 @@ def test_a_setting_out_of_range_is_the_codecs_own_complaint(here):
     with pytest.raises(InputError, match=r"from .* to .*, not 500"):
         opened().condition_codec("jpeg 500")
     with pytest.raises(InputError, match="no natural images"):
-        opened().condition_codec("learned-natural 0.01")
+        opened().condition_codec("mbt2018-natural 0.01")
 
 
 # --- Results ----------------------------------------------------------------------------------------------
@@ -140,7 +140,7 @@ def test_a_page_is_told_profile_commit_weights_and_data(here, drawn):
     assert facts["synthetic"] == "true"
     assert facts["data"] == "synthetic scenes"
     assert facts["weights"].startswith("overhead lam=0.01 (")
-    assert tiny_study.learned(0.01).fingerprint.hex() in facts["weights"]
+    assert tiny_study.mbt2018(0.01).fingerprint.hex() in facts["weights"]
     assert tiny_study.provenance()["weights"] == "none"
 
 

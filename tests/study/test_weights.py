@@ -268,7 +268,7 @@ def test_the_natural_twin_has_the_same_start_and_other_images(here, drawn):
     twin = opened(data={"natural": "photos"})
     assert twin.weights(0.01).metadata["domain"] == OVERHEAD
     assert twin.weights(0.01, NATURAL).metadata["domain"] == NATURAL
-    assert twin.learned(0.01, NATURAL).name == "learned-natural"
+    assert twin.mbt2018(0.01, NATURAL).name == "mbt2018-natural"
     assert [t.metadata["start"] for t in drawn] == ["overhead-lam0.01"] * 2
     assert drawn[0].config == drawn[1].config
     assert {path.parent for path in drawn[1].images} == {folder}

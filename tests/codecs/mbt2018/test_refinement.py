@@ -116,4 +116,4 @@ def test_steps_out_of_range_are_refused(trained, steps):
 
 def test_tables_tell_refined_files_apart(trained):
     codec = LearnedCodec(trained, refine=7)
-    assert (codec.name, codec.setting) == ("learned-refined", "lam=0.013 refine=7")
+    assert (codec.name, codec.setting) == ("mbt2018-refined", "lam=0.013 refine=7")
