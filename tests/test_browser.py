@@ -35,8 +35,9 @@ def chromium():
 
 
 def pages(built: Path) -> list[Path]:
-    """All pages but the listings of code; the theme keeps templates among its files."""
-    return [path for path in sorted(built.rglob("*.html")) if not {"_modules", "_static"} & set(path.parts)]
+    """All pages but the listings of code and the one that leads to the first; the theme keeps templates in _static."""
+    found = [path for path in sorted(built.rglob("*.html")) if not {"_modules", "_static"} & set(path.parts)]
+    return [path for path in found if path != built / "index.html"]
 
 
 @pytest.fixture

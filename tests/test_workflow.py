@@ -205,7 +205,7 @@ def test_the_workflow_is_planned_for_a_cluster(tmp_path, executor):
     cluster = ROOT / "workflow" / "profiles" / executor
     status, text = dry_run(tmp_path, "profile=smoke", "gpu=1", "threads=8", profile=cluster)
     assert status == 0, text
-    assert re.search(r"wildcards: domain=overhead, lam=0.0025\n.*\n?.*resources: .*gpu=1, .*mem_mb=32000", text)
+    assert re.search(r"wildcards: domain=overhead, lam=0.01\n.*\n?.*resources: .*gpu=1, .*mem_mb=32000", text)
     assert text.count("rule classifier:") == len(profiles.load("smoke").accuracy.classifiers)
 
 

@@ -256,8 +256,11 @@ def show_comparisons(study: Study, suffix: str, wrapping: pd.DataFrame) -> None:
         figures_rd.pair_matrix(pairs),
         captioned(tables.pair_table(pairs), "Bits of the codec of a row against that of a column, at equal PSNR."),
         captioned(tables.bd_table(pairs, anchor), f"BD-rates {against}, image by image and of the mean curves."),
-        figures_rd.rate_by_psnr(slices),
-        captioned(tables.slice_table(slices), f"Bits {against} in %, by slices of PSNR; in parentheses the images."),
+    )
+    if not slices.empty:  # few images or codecs may share no whole slice
+        by_psnr = f"Bits {against} in %, by slices of PSNR; in parentheses the images."
+        _show_all(figures_rd.rate_by_psnr(slices), captioned(tables.slice_table(slices), by_psnr))
+    _show_all(
         captioned(tables.loss_table(losses), "The loss over the set for each λ, and of the worst tenth of images."),
         captioned(
             tables.wrapping_table(wrapping, pairs, bare, anchor),
