@@ -116,6 +116,16 @@ def trained_wavelet(picture):
     return state.averaged()
 
 
+@pytest.fixture(scope="session")
+def wavelet_checkpoint(small_wavelet, tmp_path_factory):
+    """The small wavelet model, saved in float16 and loaded."""
+    from satstudy.codecs.learned import checkpoint
+
+    path = tmp_path_factory.mktemp("wavelet") / "small.safetensors"
+    checkpoint.save(path, small_wavelet, {"lam": "0.01"}, half=True)
+    return checkpoint.load(path)
+
+
 @pytest.fixture
 def checkpoint(tiny_model, tmp_path):
     """The tiny model, saved and loaded."""

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from satstudy.metrics.seams import COLUMNS as SEAM_COLUMNS
 
-CODECS = ("jpeg", "jpeg2000", "webp", "avif", "learned", "mbt2018-natural")
+CODECS = ("jpeg", "jpeg2000", "webp", "avif", "mbt2018", "mbt2018-natural")
 
 
 def rd_frame(images=4, codecs=CODECS):

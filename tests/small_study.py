@@ -30,7 +30,7 @@ CONTENT: dict[str, Any] = {
     },
     "splits": {"train_compress": 6, "train_class": 8, "val_class": 4},
     "train": {"lams": [0.005, 0.01], "steps": 2, "batch": 1, "crop": 64, "validation": 1, "validate_every": 1},
-    "rd": {"images": 2, "codecs": {"jpeg": [20, 80], "jpeg2000": 0.5, "learned": "default"}, "resamples": 50},
+    "rd": {"images": 2, "codecs": {"jpeg": [20, 80], "jpeg2000": 0.5, "mbt2018": "default"}, "resamples": 50},
     "blending": {"images": 1, "lam": 0.01, "overlaps": [0, 8]},
     "accuracy": {
         "size": 48,

@@ -261,7 +261,7 @@ def test_own_images_are_coded_with_what_ships_and_the_page_says_whose_they_are(b
         "profile",
         "smoke",
     ]
-    own = ["-p", "images", "mine", "-p", "codecs", "jpeg 20 40 60 80, learned"]
+    own = ["-p", "images", "mine", "-p", "codecs", "jpeg 20 40 60 80, mbt2018"]
     status, text = execute([*command, *own], tmp_path, book / "build")
     assert status == 0, text[-3000:]
     page = (tmp_path / "out.ipynb").read_text()
@@ -272,7 +272,7 @@ def test_own_images_are_coded_with_what_ships_and_the_page_says_whose_they_are(b
     results = book / "build" / "smoke-own" / "results"
     frame = pd.read_csv(results / "rate_distortion-own.csv")
     assert set(frame["image"]) == {"field.png"}
-    assert {name: len(part) for name, part in frame.groupby("codec")} == {"jpeg": 4, "learned": len(shipped)}
+    assert {name: len(part) for name, part in frame.groupby("codec")} == {"jpeg": 4, "mbt2018": len(shipped)}
     crop = np.asarray(Image.open(results / "crops-own" / "original.png"))
     assert any((mine[y : y + 160, x : x + 160] == crop).all() for y in range(33) for x in range(81)), "of the own image"
 

@@ -255,7 +255,7 @@ def _rd(to: argparse.ArgumentParser) -> None:
         choices=registry.names(),
         help="may be given several times (jpeg2000 and learned)",
     )
-    to.add_argument("--weights", action="append", help="of the learned codec, instead of the shipped ones; may be repeated")
+    to.add_argument("--weights", action="append", help="instead of the weights that ship; may be repeated")
     _tiling(to)
     to.add_argument("--csv", required=True, help="the table; lines that it holds already are not measured again")
     to.add_argument("--fresh", action="store_true", help="measure anew what the CSV already holds")

@@ -143,9 +143,7 @@ class Conditions:
 
     def available(self, condition: str) -> bool:
         """Whether the study has what a condition needs: weights trained on natural images do not come with all."""
-        kinds = [part.split()[0].removesuffix(TASK) for part in condition.split("|")]
-        learned = [registry.find(kind).learned for kind in kinds if kind in registry.names()]
-        return all(self._lams(one) for one in learned if one)
+        return all(self._lams(one) for one in (_learned(part.split()[0]) for part in condition.split("|")) if one)
 
     def condition(self, name: str) -> Condition:
         """The condition of a name.
@@ -169,11 +167,10 @@ class Conditions:
 
     def _codec(self, text: str, before: Condition) -> Codec:
         kind, _, value = text.partition(" ")
-        entry = registry.find(kind.removesuffix(TASK))
         if value.endswith("bpp"):
             return self._at_rate(kind, float(value.removesuffix("bpp")), before)
-        if entry.learned:
-            return self._learned(entry.learned, entry.read(value), task=kind.endswith(TASK))
+        if learned := _learned(kind):
+            return self._learned(learned, float(value), task=kind.endswith(TASK))
         codec = self.study.condition_codec(text)
         assert codec is not None
         return codec
@@ -240,8 +237,7 @@ class Conditions:
             return codec
         make: Callable[[int], Codec]
         settings: Sequence[float]
-        learned = registry.find(kind.removesuffix(TASK)).learned
-        if learned:
+        if learned := _learned(kind):
             settings = self._lams(learned)
             if not settings:
                 raise InputError(f"There are no weights of the domain {learned.domain}: {kind} cannot be measured.")
@@ -286,3 +282,9 @@ class Conditions:
         where = f"{self.study.profile.name}.accuracy.classifiers.{classifier}"
         config: ClassifierConfig = build(ClassifierConfig, dict(known[classifier]), where)
         return config
+
+
+def _learned(kind: str) -> registry.Learned | None:
+    """What the name of a learned codec stands for, with or without `TASK`; None for other names."""
+    name = kind.removesuffix(TASK)
+    return registry.find(name).learned if name in registry.names() else None

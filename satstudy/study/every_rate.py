@@ -22,8 +22,6 @@ from satstudy.training.loop import Trainer
 
 #: Factors by which images are shrunk, and columns and rows of the mosaics that the small ones make.
 FACTORS, COLUMNS = (2, 3, 4), 4
-#: `every_rate.init` begins so where another profile trains the weights to start from.
-EARLIER = "profile:"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,8 +98,8 @@ class EveryRateWeights(StudyWeights):
         init = self.profile.every_rate.init
         if init == "scratch":
             return None
-        if init.startswith(EARLIER):
-            profile = profiles.load(init.removeprefix(EARLIER))
+        if (name := self.profile.every_rate.starts_from) is not None:
+            profile = profiles.load(name)
             if profile.name in (*self._later, self.profile.name) or not profile.every_rate.steps:
                 raise InputError(
                     f"{self.profile.name} starts from the weights for every rate of {profile.name}, which starts from "

@@ -71,6 +71,11 @@ class Splits:
     number: Count = 40
 
 
+def _profile_of(init: str) -> str | None:
+    kind, _, name = init.partition(":")
+    return name if kind == "profile" else None
+
+
 @dataclass(frozen=True)
 class Train:
     """The codec's training; see `satstudy.training.config.TrainingConfig`."""
@@ -102,8 +107,7 @@ class Train:
     @property
     def starts_from(self) -> str | None:
         """The profile whose weights are the initial weights."""
-        kind, _, name = self.init.partition(":")
-        return name if kind == "profile" else None
+        return _profile_of(self.init)
 
     def __post_init__(self) -> None:
         if not self.lams or len(set(self.lams)) < len(self.lams):
@@ -212,6 +216,11 @@ class EveryRate:
             raise InputError(
                 "The shares sensors, shrunk and shrunk_sensors leave nothing for train-compress: lower them."
             )
+
+    @property
+    def starts_from(self) -> str | None:
+        """The profile whose weights are the initial weights."""
+        return _profile_of(self.init)
 
     @property
     def size(self) -> WaveletConfig:
@@ -332,7 +341,8 @@ def chain(name: str) -> list[str]:
     found: list[str] = []
     while str(location(name)) not in found:
         found.append(str(location(name)))
-        name = load(name).train.starts_from or name
+        profile = load(name)
+        name = profile.train.starts_from or profile.every_rate.starts_from or name
     return found
 
 

@@ -26,15 +26,16 @@ ENTRIES = [pytest.param(registry.find(name), id=name) for name in registry.names
 
 
 @pytest.mark.parametrize("entry", ENTRIES)
-def test_an_entry_makes_what_it_describes(entry, checkpoint):
+def test_an_entry_makes_what_it_describes(entry, checkpoint, wavelet_checkpoint):
     assert entry.label
     assert sorted(entry.ladder) == list(entry.ladder)
     assert len(entry.ladder) >= 4, "BD-rate takes four points or more"
     assert all(type(setting) is entry.number for setting in entry.ladder)
     if entry.learned:
-        codec = entry.make(checkpoint, tiling="blend", refine=3 if entry.learned.refined else 0)
+        weights = wavelet_checkpoint if entry.learned.every_rate else checkpoint
+        codec = entry.make(weights, tiling="blend", refine=3 if entry.learned.refined else 0)
         assert (codec.tiling, codec.setting.split()[0]) == ("blend", "lam=0.01")
-        assert codec.name == ("learned" if entry.learned.domain == "natural" else entry.name), "weights tell the domain"
+        assert codec.name == ("mbt2018" if entry.learned.domain == "natural" else entry.name), "weights tell the domain"
     else:
         made = [entry.make(setting) for setting in entry.ladder]
         assert {codec.name for codec in made} == {entry.name}
@@ -68,7 +69,7 @@ def test_a_name_stands_once_and_an_unknown_one_names_the_nearest(monkeypatch):
         ("jpeg", [10, 20.0], (10, 20)),
         ("jpeg2000", 1, (1.0,)),
         ("jpeg2000", (), ()),
-        ("learned", [0.01], (0.01,)),
+        ("mbt2018", [0.01], (0.01,)),
     ],
 )
 def test_settings_of_a_profile_are_read(name, given, settings):

@@ -111,8 +111,8 @@ def test_mean_curves_that_cannot_be_compared_say_why():
 
 
 def test_bd_rates_find_the_factor_within_their_interval():
-    table = bd_rates(frame_of({"jpeg2000": 1.0, "jpeg": 2.0, "learned": 0.7}), resamples=300)
-    assert list(table["codec"]) == ["jpeg", "learned"]
+    table = bd_rates(frame_of({"jpeg2000": 1.0, "jpeg": 2.0, "mbt2018": 0.7}), resamples=300)
+    assert list(table["codec"]) == ["jpeg", "mbt2018"]
     assert set(table["images"]) == {12}
     for row, truth in zip(table.itertuples(), (100, -30), strict=True):
         assert row.low < truth < row.high
@@ -160,7 +160,7 @@ def test_a_codec_whose_settings_lambda_chose_is_still_itself_but_not_in_its_mean
 
 
 def test_images_with_too_little_in_common_are_left_out_for_all_codecs():
-    frame = frame_of({"jpeg2000": 1.0, "jpeg": 2.0, "learned": 0.7}, spread=0)
+    frame = frame_of({"jpeg2000": 1.0, "jpeg": 2.0, "mbt2018": 0.7}, spread=0)
     odd = (frame["codec"] == "jpeg") & (frame["image"] == "03")
     frame.loc[odd, "psnr"] += 13.5
     table = bd_rates(frame, resamples=50).set_index("codec")
@@ -171,14 +171,14 @@ def test_images_with_too_little_in_common_are_left_out_for_all_codecs():
     table = bd_rates(frame, resamples=50).set_index("codec")
     assert math.isnan(table.loc["jpeg", "bd_rate"])
     assert table.loc["jpeg", "note"] == "3 of 12 images share 1 dB or more: add settings."
-    assert table["compared"].to_dict() == {"jpeg": 0, "learned": 12}
+    assert table["compared"].to_dict() == {"jpeg": 0, "mbt2018": 12}
 
 
 def test_every_pair_is_compared_directly_and_both_ways():
-    frame = frame_of({"jpeg2000": 1.0, "jpeg": 2.0, "learned": 0.7, "mbt2018-natural": 0.8})
+    frame = frame_of({"jpeg2000": 1.0, "jpeg": 2.0, "mbt2018": 0.7, "mbt2018-natural": 0.8})
     table = bd_rate.all_pairs(frame, resamples=50)
     assert len(table) == 12
-    assert bd_rate.rows_against(table, "mbt2018-natural").set_index("codec")["bd_rate"]["learned"] == pytest.approx(
+    assert bd_rate.rows_against(table, "mbt2018-natural").set_index("codec")["bd_rate"]["mbt2018"] == pytest.approx(
         -12.5, abs=3
     )
     cells = table.set_index(["codec", "reference"])
@@ -188,10 +188,10 @@ def test_every_pair_is_compared_directly_and_both_ways():
         assert (1 + row["of_means"] / 100) * (1 + back["of_means"] / 100) == pytest.approx(1)
         assert row["low"] <= row["bd_rate"] <= row["high"]
         assert (row["shared_low"], row["shared_high"], row["compared"]) == (24, 38, 12)
-    one = bd_rates(frame[frame["codec"].isin(["jpeg", "learned"])], "jpeg", resamples=50).iloc[0]
-    pd.testing.assert_series_equal(one, table[(table["codec"] == "learned") & (table["reference"] == "jpeg")].iloc[0],
+    one = bd_rates(frame[frame["codec"].isin(["jpeg", "mbt2018"])], "jpeg", resamples=50).iloc[0]
+    pd.testing.assert_series_equal(one, table[(table["codec"] == "mbt2018") & (table["reference"] == "jpeg")].iloc[0],
                                    check_names=False)  # fmt: skip
-    with pytest.raises(InputError, match="compares with jpeg, jpeg2000, learned, mbt2018-natural, not with webp"):
+    with pytest.raises(InputError, match="compares with jpeg, jpeg2000, mbt2018, mbt2018-natural, not with webp"):
         bd_rate.rows_against(table, "webp")
 
 
@@ -334,16 +334,16 @@ def test_objects_are_drawn_together():
 
 
 def test_rate_saved_at_equal_psnr_as_in_table_1():
-    frame = frame_of({"learned": 0.67 / 0.84, "mbt2018-natural": 1.0, "jpeg": 2.0})
-    found = rate_saved_at_psnr(frame, "learned", "mbt2018-natural", 32.8, resamples=300)
+    frame = frame_of({"mbt2018": 0.67 / 0.84, "mbt2018-natural": 1.0, "jpeg": 2.0})
+    found = rate_saved_at_psnr(frame, "mbt2018", "mbt2018-natural", 32.8, resamples=300)
     assert found.psnr == 32.8
     assert found.low < 100 * (1 - 0.67 / 0.84) < found.high
     assert found.saved == pytest.approx(100 * (1 - found.bpp_a / found.bpp_b))
-    assert rate_saved_at_psnr(frame, "learned", "mbt2018-natural", resamples=20).psnr == 31
+    assert rate_saved_at_psnr(frame, "mbt2018", "mbt2018-natural", resamples=20).psnr == 31
     with pytest.raises(InputError, match="outside"):
-        rate_saved_at_psnr(frame, "learned", "mbt2018-natural", 50)
+        rate_saved_at_psnr(frame, "mbt2018", "mbt2018-natural", 50)
     with pytest.raises(InputError, match="no codec 'bpg'"):
-        rate_saved_at_psnr(frame, "bpg", "learned")
+        rate_saved_at_psnr(frame, "bpg", "mbt2018")
 
 
 def test_by_category_compares_within_each():

@@ -29,8 +29,8 @@ def test_the_heat_map_has_columns_trained_rows_validated_and_half_intervals():
     figure = agg(accuracy_heatmap(matrix(), CONDITIONS))
     axes, bar = figure.axes
     assert (axes.get_xlabel(), axes.get_ylabel(), bar.get_ylabel()) == ("trained on", "validated on", "accuracy in %")
-    assert [t.get_text() for t in axes.get_xticklabels()] == ["learned\n0.023 bpp", "JPEG\n0.80 bpp"]
-    assert [t.get_text() for t in axes.get_yticklabels()] == ["learned 0.023 bpp", "JPEG 0.80 bpp", "uncompressed"]
+    assert [t.get_text() for t in axes.get_xticklabels()] == ["mbt2018\n0.023 bpp", "JPEG\n0.80 bpp"]
+    assert [t.get_text() for t in axes.get_yticklabels()] == ["mbt2018 0.023 bpp", "JPEG 0.80 bpp", "uncompressed"]
     assert [t.get_text() for t in axes.texts][:2] == ["90.0\n±2.5\n(77.8)", "20.0\n±2.5\n(12.9)"], "and the paper's"
     assert [t.get_color() for t in axes.texts][:2] == ["black", "white"]
     assert not overlapping(figure, axes.get_xticklabels())
@@ -50,7 +50,7 @@ def test_a_heat_map_of_many_conditions_and_missing_cells_is_readable():
 
 
 def test_a_matrix_without_intervals_shows_percent_alone():
-    others = CONDITIONS.assign(bpp=CONDITIONS["bpp"].where(CONDITIONS["codec"] != "learned", 0.3))
+    others = CONDITIONS.assign(bpp=CONDITIONS["bpp"].where(CONDITIONS["codec"] != "mbt2018", 0.3))
     figure = accuracy_heatmap(matrix().drop(columns=["low", "high"]), others.drop_duplicates("condition"))
     assert figure.axes[0].texts[0].get_text() == "90.0", "nor has the paper such a rate"
 
@@ -81,7 +81,7 @@ def test_accuracy_says_what_is_missing():
 def curves():
     rows = [
         (codec, bpp, trained, 0.5 + 0.1 * i + (0.2 if trained == "matched" else 0))
-        for codec in ("jpeg", "learned")
+        for codec in ("jpeg", "mbt2018")
         for i, bpp in enumerate((0.1, 0.4, 1.6))
         for trained in ("original", "matched")
     ]
@@ -92,7 +92,7 @@ def curves():
 def test_curves_have_a_line_and_a_band_for_each_codec_and_the_uncompressed_accuracy():
     figure = agg(accuracy_curves(curves()))
     left, right = figure.axes
-    assert legend(figure) == ["JPEG", "learned"]
+    assert legend(figure) == ["JPEG", "mbt2018"]
     assert left.lines[0].get_ydata() == pytest.approx([50, 60, 70])
     assert right.lines[0].get_ydata() == pytest.approx([70, 80, 90])
     assert len(left.collections) == 2

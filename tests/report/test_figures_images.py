@@ -13,11 +13,11 @@ pytestmark = pytest.mark.usefixtures("quiet_figures")
 
 def test_crops_stand_in_rows_by_codec_with_rate_and_psnr():
     original = image(40, 60)
-    coded = [(name, original, bpp, 30.0) for name in ("learned", "jpeg") for bpp in (0.012, 0.35, 0.63)]
+    coded = [(name, original, bpp, 30.0) for name in ("mbt2018", "jpeg") for bpp in (0.012, 0.35, 0.63)]
     figure = agg(crops_grid(original, coded))
     assert len(figure.axes) == 7
     assert [ax.get_title("center") or ax.get_title("left") for ax in figure.axes] == [
-        "original", "learned", "", "", "JPEG", "", "",
+        "original", "mbt2018", "", "", "JPEG", "", "",
     ]  # fmt: skip
     captions = [ax.get_xlabel() for ax in figure.axes]
     assert captions[:4] == ["24 bpp", "0.012 bpp, 30.0 dB", "0.35 bpp, 30.0 dB", "0.63 bpp, 30.0 dB"]
@@ -65,7 +65,7 @@ def test_saved_crops_are_drawn_as_the_crops_themselves():
 
 def test_errors_are_shown_whole_and_in_a_square_on_one_scale():
     original = image(60, 90)
-    decoded = {"learned": original, "AVIF": np.clip(original.astype(int) + 9, 0, 255).astype(np.uint8)}
+    decoded = {"mbt2018": original, "AVIF": np.clip(original.astype(int) + 9, 0, 255).astype(np.uint8)}
     figure = agg(whole_and_square(original, decoded, 10, 20, 30))
     panels = [axes for axes in figure.axes if axes.images and axes.images[0].get_array().shape != (256, 1)]
     shown = [np.asarray(axes.images[0].get_array()) for axes in figure.axes if axes.images]
@@ -74,9 +74,9 @@ def test_errors_are_shown_whole_and_in_a_square_on_one_scale():
         assert any(pixels.shape == expected.shape and np.allclose(pixels, expected) for pixels in shown)
     scales = {axes.images[0].get_clim() for axes in panels if axes.images[0].get_array().ndim == 2}
     assert len(scales) == 1
-    assert [word for word in words(figure) if word in ("original", "learned", "AVIF")] == [
+    assert [word for word in words(figure) if word in ("original", "mbt2018", "AVIF")] == [
         "original",
-        "learned",
+        "mbt2018",
         "AVIF",
     ]
     assert not outside(figure)

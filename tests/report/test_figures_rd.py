@@ -50,7 +50,7 @@ def test_rate_distortion_has_a_curve_a_band_and_a_marker_for_each_codec(log):
     assert axes.get_xlabel().startswith("rate in bpp")
     assert axes.get_ylabel() == "PSNR in dB"
     assert axes.get_xscale() == ("log" if log else "linear")
-    assert legend(figure) == ["JPEG", "JPEG 2000", "WebP", "AVIF", "learned", "learned (natural)"]
+    assert legend(figure) == ["JPEG", "JPEG 2000", "WebP", "AVIF", "mbt2018", "mbt2018 (natural)"]
     assert len(axes.lines) == len(axes.collections) == 6
     assert all(len(line.get_xdata()) == 4 for line in axes.lines)
     # Told apart without colour, by marker, dashes and filling together.
@@ -141,9 +141,9 @@ def test_bd_rate_bars_have_whiskers_numbers_and_codecs_without_a_number():
 
 def test_categories_are_sorted_by_what_learned_coding_saves():
     table = bd_rate.by_category(rd_frame(), resamples=20)
-    figure = agg(figures_rd.rate_by_category(table))
+    figure = agg(figures_rd.rate_by_category(table, "mbt2018"))
     (axes,) = figure.axes
-    assert axes.get_xlabel().startswith("learned: mean BD-rate of images against JPEG 2000 in %")
+    assert axes.get_xlabel().startswith("mbt2018: mean BD-rate of images against JPEG 2000 in %")
     assert sorted(label.get_text() for label in axes.get_yticklabels()) == ["a (2)", "b (2)"]
     assert isinstance(figures_rd.rate_by_category(table, "avif"), Figure)
     with pytest.raises(InputError, match="no BD-rate of nothing"):
@@ -151,22 +151,22 @@ def test_categories_are_sorted_by_what_learned_coding_saves():
 
 
 def test_the_matrix_of_pairs_is_sorted_and_written_into_its_cells():
-    pairs = bd_rate.all_pairs(frame_of({"jpeg2000": 1.0, "jpeg": 2.0, "learned": 0.7}), resamples=50)
+    pairs = bd_rate.all_pairs(frame_of({"jpeg2000": 1.0, "jpeg": 2.0, "mbt2018": 0.7}), resamples=50)
     axes = figures_rd.pair_matrix(pairs).axes[0]
-    assert [label.get_text() for label in axes.get_yticklabels()] == ["learned", "JPEG 2000", "JPEG"]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["mbt2018", "JPEG 2000", "JPEG"]
     cells = {text.get_position(): text.get_text() for text in axes.texts}
-    row = pairs[(pairs["codec"] == "learned") & (pairs["reference"] == "jpeg")]["bd_rate"].item()
+    row = pairs[(pairs["codec"] == "mbt2018") & (pairs["reference"] == "jpeg")]["bd_rate"].item()
     assert cells[2, 0] == f"{row:+.0f}".replace("-", "−")
     assert len(cells) == 6
 
 
 def test_slices_make_a_line_with_whiskers_for_each_codec():
-    slices = bd_rate.by_slice(frame_of({"jpeg2000": 1.0, "jpeg": 2.0, "learned": 0.7}), "jpeg2000", resamples=50)
+    slices = bd_rate.by_slice(frame_of({"jpeg2000": 1.0, "jpeg": 2.0, "mbt2018": 0.7}), "jpeg2000", resamples=50)
     figure = figures_rd.rate_by_psnr(slices)
-    assert legend(figure) == ["JPEG", "learned"]
+    assert legend(figure) == ["JPEG", "mbt2018"]
     line = figure.axes[0].lines[2]
     assert list(line.get_xdata()) == [25, 27, 29, 31, 33, 35, 37]
-    assert list(line.get_ydata()) == list(slices[slices["codec"] == "learned"]["bd_rate"])
+    assert list(line.get_ydata()) == list(slices[slices["codec"] == "mbt2018"]["bd_rate"])
 
 
 def test_speeds_join_the_efforts_of_a_codec():

@@ -41,7 +41,7 @@ def test_a_loss_of_quality_has_a_minus_sign_and_no_change_has_none():
 
 
 def test_domain_compares_learned_with_its_twin_alone():
-    pair = BD[BD["codec"] == "learned"].assign(reference="mbt2018-natural")
+    pair = BD[BD["codec"] == "learned"].assign(codec="mbt2018", reference="mbt2018-natural")
     text = findings.domain(pd.concat([BD, pair]))
     assert "overhead imagery instead of natural images: −12.5 % [−13.0, −12.0] bits" in text
     assert "mean over 1,200 images" in text
@@ -108,6 +108,6 @@ def test_remedies_are_compared_with_training_on_uncompressed_images():
 
 def test_a_rate_that_is_not_reached_is_said():
     nan = float("nan")
-    rates = pd.DataFrame({"codec": ["jpeg", "learned"], "bpp": [0.8, nan], "low": [0.7, nan], "high": [0.9, nan],
+    rates = pd.DataFrame({"codec": ["jpeg", "mbt2018"], "bpp": [0.8, nan], "low": [0.7, nan], "high": [0.9, nan],
                           "trained": "original"})  # fmt: skip
-    assert "JPEG 0.80 [0.70, 0.90]; learned not reached." in findings.sufficient(rates)
+    assert "JPEG 0.80 [0.70, 0.90]; mbt2018 not reached." in findings.sufficient(rates)

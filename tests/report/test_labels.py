@@ -34,7 +34,7 @@ def test_ms_ssim_in_decibels():
 def test_conditions_of_one_codec_and_rate_are_told_apart_by_their_setting():
     two = CONDITIONS.head(2).assign(bpp=0.5)
     names = labels.condition_labels(two)
-    assert list(names.values()) == ["learned 0.50 bpp (lam=0.0018)", "learned 0.50 bpp (lam=0.013)"]
+    assert list(names.values()) == ["mbt2018 0.50 bpp (lam=0.0018)", "mbt2018 0.50 bpp (lam=0.013)"]
 
 
 @pytest.mark.parametrize(
@@ -42,8 +42,8 @@ def test_conditions_of_one_codec_and_rate_are_told_apart_by_their_setting():
     [
         ("jpeg2000", "JPEG 2000"),
         ("jpeg2000-by-lambda", "JPEG 2000, setting chosen by λ"),
-        ("mbt2018-natural-refined", "learned (natural), refined"),
-        ("mbt2018-blend", "learned, blend"),
+        ("mbt2018-natural-refined", "mbt2018 (natural), refined"),
+        ("mbt2018-blend", "mbt2018, blend"),
         ("original", "uncompressed"),
         ("seamless", "seamless"),
         ("bpg-fast", "bpg-fast"),

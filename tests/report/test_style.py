@@ -31,8 +31,8 @@ def test_codecs_and_tilings_differ_without_colour():
 
 
 def test_codecs_stand_in_the_order_of_the_registry_and_unknown_ones_behind_them():
-    lines = style.codec_lines(["zzz", "learned", "bpg", "jpeg", "jpeg"])
-    assert list(lines) == ["jpeg", "learned", "bpg", "zzz"]
+    lines = style.codec_lines(["zzz", "mbt2018", "bpg", "jpeg", "jpeg"])
+    assert list(lines) == ["jpeg", "mbt2018", "bpg", "zzz"]
     assert lines["bpg"].label == "bpg"
     assert lines["bpg"].look != lines["zzz"].look
 

@@ -13,9 +13,9 @@ from satstudy.metrics.seams import COLUMNS as SEAM_COLUMNS
 from satstudy.report import labels, tables
 
 
-def rd_frame(images=6, codecs=("jpeg", "learned", "mbt2018-natural")):
+def rd_frame(images=6, codecs=("jpeg", "mbt2018", "mbt2018-natural")):
     rng, rows = np.random.default_rng(0), []
-    better = {"learned": 1.0, "mbt2018-natural": 0.0, "jpeg": -2.0, "jpeg2000": -0.5}
+    better = {"mbt2018": 1.0, "mbt2018-natural": 0.0, "jpeg": -2.0, "jpeg2000": -0.5}
     for i in range(images):
         ease = rng.normal(0, 1)
         for codec in codecs:
@@ -36,7 +36,7 @@ def test_table_1_compares_at_one_psnr_and_agrees_with_the_metric():
     assert list(table["trained on"]) == ["natural images", "overhead images"]
     assert list(table["here: PSNR in dB"]) == ["29.00", "29.00"]
     means = frame.groupby(["codec", "setting"])[["bpp", "psnr"]].mean()
-    rates = [rate_at_psnr(*means.loc[c].to_numpy().T, 29.0) for c in ("mbt2018-natural", "learned")]
+    rates = [rate_at_psnr(*means.loc[c].to_numpy().T, 29.0) for c in ("mbt2018-natural", "mbt2018")]
     assert list(table["here: bpp"]) == [labels.rate(r) for r in rates]
     saved = table["here: rate saved in %"][1]
     assert float(saved.split()[0]) == round(100 * (1 - rates[1] / rates[0]))
@@ -46,7 +46,7 @@ def test_table_1_compares_at_one_psnr_and_agrees_with_the_metric():
 
 def test_table_1_says_what_is_missing():
     with pytest.raises(InputError, match="mbt2018-natural"):
-        tables.table_1(rd_frame(codecs=("jpeg", "learned")))
+        tables.table_1(rd_frame(codecs=("jpeg", "mbt2018")))
     with pytest.raises(InputError, match="lacks the columns psnr"):
         tables.table_1(rd_frame().drop(columns="psnr"))
 
@@ -55,7 +55,7 @@ def test_rd_table_has_a_row_for_each_setting_with_intervals():
     frame = rd_frame()
     table = tables.rd_table(frame, resamples=200, times=True)
     assert len(table) == 12
-    assert set(table["codec"]) == {"JPEG", "learned", "learned (natural)"}
+    assert set(table["codec"]) == {"JPEG", "mbt2018", "mbt2018 (natural)"}
     row = table[(table["codec"] == "JPEG") & (table["setting"] == "q=0")].iloc[0]
     part = frame[(frame["codec"] == "jpeg") & (frame["setting"] == "q=0")]
     value, bounds = row["PSNR in dB"].split(" ", 1)
@@ -74,7 +74,7 @@ def test_rd_table_of_small_images_has_no_ms_ssim():
 def test_bd_table_writes_signs_and_missing_numbers():
     frame = pd.DataFrame(
         [
-            ("learned", "jpeg2000", -12.34, -20, -1, 4, -3.25, math.nan, math.nan, 22, 30, 5, 23, 29),
+            ("mbt2018", "jpeg2000", -12.34, -20, -1, 4, -3.25, math.nan, math.nan, 22, 30, 5, 23, 29),
             ("avif", "jpeg2000", *[math.nan] * 3, 0, *[math.nan] * 5, 5, math.nan, math.nan),
             ("avif", "jpeg", *[-30.0] * 3, 5, *[-31.0] * 3, 20, 30, 5, 21, 29),
         ],
@@ -97,36 +97,36 @@ def test_pairs_stand_in_a_matrix_with_interval_and_range():
     frame = rd_frame()
     pairs = bd_rate.all_pairs(frame, resamples=50)
     table = tables.pair_table(pairs)
-    assert list(table.index) == list(table.columns) == ["JPEG", "learned", "learned (natural)"]
+    assert list(table.index) == list(table.columns) == ["JPEG", "mbt2018", "mbt2018 (natural)"]
     assert [table.iloc[i, i] for i in range(3)] == ["–"] * 3
-    row = pairs[(pairs["codec"] == "learned") & (pairs["reference"] == "jpeg")].iloc[0]
+    row = pairs[(pairs["codec"] == "mbt2018") & (pairs["reference"] == "jpeg")].iloc[0]
     text = labels.interval(row["bd_rate"], row["low"], row["high"])
-    assert table.loc["learned", "JPEG"] == f"{text} ({row['shared_low']:.1f}–{row['shared_high']:.1f} dB)"
+    assert table.loc["mbt2018", "JPEG"] == f"{text} ({row['shared_low']:.1f}–{row['shared_high']:.1f} dB)"
 
 
 def test_slices_losses_wrapping_and_speed_say_what_the_frames_say():
-    frame = rd_frame(codecs=("jpeg", "jpeg2000", "learned"))
+    frame = rd_frame(codecs=("jpeg", "jpeg2000", "mbt2018"))
     slices = bd_rate.by_slice(frame, "jpeg2000", resamples=50)
     table = tables.slice_table(slices)
-    assert list(table.index) == ["JPEG", "learned"]
+    assert list(table.index) == ["JPEG", "mbt2018"]
     assert table.index.name == "against JPEG 2000"
-    first = slices[slices["codec"] == "learned"].iloc[0]
-    cell = table.loc["learned", f"{first['psnr_low']:g}–{first['psnr_high']:g} dB"]
+    first = slices[slices["codec"] == "mbt2018"].iloc[0]
+    cell = table.loc["mbt2018", f"{first['psnr_low']:g}–{first['psnr_high']:g} dB"]
     assert cell == f"{labels.interval(*first[['bd_rate', 'low', 'high']])} ({first['compared']})"
     losses = tables.loss_table(bd_rate.losses(frame, [0.01, 0.001], resamples=50))
     assert list(losses["λ"]) == ["0.001"] * 3 + ["0.01"] * 3
-    assert list(losses["codec"][:3]) == ["JPEG", "JPEG 2000", "learned"]
-    wrapping = pd.DataFrame({"codec": ["jpeg", "learned"], "bytes": [1600, 25], "settings": "s", "version": "1"})
-    bare = bd_rate.without_wrapping(frame, {"jpeg": 10, "jpeg2000": 0, "learned": 0})
+    assert list(losses["codec"][:3]) == ["JPEG", "JPEG 2000", "mbt2018"]
+    wrapping = pd.DataFrame({"codec": ["jpeg", "mbt2018"], "bytes": [1600, 25], "settings": "s", "version": "1"})
+    bare = bd_rate.without_wrapping(frame, {"jpeg": 10, "jpeg2000": 0, "mbt2018": 0})
     both = [bd_rate.all_pairs(part, resamples=50) for part in (frame, bare)]
     table = tables.wrapping_table(wrapping, *both, "jpeg2000")
     assert list(table["bytes of an empty image"]) == ["1,600", "25"]
     assert table.iloc[0, 2] != table["without wrapping"][0]
     assert table.iloc[1, 2] == table["without wrapping"][1]
-    slow = frame["codec"] == "learned"
+    slow = frame["codec"] == "mbt2018"
     frame.loc[slow, "encode_s"] *= 4
     speeds = tables.speed_table(bd_rate.speeds(frame, resamples=50))
-    assert list(speeds["codec"])[-1] == "learned"
+    assert list(speeds["codec"])[-1] == "mbt2018"
     assert list(speeds["encode, times JPEG 2000"]) == ["1", "1", "0.25"]
     assert speeds.iloc[-1, -1].startswith("−")
 

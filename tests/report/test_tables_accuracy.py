@@ -22,9 +22,9 @@ MATRIX = pd.DataFrame(
 
 def test_table_2_has_intervals_and_the_papers_number_at_the_same_rate():
     table = table_2(MATRIX, CONDITIONS)
-    assert list(table.columns) == ["learned 0.70 bpp (paper: LC 0.67 bpp)", "JPEG 0.80 bpp (paper: JPEG 0.77 bpp)"]
+    assert list(table.columns) == ["mbt2018 0.70 bpp (paper: LC 0.67 bpp)", "JPEG 0.80 bpp (paper: JPEG 0.77 bpp)"]
     low, high, webp = table.index
-    assert (low, webp) == ("learned 0.023 bpp (paper: LC 0.02 bpp)", "WebP 0.50 bpp")
+    assert (low, webp) == ("mbt2018 0.023 bpp (paper: LC 0.02 bpp)", "WebP 0.50 bpp")
     assert table.loc[high, table.columns[0]] == "80.7 [78.1, 83.0] (80.67)"
     assert table.loc[low, table.columns[0]] == "25.0 [20.0, 30.0] (27.12)"
     assert table.loc[low, table.columns[1]] == "–"  # not measured: the paper's number alone would mislead
@@ -34,7 +34,7 @@ def test_table_2_has_intervals_and_the_papers_number_at_the_same_rate():
 def test_a_rate_that_is_not_the_papers_has_no_counterpart():
     other = CONDITIONS.assign(bpp=CONDITIONS["bpp"].where(CONDITIONS["condition"] != "low", 0.026))
     table = table_2(MATRIX, other)
-    assert table.index[0] == "learned 0.026 bpp", "0.02 is further off than a factor of 1.25"
+    assert table.index[0] == "mbt2018 0.026 bpp", "0.02 is further off than a factor of 1.25"
     assert table.iloc[0, 0] == "25.0 [20.0, 30.0]"
     assert paper.counterpart("jpeg", 0.77 * 1.249).name == "JPEG 0.77 bpp"
     assert paper.counterpart("jpeg", 0.77 * 1.26) is None

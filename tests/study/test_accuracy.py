@@ -40,10 +40,10 @@ WANTED = {
         "4 images": {"conditions": ["jpeg 5"], "start": "original", "images": 4, "lr": 1e-4},
     },
     "head": {"steps": 1, "batch": 1, "crop": 64},
-    "head_rows": ["learned 0.01"],
+    "head_rows": ["mbt2018 0.01"],
     "heads_with": ["frozen"],
     "curves_with": "frozen",
-    "curves": ["jpeg 5", "jpeg 50", "learned 0.01"],
+    "curves": ["jpeg 5", "jpeg 50", "mbt2018 0.01"],
 }
 
 

@@ -30,7 +30,7 @@ def conditions(tmp_path, tiny_model, one_thread):
 
 def test_a_condition_is_its_steps_in_order(conditions):
     here = conditions(shipped=True)
-    steps = here.condition("jpeg 75 | learned 0.01 | swap").steps
+    steps = here.condition("jpeg 75 | mbt2018 0.01 | swap").steps
     assert steps[0] == JPEG(75)
     assert isinstance(steps[1], LearnedCodec)
     assert steps[2] == Distortion("swap")
@@ -56,7 +56,7 @@ def test_what_is_no_condition_is_named(conditions, name, text):
 
 def test_what_needs_weights_that_do_not_exist_is_not_available(conditions):
     here = conditions()
-    assert here.available("learned 0.01")
+    assert here.available("mbt2018 0.01")
     assert not here.available("mbt2018-natural 0.84bpp | swap")
 
 

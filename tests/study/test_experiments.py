@@ -83,7 +83,7 @@ def test_every_codec_codes_the_same_images(opened):
     names = {name for name, _, _ in study.rd_images()}
     settings = frame.groupby(["codec", "setting"])["image"].agg(set)
     assert set(settings.index) == {
-        ("jpeg", "quality=20"), ("jpeg", "quality=80"), ("jpeg2000", "bpp=0.5"), ("learned", "lam=0.01"),
+        ("jpeg", "quality=20"), ("jpeg", "quality=80"), ("jpeg2000", "bpp=0.5"), ("mbt2018", "lam=0.01"),
     }  # fmt: skip
     assert all(images == names for images in settings)
     assert len(frame) == 8
@@ -116,7 +116,7 @@ def test_another_tiling_and_other_weights_are_coded_anew(opened, coded, make_mod
     rate_distortion_frame(opened(), [0.01])
     before = len(coded)
     rate_distortion_frame(opened(rd={"tiling": "independent"}), [0.01])
-    assert [call[0] for call in coded[before:]] == ["learned"] * 2
+    assert [call[0] for call in coded[before:]] == ["mbt2018"] * 2
     study = opened()
     path = study.weights(0.01).path
     kept = path.read_bytes()
@@ -127,7 +127,7 @@ def test_another_tiling_and_other_weights_are_coded_anew(opened, coded, make_mod
         rate_distortion_frame(opened(), [0.01])
     finally:
         path.write_bytes(kept)
-    assert [call[0] for call in coded[before + 2 :]] == ["learned"] * 2
+    assert [call[0] for call in coded[before + 2 :]] == ["mbt2018"] * 2
 
 
 def test_the_readers_own_images_are_measured_by_themselves(opened, coded, tmp_path, picture):
@@ -201,7 +201,7 @@ def test_what_is_kept_of_a_seam_and_of_the_rates_draws_their_figures(opened, pic
     saved_seam(crops, facts)
     crops, facts = rate_crops(study, example_images(study), side=96)
     (name, codec, rate, _), (other, like_codec, like, _) = facts["coded"]
-    assert (name, codec, other, like_codec) == ("learned-1", "learned", "jpeg-1", "jpeg")
+    assert (name, codec, other, like_codec) == ("mbt2018-1", "mbt2018", "jpeg-1", "jpeg")
     assert {crop.shape for crop in crops.values()} == {(96, 96, 3)}
     # The qualities beside it are farther from the size of the learned file.
     source = read_image(next(path for path in study.images("val-compress") if path.name == facts["image"]))
@@ -231,7 +231,7 @@ def scenes(folder, picture):
 def test_sets_are_coded_by_every_codec_and_resampled_by_place(opened, folder, picture, coded):
     study = opened(rd=scenes(folder, picture))
     frame = set_frame(study, "north", [0.01])
-    assert set(frame["codec"]) == {"jpeg", "jpeg2000", "learned"}
+    assert set(frame["codec"]) == {"jpeg", "jpeg2000", "mbt2018"}
     assert places(frame) == {"north_1.png": "north", "north_2.png": "north"}
     assert frame.groupby(["codec", "setting"])["image"].nunique().eq(2).all()
     assert set(frame["height"]) == set(frame["width"]) == {176}
@@ -252,13 +252,14 @@ def test_tilings_are_coded_over_the_ladder(opened, picture):
 
 
 def test_wrapping_and_speed_cover_the_codecs_of_the_profile(opened, folder, picture):
-    study = opened(rd={**scenes(folder, picture), "speed": 1})
+    codecs = {"jpeg": [20, 80], "jpeg2000": 0.5, "mbt2018": "default", "mbt2018-refined": "default"}
+    study = opened(rd={**scenes(folder, picture), "speed": 1, "codecs": codecs, "refine": 1})
     wrapping = wrapping_frame(study, [0.01]).set_index("codec")
-    assert set(wrapping.index) == {"jpeg", "jpeg2000", "learned"}
-    assert 10 < wrapping["bytes"]["learned"] < wrapping["bytes"]["jpeg2000"] < wrapping["bytes"]["jpeg"] < 1000
+    assert set(wrapping.index) == set(codecs)
+    assert 10 < wrapping["bytes"]["mbt2018"] < wrapping["bytes"]["jpeg2000"] < wrapping["bytes"]["jpeg"] < 1000
     assert wrapping["version"]["jpeg2000"].startswith("OpenJPEG")
     speed = speed_frame(study, [0.01])
-    assert set(speed["codec"]) == {"jpeg", "jpeg2000", "learned", "mbt2018-refine20", "mbt2018-refine100",
+    assert set(speed["codec"]) == {"jpeg", "jpeg2000", "mbt2018", "mbt2018-refine20", "mbt2018-refine100",
                                    "mbt2018-refine500"}  # fmt: skip
     assert set(speed["image"]) == {"north_1.png"}
     assert (speed[["encode_s", "decode_s"]] > 0).all(axis=None)

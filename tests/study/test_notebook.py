@@ -137,10 +137,10 @@ def test_images_are_looked_for_in_the_first_cell_and_the_home_folder_is_known(tm
     ("text", "codecs"),
     [
         (
-            "avif 20 40 60, jpeg2000 0.3 .6, learned",
-            {"avif": (20, 40, 60), "jpeg2000": (0.3, 0.6), "learned": "default"},
+            "avif 20 40 60, jpeg2000 0.3 .6, mbt2018",
+            {"avif": (20, 40, 60), "jpeg2000": (0.3, 0.6), "mbt2018": "default"},
         ),
-        (" jpeg ,learned 0.01 1e-3", {"jpeg": "default", "learned": (0.01, 0.001)}),
+        (" jpeg ,mbt2018 0.01 1e-3", {"jpeg": "default", "mbt2018": (0.01, 0.001)}),
     ],
 )
 def test_codecs_and_settings_are_read(text, codecs):
@@ -154,7 +154,7 @@ def test_codecs_and_settings_are_read(text, codecs):
         ("avif 20 4x", "avif takes quality as a whole number such as 35, not '4x'."),
         ("avif 20 400", "AVIF takes quality as a whole number from 0 to 100, not 400."),
         ("jpeg 20, jpeg 30", "jpeg stands there twice: name each codec once."),
-        ("learned 20", "learned takes lam between 0 and 10"),
+        ("mbt2018 20", "learned takes lam between 0 and 10"),
         ("jpeg,", "There is no codec ''"),
         ("jpeg; avif", "There is no codec 'jpeg;': did you mean jpeg?"),
     ],

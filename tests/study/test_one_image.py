@@ -53,9 +53,9 @@ def test_files_are_as_equal_as_the_ladder_allows_and_measured_on_what_they_hold(
         with pytest.raises(InputError, match="must be above 0"):
             equal_files(image, -1.0)
     table = coding_table(image, codings)
-    assert table["codec"].tolist() == ["learned", "avif", "jpeg2000", "webp"]
+    assert table["codec"].tolist() == ["mbt2018", "avif", "jpeg2000", "webp"]
     assert (table["bytes"] / table["bytes"][0]).between(0.85, 1.18).all()
-    assert list(labelled(codings)) == ["learned", "AVIF", "JPEG 2000", "WebP"]
+    assert list(labelled(codings)) == ["mbt2018", "AVIF", "JPEG 2000", "WebP"]
     for row, coding in zip(table.itertuples(), codings, strict=True):
         assert row.bytes == len(coding.data)
         assert row.bpp == pytest.approx(8 * row.bytes / (176 * 200))

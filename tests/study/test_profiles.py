@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+from pathlib import Path
 
 import pytest
 import yaml
@@ -98,7 +99,7 @@ def test_what_a_shipped_profile_asks_of_its_notebooks_is_there(name):
     wanted = profile.accuracy
     for condition in (*wanted.train_on, *wanted.validate_on, *wanted.curves, *wanted.head_rows):
         kind, _, value = condition.partition(" ")
-        if kind == "learned" and not value.endswith("bpp") and not wanted.shipped:
+        if kind == "mbt2018" and not value.endswith("bpp") and not wanted.shipped:
             assert float(value) in known, f"{condition} would train one more λ"
         assert kind != "mbt2018-natural" or profile.data.natural
     if name != "reference-accuracy":  # which has a ladder for its classifiers alone
@@ -170,7 +171,7 @@ def test_the_paper_has_the_papers_sizes():
         ({"rd": {"resamples": 0}}, ["mine.rd.resamples", "0", "1 or more"]),
         ({"rd": {"codecs": {"jpeg": [101]}}}, ["mine.rd", "quality", "101"]),
         ({"rd": {"codecs": {"jpeg2000": [0]}}}, ["mine.rd", "bpp", "above 0"]),
-        ({"rd": {"codecs": {"learned": [10]}}}, ["mine.rd", "lam between 0 and 10"]),
+        ({"rd": {"codecs": {"mbt2018": [10]}}}, ["mine.rd", "lam between 0 and 10"]),
         ({"train": {"lams": [0.01], "N": 1025}}, ["mine.train.N", "1024 or less"]),
         ({"train": {"lams": [0.01], "M": 1025}}, ["mine.train.M", "1024 or less"]),
         ({"data": {"kind": "fmow"}}, ["mine.data", "needs the folder of its images: set root"]),
@@ -228,12 +229,16 @@ def test_yaml_that_is_no_table_is_refused(tmp_path, content):
 def test_the_files_behind_a_profile_are_its_own_and_those_it_starts_from(write):
     all_ = [
         str(paths.PROFILES / f"{name}.yaml")
-        for name in ("reference", "reference-ladder", "reference-192", "reference-128")
+        for name in ("reference-mbt2018", "reference-ladder", "reference-192", "reference-128")
     ]
-    assert profiles.chain("reference") == all_
+    assert profiles.chain("reference-mbt2018") == all_
+    assert [Path(path).stem for path in profiles.chain("reference-wavelet-scales")] == [
+        "reference-wavelet-scales",
+        "reference-wavelet",
+    ]
     assert profiles.chain("quick") == [str(paths.PROFILES / "quick.yaml")]
-    own = write(train={"lams": [0.01], "init": "profile:reference"})
-    assert profiles.chain(own) == [own, *profiles.chain("reference")]
+    own = write(train={"lams": [0.01], "init": "profile:reference-mbt2018"})
+    assert profiles.chain(own) == [own, *profiles.chain("reference-mbt2018")]
 
 
 # --- What is made of it -----------------------------------------------------------------------------------

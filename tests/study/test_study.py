@@ -59,19 +59,19 @@ def test_codecs_and_settings_are_those_of_the_profile(here, drawn):
         "webp": 10,
         "avif": [20],
         "jpeg2000": [],
-        "learned": "default",
+        "mbt2018": "default",
         "mbt2018-refined": [0.3],
     }
     study = opened(rd={"codecs": codecs, "refine": 3})
     settings = study.rd_settings([0.1, 0.2])
     assert settings == {
-        "jpeg": (20, 80), "webp": (10,), "avif": (20,), "jpeg2000": (), "learned": (0.1, 0.2),
+        "jpeg": (20, 80), "webp": (10,), "avif": (20,), "jpeg2000": (), "mbt2018": (0.1, 0.2),
         "mbt2018-refined": (0.3,),
     }  # fmt: skip
     assert [study.codec(name, settings[name][0]) for name in ("jpeg", "webp", "avif")] == [JPEG(20), WebP(10), AVIF(20)]
-    assert study.rd_settings([])["learned"] == ()
-    learned, refined = (study.codec(name, 0.01) for name in ("learned", "mbt2018-refined"))
-    assert (learned.setting, refined.name, refined.setting) == ("lam=0.01", "mbt2018-refined", "lam=0.01 refine=3")
+    assert study.rd_settings([])["mbt2018"] == ()
+    plain, refined = (study.codec(name, 0.01) for name in ("mbt2018", "mbt2018-refined"))
+    assert (plain.setting, refined.name, refined.setting) == ("lam=0.01", "mbt2018-refined", "lam=0.01 refine=3")
     assert opened(rd={"codecs": {"avif": "default"}}).rd_settings([]) == {"avif": registry.find("avif").ladder}
 
 
@@ -92,7 +92,7 @@ def test_a_codec_whose_package_is_not_installed_is_left_out_with_a_sentence(here
         ("jpeg2000 0.4", "jpeg2000", "bpp=0.4"),
         ("webp 50", "webp", "quality=50"),
         ("avif 50", "avif", "quality=50"),
-        ("learned 0.01", "learned", "lam=0.01"),
+        ("mbt2018 0.01", "mbt2018", "lam=0.01"),
     ],
 )
 def test_a_condition_names_its_codec(here, drawn, name, codec, setting):
@@ -106,7 +106,7 @@ def test_the_original_has_no_codec(here):
 
 
 @pytest.mark.parametrize(
-    "name", ["jpeg", "jpeg high", "jpeg 7.5", "gif 5", "", "learned", "learned big", "original 5", "jpeg2000 x"]
+    "name", ["jpeg", "jpeg high", "jpeg 7.5", "gif 5", "", "mbt2018", "learned big", "original 5", "jpeg2000 x"]
 )
 def test_a_condition_that_is_none_shows_how_to_write_one(here, name):
     with pytest.raises(

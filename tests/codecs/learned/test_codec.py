@@ -324,7 +324,7 @@ def test_one_patch_is_what_compressai_reconstructs(tiny_checkpoint, picture, mon
 def test_name_and_setting(tiny_checkpoint):
     codec = LearnedCodec(tiny_checkpoint)
     assert (codec.name, codec.setting, codec.tiling, codec.patch, codec.overlap) == (
-        "learned",
+        "mbt2018",
         "lam=0.01",
         "seamless",
         1024,

@@ -7,7 +7,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from satstudy.codecs import LearnedCodec
-from satstudy.codecs.learned import checkpoint as weights
 from satstudy.codecs.learned.codec import Window
 from satstudy.codecs.wavelet.coder import WaveletCoder, lam_index, lam_of
 from satstudy.codecs.wavelet.engine import WaveletEngine
@@ -23,13 +22,6 @@ CPU = torch.device("cpu")
 @pytest.fixture(scope="module")
 def coder(small_wavelet):
     return WaveletCoder(small_wavelet)
-
-
-@pytest.fixture(scope="module")
-def small_checkpoint(small_wavelet, tmp_path_factory):
-    path = tmp_path_factory.mktemp("weights") / "small.safetensors"
-    weights.save(path, small_wavelet, {"lam": "0.01"}, half=True)
-    return weights.load(path)
 
 
 def bands_of(model, image, index):
@@ -138,10 +130,10 @@ def test_a_lam_is_named_within_a_percent_and_others_are_refused():
 
 
 @pytest.mark.parametrize("tiling", ["seamless", "blend", "independent"])
-def test_a_file_gives_the_image_and_a_window_its_crop(small_checkpoint, picture, tiling, monkeypatch):
+def test_a_file_gives_the_image_and_a_window_its_crop(wavelet_checkpoint, picture, tiling, monkeypatch):
     monkeypatch.setattr(WaveletEngine, "piece", 64)
     image = picture(150, 230)
-    codec = LearnedCodec(small_checkpoint, tiling, patch=64, lam=0.05)
+    codec = LearnedCodec(wavelet_checkpoint, tiling, patch=64, lam=0.05)
     data = codec.encode(image)
     whole = codec.decode(data)
     assert whole.shape == image.shape
@@ -150,33 +142,33 @@ def test_a_file_gives_the_image_and_a_window_its_crop(small_checkpoint, picture,
     assert np.abs(part - whole[20:111, 77:177]).max() <= 1
 
 
-def test_seamless_pieces_give_what_the_whole_image_gives(small_checkpoint, picture, monkeypatch):
+def test_seamless_pieces_give_what_the_whole_image_gives(wavelet_checkpoint, picture, monkeypatch):
     image = picture(250, 333)
-    codec = LearnedCodec(small_checkpoint, lam=0.02)
+    codec = LearnedCodec(wavelet_checkpoint, lam=0.02)
     data, whole = codec.encode(image), codec.decode(codec.encode(image))
     monkeypatch.setattr(WaveletEngine, "piece", 64)
-    pieces = LearnedCodec(small_checkpoint, lam=0.02)
+    pieces = LearnedCodec(wavelet_checkpoint, lam=0.02)
     assert abs(len(pieces.encode(image)) - len(data)) <= 4
     assert np.abs(pieces.decode(data).astype(int) - whole).max() <= 1
 
 
-def test_any_codec_of_the_weights_reads_any_lam(small_checkpoint, picture):
+def test_any_codec_of_the_weights_reads_any_lam(wavelet_checkpoint, picture):
     image = picture(70, 90)
-    files = [LearnedCodec(small_checkpoint, lam=lam).encode(image) for lam in (0.0005, 0.01, 0.1)]
+    files = [LearnedCodec(wavelet_checkpoint, lam=lam).encode(image) for lam in (0.0005, 0.01, 0.1)]
     assert len(files[0]) < len(files[1]) < len(files[2])
-    reader = LearnedCodec(small_checkpoint)
+    reader = LearnedCodec(wavelet_checkpoint)
     for file, lam in zip(files, (0.0005, 0.01, 0.1), strict=True):
-        assert np.array_equal(reader.decode(file), LearnedCodec(small_checkpoint, lam=lam).decode(file))
+        assert np.array_equal(reader.decode(file), LearnedCodec(wavelet_checkpoint, lam=lam).decode(file))
 
 
-def test_other_weights_are_told_apart(small_checkpoint, checkpoint, picture):
-    data = LearnedCodec(small_checkpoint).encode(picture(40, 40))
+def test_other_weights_are_told_apart(wavelet_checkpoint, checkpoint, picture):
+    data = LearnedCodec(wavelet_checkpoint).encode(picture(40, 40))
     with pytest.raises(WrongWeights):
         LearnedCodec(checkpoint).decode(data)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 200), (17, 16)])
-def test_small_images_come_back(small_checkpoint, picture, size):
-    codec = LearnedCodec(small_checkpoint, lam=0.2)
+def test_small_images_come_back(wavelet_checkpoint, picture, size):
+    codec = LearnedCodec(wavelet_checkpoint, lam=0.2)
     image = picture(*size)
     assert codec.decode(codec.encode(image)).shape == image.shape
