@@ -42,7 +42,9 @@ class EveryRateWeights(StudyWeights):
     """The weights of a study, with those that serve every rate."""
 
     def every_rate(self, domain: str = OVERHEAD) -> Checkpoint:
-        """The weights of the wavelet codec, trained now if this study has not trained them; else those that ship.
+        """The weights of the wavelet codec, trained now if this study has not trained them.
+
+        With no steps they are those of the file that `every_rate.init` names, else those that ship.
 
         Raises
         ------
@@ -51,7 +53,7 @@ class EveryRateWeights(StudyWeights):
         """
         train = self.profile.every_rate
         if not train.steps:
-            path = checkpoint.shipped_for_every_rate(domain)
+            path = self._every_rate_start or checkpoint.shipped_for_every_rate(domain)
             if path is None:
                 raise InputError(f"No weights of the domain {domain} that serve every rate ship: set every_rate.steps.")
             return checkpoint.load(path)

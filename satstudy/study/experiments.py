@@ -351,9 +351,15 @@ def seam_crops(
     return {label: pixels[cut] for label, pixels in whole.items()}, {**where._asdict(), **place, "lam": lam}
 
 
-def checkpoints(study: Study, lams: Sequence[float], domains: Sequence[str] = (OVERHEAD,)) -> list[Checkpoint]:
-    """The weights of the study, in order."""
-    return [study.weights(lam, domain) for domain in domains for lam in lams]
+def checkpoints(study: Study, lams: Sequence[float]) -> list[Checkpoint]:
+    """The weights of the learned codecs of the profile, each once."""
+    found = {}
+    for name, settings in study.rd_settings(lams).items():
+        if learned := registry.find(name).learned:
+            every_rate = [study.every_rate(learned.domain)] if learned.every_rate else []
+            for weights in every_rate or [study.weights(float(lam), learned.domain) for lam in settings]:
+                found[weights.fingerprint] = weights
+    return list(found.values())
 
 
 def training_metrics(study: Study, lams: Sequence[float], domain: str = OVERHEAD) -> dict[str, pd.DataFrame]:

@@ -29,7 +29,7 @@ from satstudy.metrics import bd_rate
 from satstudy.report import figures_accuracy, figures_rd, findings, html, pictures, tables
 from satstudy.report.labels import codec_name, condition_labels
 from satstudy.study.experiments import places
-from satstudy.study.profiles import Data
+from satstudy.study.profiles import Data, EveryRate
 from satstudy.study.study import Study, open_study
 
 _Shown = TypeVar("_Shown", Figure, pd.DataFrame)
@@ -87,23 +87,26 @@ def _changed(study: Study, namespace: dict[str, Any]) -> Study:
         learned = {name: registry.find(name).learned for name in profile.rd.codecs}
         usable = {
             name: settings for name, settings in profile.rd.codecs.items()
-            if codecs or not (of := learned[name]) or checkpoint.shipped(of.domain)
+            if codecs or not (of := learned[name]) or checkpoint.ships(of)
         }  # fmt: skip
         profile = replace(
             profile,
             name=f"{profile.name}-own",
             data=Data(kind="folders", root=images, label="own images"),
             train=replace(profile.train, init="shipped", steps=0, lams=ships, M=(0,)),
+            every_rate=EveryRate(),
             rd=replace(profile.rd, codecs=usable, lams=ships, sets={}, speed=0),
         )
     elif "image" in namespace.get("__annotations__", {}):
         profile = replace(profile, data=Data(kind="synthetic", label="synthetic scenes"))
     if weights := namespace.get("weights"):
         known = checkpoint.load(weights)
-        lams = tuple(profile.rd.lams or profile.train.lams) if known.serves_every_rate else (known.lam,)
-        namespace["lam"] = namespace["lam"] if known.serves_every_rate else known.lam
-        train = replace(profile.train, init=weights, steps=0, lams=lams, M=(0,))
-        profile = replace(profile, train=train, rd=replace(profile.rd, lams=lams))
+        if known.serves_every_rate:
+            profile = replace(profile, every_rate=EveryRate(init=weights))
+        else:
+            namespace["lam"], lams = known.lam, (known.lam,)
+            train = replace(profile.train, init=weights, steps=0, lams=lams, M=(0,))
+            profile = replace(profile, train=train, rd=replace(profile.rd, lams=lams))
     return study if profile is study.profile else open_study(profile, study.progress)
 
 

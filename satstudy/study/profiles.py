@@ -180,7 +180,7 @@ class Blending:
 class EveryRate:
     """The training of the wavelet codec: one model for every λ (`satstudy.training.config.TrainingConfig`)."""
 
-    #: 0 uses the shipped weights.
+    #: 0 uses the weights that `init` names, or those that ship.
     steps: Count = 0
     #: Smallest and largest λ of the training.
     lams: tuple[Lam, Lam] = (0.0001, 0.2)

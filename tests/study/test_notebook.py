@@ -154,7 +154,7 @@ def test_codecs_and_settings_are_read(text, codecs):
         ("avif 20 4x", "avif takes quality as a whole number such as 35, not '4x'."),
         ("avif 20 400", "AVIF takes quality as a whole number from 0 to 100, not 400."),
         ("jpeg 20, jpeg 30", "jpeg stands there twice: name each codec once."),
-        ("mbt2018 20", "learned takes lam between 0 and 10"),
+        ("mbt2018 20", "mbt2018 takes lam between 0 and 10"),
         ("jpeg,", "There is no codec ''"),
         ("jpeg; avif", "There is no codec 'jpeg;': did you mean jpeg?"),
     ],

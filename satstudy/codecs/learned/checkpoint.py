@@ -22,6 +22,7 @@ from satstudy.codecs.coding.engine import Engine
 from satstudy.codecs.mbt2018 import wavefront
 from satstudy.codecs.mbt2018.model import Model, from_weights
 from satstudy.codecs.mbt2018.prior import hyper_tables
+from satstudy.codecs.registry import Learned
 from satstudy.codecs.wavelet.model import WaveletModel
 from satstudy.codecs.wavelet.model import from_weights as wavelet_from_weights
 from satstudy.core import paths, tensor_files
@@ -294,6 +295,13 @@ def shipped_for_every_rate(domain: str = OVERHEAD) -> Path | None:
         if text.get("arch") == WAVELET and text.get("domain", OVERHEAD) == domain:
             return path
     return None
+
+
+def ships(learned: Learned) -> bool:
+    """Whether weights of a learned codec are in the package."""
+    if learned.every_rate:
+        return shipped_for_every_rate(learned.domain) is not None
+    return bool(shipped(learned.domain))
 
 
 def everything_shipped() -> list[Path]:
