@@ -40,6 +40,9 @@ EXAMPLES = {
     "train": """\
         satstudy train --profile quick --lam 0.013
         satstudy train --profile my.yaml""",
+    "adapt": """\
+        satstudy adapt my/25_images my_sensor.safetensors
+        satstudy adapt my/25_images my_sensor.safetensors --steps 1000 --device cuda""",
     "synth": """\
         satstudy data synth scenes --size 512 --views 1""",
     "check": """\
@@ -145,6 +148,7 @@ def parser() -> argparse.ArgumentParser:
     _command(commands, "rd", "rate and distortion of codecs on images, from real files, as CSV", _rd)
     _command(commands, "weights", "the weights that ship", lambda to: None)
     _command(commands, "train", "train the codec: the λ ladder of a profile, or some of it", _train)
+    _command(commands, "adapt", "adapt the codec to a new sensor: a small file of weights from some images", _adapt)
     data = commands.add_parser("data", help="make, check or fetch images").add_subparsers(
         dest="what", required=True, parser_class=_Parser
     )
@@ -266,6 +270,14 @@ def _train(to: argparse.ArgumentParser) -> None:
     to.add_argument("--lam", type=float, action="append", help="may be repeated (the profile's ladder)")
     to.add_argument("--domain", choices=("overhead", "natural"), help="images to train on (overhead)")
     to.add_argument("--every-rate", action="store_true", help="train the wavelet codec, one model for every λ")
+
+
+def _adapt(to: argparse.ArgumentParser) -> None:
+    to.add_argument("images", nargs="+", help="files or folders; some 25 images of the sensor are enough")
+    to.add_argument("out", help="the difference to the weights, a .safetensors file; of a run that stopped, to go on")
+    to.add_argument("--weights", help="what is adapted, weights for every rate (those that ship)")
+    to.add_argument("--steps", type=int, default=400, help="(400)")
+    to.add_argument("--device", default="auto", help="cpu, cuda, or auto (auto)")
 
 
 def _synth(to: argparse.ArgumentParser) -> None:

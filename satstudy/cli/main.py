@@ -30,6 +30,7 @@ COMMANDS = {
     "rd": "study",
     "weights": "study",
     "train": "study",
+    "adapt": "study",
     "synth": "study",
     "check": "study",
     "fmow": "study",

@@ -106,6 +106,28 @@ def train(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def adapt(arguments: argparse.Namespace) -> int:
+    """Writes the difference and says its size and fingerprint."""
+    from satstudy.data.images import find_images
+
+    images, target = find_images(arguments.images), Path(arguments.out)
+    check_target(target, images[0])
+
+    from satstudy.codecs.learned import checkpoint
+    from satstudy.training import adapt
+
+    path = arguments.weights or checkpoint.shipped_for_every_rate()
+    if path is None:
+        raise InputError("No weights that serve every rate ship with this version: name some with --weights.")
+    if arguments.steps < 1:
+        raise InputError(f"--steps {arguments.steps} trains nothing: take 1 or more.")
+    options = {"steps": arguments.steps, "device": arguments.device, "progress": shows_progress(arguments)}
+    adapt.adapt(checkpoint.load(path), images, target, **options)
+    found = checkpoint.load(target)
+    print(f"{target}: {target.stat().st_size / 1000:.0f} kB, weights {found.fingerprint.hex()}")
+    return 0
+
+
 # --- Data -------------------------------------------------------------------------------------------------
 
 

@@ -18,6 +18,7 @@ from satstudy.core.paths import PACKAGE
 
 ROOT = PACKAGE.parent
 LINES = {
+    "adapt": "adapt images a.safetensors",
     "compress": "compress a.png a.sat",
     "decompress": "decompress a.sat a.png",
     "info": "info a.sat",

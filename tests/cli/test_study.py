@@ -11,6 +11,8 @@ import pytest
 from PIL import Image
 
 from satstudy.codecs.coding import bitstream
+from satstudy.codecs.learned import checkpoint
+from satstudy.data.images import read_image
 from satstudy.study import study
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -63,6 +65,25 @@ def test_a_ladder_or_some_of_it_is_trained(run, work, monkeypatch, options, aske
     assert status == 0
     assert seen == asked
     assert out.splitlines() == [f"{work}/{lam}.safetensors" for lam, _ in asked]
+
+
+def test_weights_are_adapted_and_their_files_name_them(run, work, trained_wavelet):
+    checkpoint.save(work / "base.safetensors", trained_wavelet, {"lam": "0.01"}, half=True)
+    status, out, _ = run("adapt images a.png mine.safetensors --weights base.safetensors --steps 2 --device cpu")
+    assert status == 0
+    found = checkpoint.load(work / "mine.safetensors")
+    size = (work / "mine.safetensors").stat().st_size / 1000
+    assert out == f"mine.safetensors: {size:.0f} kB, weights {found.fingerprint.hex()}\n"
+    assert run("compress a.png a.sat --weights mine.safetensors --lam 0.02")[0] == 0
+    assert found.fingerprint.hex() in run("info a.sat")[1]
+    assert run("decompress a.sat b.png --weights mine.safetensors")[0] == 0
+    assert read_image("b.png").shape == read_image("a.png").shape
+    for wrong in (
+        "a.png b.safetensors",
+        "a.png b.safetensors --weights base.safetensors --steps 0",
+        "a.png b.txt --weights base.safetensors",
+    ):
+        assert run(f"adapt {wrong}")[0] == 2
 
 
 def test_synthetic_scenes_are_drawn_and_checked(run, work, monkeypatch):
