@@ -6,7 +6,6 @@ Small models are trained from random weights for the same number of steps with d
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,12 +13,12 @@ from typing import Any
 import pandas as pd
 
 from satstudy.codecs.learned.codec import LearnedCodec
-from satstudy.core.errors import InputError, told_at_the_end
-from satstudy.core.paths import atomic
+from satstudy.core.errors import InputError
 from satstudy.metrics import bd_rate
 from satstudy.study import rate_distortion, sets
 from satstudy.study.experiments import places
-from satstudy.study.study import Study, open_study
+from satstudy.study.program import write_tables
+from satstudy.study.study import Study
 
 #: Everything, as the profile mixes it; what the others leave out of it.
 ALL = "all"
@@ -79,18 +78,15 @@ def gains(frame: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)
 
 
+def tables(study: Study) -> dict[str, pd.DataFrame]:
+    """What the program of this module writes."""
+    frame = results(study)
+    return {"data_kinds": frame, "data_kinds_gains": gains(frame)}
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """The program of this module: `data_kinds.csv` and `data_kinds_gains.csv` among the results of a profile."""
-    parser = argparse.ArgumentParser(prog="python -m satstudy.study.data_kinds", description=__doc__.split("\n")[0])
-    parser.add_argument("profile")
-    given = parser.parse_args(arguments)
-    with told_at_the_end():
-        study = open_study(given.profile)
-        frame = results(study)
-        for name, table in (("data_kinds.csv", frame), ("data_kinds_gains.csv", gains(frame))):
-            with atomic(study.results / name) as temporary:
-                table.to_csv(temporary, index=False)
-            print(study.results / name)
+    write_tables("data_kinds", __doc__, tables, arguments)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ JPEG files are gone, and a fifth of them is measured.
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 from collections.abc import Hashable, Sequence
 from pathlib import Path
@@ -21,8 +20,7 @@ from satstudy.codecs.learned.checkpoint import NATURAL, OVERHEAD, Checkpoint
 from satstudy.codecs.learned.codec import LearnedCodec
 from satstudy.core import paths
 from satstudy.core.digests import digest
-from satstudy.core.errors import InputError, told_at_the_end
-from satstudy.core.paths import atomic
+from satstudy.core.errors import InputError
 from satstudy.core.types import Pixels
 from satstudy.data.images import find_images, read_image
 from satstudy.data.mosaics import shrunk
@@ -31,7 +29,8 @@ from satstudy.data.splits import subset
 from satstudy.metrics import bd_rate
 from satstudy.metrics.bootstrap import Interval, change_interval
 from satstudy.study import rate_distortion
-from satstudy.study.study import Study, open_study, spread
+from satstudy.study.program import write_tables
+from satstudy.study.study import Study, spread
 from satstudy.training.loop import Trainer
 
 #: What the codecs are trained on; "a, b" is first a, then b.
@@ -201,18 +200,15 @@ def gains(frame: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def tables(study: Study) -> dict[str, pd.DataFrame]:
+    """What the program of this module writes."""
+    frame = DomainExperiment(study).results()
+    return {"domain": frame, "domain_gains": gains(frame)}
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """The program of this module: `domain.csv` and `domain_gains.csv` among the results of a profile."""
-    parser = argparse.ArgumentParser(prog="python -m satstudy.study.domain", description=__doc__.split("\n")[0])
-    parser.add_argument("profile")
-    given = parser.parse_args(arguments)
-    with told_at_the_end():
-        study = open_study(given.profile)
-        frame = DomainExperiment(study).results()
-        for name, table in (("domain.csv", frame), ("domain_gains.csv", gains(frame))):
-            with atomic(study.results / name) as temporary:
-                table.to_csv(temporary, index=False)
-            print(study.results / name)
+    write_tables("domain", __doc__, tables, arguments)
 
 
 if __name__ == "__main__":

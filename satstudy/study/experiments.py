@@ -29,7 +29,7 @@ from satstudy.metrics import seams
 from satstudy.metrics.quality import bpp, psnr
 from satstudy.metrics.seams import seam_profile
 from satstudy.study import rate_distortion, sets
-from satstudy.study.one_image import of_size
+from satstudy.study.one_image import Coding, coded, of_size
 from satstudy.study.study import Study
 
 
@@ -206,13 +206,22 @@ def example_codings(
     image: Pixels, codecs: Sequence[Codec], top: int, left: int, side: int
 ) -> list[tuple[str, Pixels, float, float]]:
     """(codec, crop, bpp, PSNR of the whole image) of each codec: the pictures of Fig. 5."""
-    made = []
-    for codec in codecs:
-        data = codec.encode(image)
-        decoded = codec.decode(data)
-        crop = decoded[top : top + side, left : left + side]
-        made.append((codec.name, crop, bpp(len(data), *image.shape[:2]), psnr(image, decoded)))
-    return made
+    return cropped(image, [coded(codec, image) for codec in codecs], top, left, side)
+
+
+def cropped(
+    image: Pixels, codings: Sequence[Coding], top: int, left: int, side: int
+) -> list[tuple[str, Pixels, float, float]]:
+    """`example_codings` of what is coded already."""
+    return [
+        (
+            coding.codec.name,
+            coding.decoded[top : top + side, left : left + side],
+            bpp(len(coding.data), *image.shape[:2]),
+            psnr(image, coding.decoded),
+        )
+        for coding in codings
+    ]
 
 
 def example_images(study: Study, images: str = "") -> list[Path]:
@@ -245,13 +254,13 @@ def rate_crops(
     lams = study.lams
     # From the lowest rate up, over the whole ladder.
     some = [lams[round(i)] for i in np.linspace(0, len(lams) - 1, min(count, len(lams)))]
-    coded = example_codings(image, [study.mbt2018(lam) for lam in some], top, left, side)
-    like = [of_size("jpeg", image, rate * image[..., 0].size / 8).codec for _, _, rate, _ in coded]
-    coded += example_codings(image, like, top, left, side)
-    names = [f"{codec}-{i % len(some) + 1}" for i, (codec, *_) in enumerate(coded)]
+    codings = [coded(study.mbt2018(lam), image) for lam in some]
+    codings += [of_size("jpeg", image, len(coding.data)) for coding in codings]
+    found = cropped(image, codings, top, left, side)
+    names = [f"{codec}-{i % len(some) + 1}" for i, (codec, *_) in enumerate(found)]
     crops = {"original": image[top : top + side, left : left + side]}
-    crops |= {name: crop for name, (_, crop, *_) in zip(names, coded, strict=True)}
-    facts = [(name, codec, *rest) for name, (codec, _, *rest) in zip(names, coded, strict=True)]
+    crops |= {name: crop for name, (_, crop, *_) in zip(names, found, strict=True)}
+    facts = [(name, codec, *rest) for name, (codec, _, *rest) in zip(names, found, strict=True)]
     return crops, {"image": path.name, "coded": facts}
 
 

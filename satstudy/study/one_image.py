@@ -24,6 +24,12 @@ class Coding(NamedTuple):
     decoded: Pixels
 
 
+def coded(codec: Codec, image: Pixels) -> Coding:
+    """The image coded and decoded."""
+    data = codec.encode(image)
+    return Coding(codec, data, codec.decode(data))
+
+
 def of_size(name: str, image: Pixels, size: float) -> Coding:
     """The coding of `image` whose file is nearest to `size` bytes, of all settings of the codec.
 
@@ -41,9 +47,7 @@ def of_size(name: str, image: Pixels, size: float) -> Coding:
     """
     entry = registry.find(name)
     if entry.setting == "bpp":
-        codec = entry.make(8 * size / image[..., 0].size)
-        data = codec.encode(image)
-        return Coding(codec, data, codec.decode(data))
+        return coded(entry.make(8 * size / image[..., 0].size), image)
     if entry.setting != "quality":
         raise InputError(f"No file size can be aimed at by the {entry.setting} of {name}: take jpeg2000 or avif.")
     files: dict[int, bytes] = {}

@@ -7,8 +7,8 @@ from typing import Any
 
 from satstudy.codecs.learned.codec import LearnedCodec
 from satstudy.core.types import Pixels
-from satstudy.study.experiments import detailed_crop, example_codings
-from satstudy.study.one_image import of_size
+from satstudy.study.experiments import cropped, detailed_crop
+from satstudy.study.one_image import coded, of_size
 
 OTHERS = ("jpeg", "jpeg2000", "avif")
 
@@ -29,15 +29,15 @@ def equal_bytes(
     tuple
         Pictures (`original`, and one for each codec), and facts for `figures_images.coded_pictures`
     """
-    size = len(learned.encode(image))
-    codecs = [*(of_size(other, image, size).codec for other in others), learned]
+    own = coded(learned, image)
+    codings = [*(of_size(other, image, len(own.data)) for other in others), own]
     side = min(side, *image.shape[:2])
     top, left = detailed_crop(image, side)
-    coded = example_codings(image, codecs, top, left, side)
+    found = cropped(image, codings, top, left, side)
     pictures = {"original": image[top : top + side, left : left + side]}
-    pictures |= {codec: crop for codec, crop, *_ in coded}
+    pictures |= {codec: crop for codec, crop, *_ in found}
     return pictures, {
         "image": name,
         "learned": f"{learned.setting}, weights {learned.fingerprint.hex()}",
-        "coded": [(codec, codec, *rest) for codec, _, *rest in coded],
+        "coded": [(codec, codec, *rest) for codec, _, *rest in found],
     }

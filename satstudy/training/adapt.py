@@ -19,8 +19,6 @@ from satstudy.core.types import Pixels
 from satstudy.training.config import TrainingConfig
 from satstudy.training.loop import Trainer
 
-#: Beginnings and parts of the names of what is trained.
-TRAINED_FIRST, TRAINED_WITHIN = ("gain", "after."), (".head.",)
 #: Side of the crops in pixels.
 CROP = 128
 
@@ -31,7 +29,7 @@ def is_adapted(name: str) -> bool:
     >>> is_adapted("networks.levels.0.head.3.weight"), is_adapted("networks.levels.0.trunk.0.weight")
     (True, False)
     """
-    return name.startswith(TRAINED_FIRST) or any(part in name for part in TRAINED_WITHIN)
+    return name.startswith(("gain", "after.")) or ".head." in name
 
 
 def adapt(

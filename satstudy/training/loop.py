@@ -35,7 +35,6 @@ from satstudy.core.types import Pixels
 from satstudy.training.config import TrainingConfig, crops_at, learning_rate
 from satstudy.training.crops import CropSource
 from satstudy.training.step import Process, training_state
-from satstudy.training.symbol_tables import BATCHES, counted_tables
 from satstudy.training.validation import central_crops, estimated_loss
 
 CSV_FIELDS = ("step", "split", "loss", "bpp", "psnr", "lr", "seconds")
@@ -212,21 +211,16 @@ class Trainer:
         finished = self.folder / "weights.safetensors"
         if self.process.first:
             model = self.state.averaged()
-            checkpoint.save(finished, model, self.describe(), self._tables(model))
+            tables = self.state.count_tables(model, self._crops_after_the_end, self.progress)
+            checkpoint.save(finished, model, self.describe(), tables)
         self.process.any(False)  # the others go on, to read them, when they are written
         return finished
 
-    def _tables(self, model: Model | WaveletModel) -> dict[str, Tensor] | None:
-        """Tables of the entropy coder that are counted; those of mbt2018 follow from the weights."""
-        if not isinstance(model, WaveletModel):
-            return None
-        config = self.config
-        count, side = crops_at(config, config.steps)
-
-        def crops(i: int) -> Tensor:
-            return self.source.batch(config.steps + i, count, crop=side)
-
-        return counted_tables(model, crops, config.lams, min(BATCHES, config.steps), self.progress)
+    def _crops_after_the_end(self, i: int) -> Tensor:
+        """Batch `i` of crops that no step has seen."""
+        step = self.config.steps + i
+        count, side = crops_at(self.config, step)
+        return self.source.batch(step, count, crop=side)
 
     def describe(self) -> dict[str, str]:
         """Metadata of the weights as they stand."""

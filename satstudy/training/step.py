@@ -9,7 +9,7 @@ import abc
 import itertools
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +26,7 @@ from satstudy.core.errors import InputError, SatstudyError
 from satstudy.core.hardware import fast_bf16, reduced_precision_matmul
 from satstudy.core.loss import rate_distortion
 from satstudy.training.config import TrainingConfig, learning_rate
+from satstudy.training.symbol_tables import BATCHES, counted_tables
 
 #: SOAP: steps between two updates of its eigenbases, and the largest side that has one.
 PRECONDITION_EVERY, LARGEST_PRECONDITIONER = 10, 256
@@ -182,6 +183,10 @@ class TrainingState(abc.ABC):
     def fit_auxiliary(self) -> None:  # noqa: B027
         """A step of what has a loss of its own; most models have nothing of the kind."""
 
+    def count_tables(self, model: Any, crops: Callable[[int], Tensor], progress: bool) -> dict[str, Tensor] | None:
+        """Tables of the entropy coder that are counted on batches of crops; None where they follow from the weights."""
+        return None
+
     @abc.abstractmethod
     def averaged(self) -> Model | WaveletModel:
         """A copy in evaluation mode with the averaged weights."""
@@ -316,6 +321,11 @@ class WaveletState(TrainingState):
         model = WaveletModel(self.model.config)
         model.load_state_dict({name: tensor.cpu() for name, tensor in self.average.items()})
         return model.eval()
+
+    def count_tables(
+        self, model: WaveletModel, crops: Callable[[int], Tensor], progress: bool
+    ) -> dict[str, Tensor] | None:
+        return counted_tables(model, crops, self.config.lams, min(BATCHES, self.config.steps), progress)
 
     def estimate(self, model: WaveletModel, x: Tensor, lam: float) -> tuple[Tensor, Tensor]:
         bits, x_hat = model(x, torch.full((len(x),), lam, device=x.device))

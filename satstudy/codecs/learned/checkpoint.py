@@ -259,15 +259,15 @@ def save_difference(path: Path | str, base: Checkpoint, adapted: Checkpoint) -> 
 def _applied(path: Path, changed: dict[str, Tensor], tables: dict[str, Tensor], text: dict[str, str]) -> Checkpoint:
     """The weights that a difference makes of its base, which ships or lies beside it."""
     wanted = text.get(BASE, "")
-    beside = [other for other in sorted(path.parent.glob("*.safetensors")) if metadata(other).get("arch") == WAVELET]
-    every = [other for other in everything_shipped() if metadata(other).get("arch") == WAVELET]
-    base = next((found for found in map(load, [*every, *beside]) if found.fingerprint.hex() == wanted), None)
+    near = [*everything_shipped(), *sorted(path.parent.glob("*.safetensors"))]
+    models = (load(other) for other in near if metadata(other).get("arch") == WAVELET)
+    base = next((found for found in models if found.fingerprint.hex() == wanted), None)
     if base is None:
         raise InputError(f"{path} changes the weights {wanted}, which are not at hand: put them into {path.parent}.")
-    names = base.wavelet_model.weights()
-    if set(changed) - set(names):
+    weights = base.wavelet_model.weights()
+    if set(changed) - set(weights):
         raise InputError(f"{path} changes tensors that {base.path} does not have: fetch it again.")
-    model = wavelet_from_weights({**names, **changed}, base.metadata)
+    model = wavelet_from_weights({**weights, **changed}, base.metadata)
     found = Checkpoint(model, {**base.metadata, **text}, tables or base.tables, path)
     if found.fingerprint.hex() != text.get(RESULT):
         raise InputError(f"{path} does not give the weights that were adapted: fetch it again.")

@@ -10,6 +10,8 @@ from __future__ import annotations
 import binascii
 import math
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any
 
 import constriction
 import numpy as np
@@ -54,10 +56,11 @@ CHECKSUM = 2
 LAM_INDEX_MIN, LAM_INDEX_MAX = -448, 320
 
 Shape = tuple[int, int]
-#: Decides the residuals of one turn: (prediction, table of each residual, means) to whole residuals.
-Decide = Callable[[Prediction, Tensor, Tensor], Tensor]
-#: Writes residuals with their tables and returns them, or reads as many as there are tables.
-Exchange = Callable[[Ints | None, NDArray[np.uint8]], Ints]
+#: Takes residuals that were decided, and the table of each.
+Sink = Callable[[Ints, NDArray[np.uint8]], None]
+#: Decides or reads the residuals of one turn: (prediction, table of each residual, which are in the stream, means) to
+#: whole residuals, those not in the stream 0, and the ones that are, flat.
+Residuals = Callable[[Prediction, Tensor, Tensor, Tensor], tuple[Tensor, Ints]]
 
 
 def lam_index(lam: float) -> int:
@@ -136,10 +139,8 @@ class WaveletCoder:
         """
         writer = Writer()
 
-        def write(k: Ints | None, tables: NDArray[np.uint8]) -> Ints:
-            assert k is not None
+        def write(k: Ints, tables: NDArray[np.uint8]) -> None:
             write_residuals(writer, k, tables, self.tables)
-            return k
 
         decoded, checksum = self._encode(writer, tiles, index, write)
         return writer.finish() + checksum.to_bytes(CHECKSUM, "little"), decoded
@@ -147,18 +148,10 @@ class WaveletCoder:
     def count(self, tiles: Sequence[Bands], index: int) -> Counts:
         """How often each residual occurs in what `encode` codes, by table."""
         counts = no_counts()
-
-        def add(k: Ints | None, tables: NDArray[np.uint8]) -> Ints:
-            assert k is not None
-            add_counts(counts, k, tables)
-            return k
-
-        self._encode(Writer(), tiles, index, add)
+        self._encode(Writer(), tiles, index, partial(add_counts, counts))
         return counts
 
-    def _encode(
-        self, writer: Writer, tiles: Sequence[Bands], index: int, exchange: Exchange
-    ) -> tuple[list[Bands], int]:
+    def _encode(self, writer: Writer, tiles: Sequence[Bands], index: int, sink: Sink) -> tuple[list[Bands], int]:
         with exact_arithmetic():
             decoded: list[Bands | None] = [None] * len(tiles)
             checksum = 0
@@ -167,14 +160,12 @@ class WaveletCoder:
                     torch.cat([tiles[i].low for i in batch]),
                     [torch.cat([tiles[i].details[level] for i in batch]) for level in range(SMOOTH_LEVELS)],
                 )
-                result, checksum = self._encode_batch(writer, bands, index, checksum, exchange)
+                result, checksum = self._encode_batch(writer, bands, index, checksum, sink)
                 for position, i in enumerate(batch):
                     decoded[i] = _at(result, position)
         return decoded, checksum  # type: ignore[return-value]
 
-    def _encode_batch(
-        self, writer: Writer, bands: Bands, index: int, checksum: int, exchange: Exchange
-    ) -> tuple[Bands, int]:
+    def _encode_batch(self, writer: Writer, bands: Bands, index: int, checksum: int, sink: Sink) -> tuple[Bands, int]:
         base, steps = self.steps(index)
         coarse = split_coarse(bands.low.to(self.device))
         reach = (1 << _low_bits(index) - 1) - 1
@@ -191,16 +182,17 @@ class WaveletCoder:
             for level, band in enumerate(details)
         ]
 
-        def decide(asked: Prediction, table: Tensor, means: Tensor) -> Tensor:
+        def decide(asked: Prediction, table: Tensor, coded: Tensor, means: Tensor) -> tuple[Tensor, Ints]:
             turn = TURNS[asked.turn]
             residual = take(cells[asked.level], turn) - means / UNIT
             ratio = (steps[asked.level, turn.bands] / base).to(self.device).repeat_interleave(len(turn.positions))
             k = self._decided(residual, table, ERROR_BITS * ratio[:, None, None] ** 2)
-            k *= self._coded(asked, bands_shape, table)
-            return k
+            k *= coded
+            symbols = _flat(k, coded, np.int32)
+            sink(symbols, _flat(table, coded, np.uint8))
+            return k, symbols
 
-        bands_shape = _shape(bands)
-        return self._walked(low, index, bands_shape, decide, checksum, exchange)
+        return self._walked(low, index, _shape(bands), decide, checksum)
 
     def _decided(self, residual: Tensor, table: Tensor, error_bits: Tensor) -> Tensor:
         """The cheapest of the nearest whole residual, the next one towards zero, and zero."""
@@ -233,8 +225,11 @@ class WaveletCoder:
         data, wanted = data[:-CHECKSUM], data[-CHECKSUM:]
         reader = Reader(data)
 
-        def read(_: Ints | None, tables: NDArray[np.uint8]) -> Ints:
-            return read_residuals(reader, tables, self.tables)
+        def read(_: Prediction, table: Tensor, coded: Tensor, means: Tensor) -> tuple[Tensor, Ints]:
+            symbols = read_residuals(reader, _flat(table, coded, np.uint8), self.tables)
+            full = np.zeros(coded.shape, np.float32)
+            full[coded.cpu().numpy()] = symbols
+            return torch.from_numpy(full).to(self.device), symbols
 
         decoded: list[Bands | None] = [None] * len(shapes)
         checksum = 0
@@ -247,7 +242,7 @@ class WaveletCoder:
                     count = len(batch) * 3 * rows * columns
                     plain = reader.coder.decode(constriction.stream.model.Uniform(2 * reach + 1), count)
                     low = torch.from_numpy(plain.astype(np.float32) - reach).reshape(len(batch), 3, rows, columns)
-                    result, checksum = self._walked(low.to(self.device), index, shape, None, checksum, read)
+                    result, checksum = self._walked(low.to(self.device), index, shape, read, checksum)
                     for position, i in enumerate(batch):
                         decoded[i] = _at(result, position)
             except (AssertionError, ValueError) as error:
@@ -268,16 +263,8 @@ class WaveletCoder:
         here = inside(rows, columns, self.device)[list(turn.positions)]
         return here.repeat(turn.bands.stop - turn.bands.start, 1, 1) & (table % SCALES > 0)
 
-    def _walked(
-        self,
-        low: Tensor,
-        index: int,
-        shape: Shape,
-        decide: Decide | None,
-        checksum: int,
-        exchange: Exchange,
-    ) -> tuple[Bands, int]:
-        """Go through the turns of a batch, writing what `decide` says or reading what was written."""
+    def _walked(self, low: Tensor, index: int, shape: Shape, residuals: Residuals, checksum: int) -> tuple[Bands, int]:
+        """Go through the turns of a batch; returns the bands as decoded and the checksum."""
         base, steps = self.steps(index)
         shapes = band_shapes(shape[0] * STRIDE, shape[1] * STRIDE)
         walk = self.networks.walk(low * UNIT, exact_shifts(self.networks, index), shapes)
@@ -289,17 +276,7 @@ class WaveletCoder:
                 means = torch.floor(asked.means + 0.5).clamp_(-512 * UNIT, 512 * UNIT)
                 table = torch.bucketize(asked.scales.contiguous(), self.thresholds, right=True)
                 table += SCALES * group(level)
-                coded = self._coded(asked, shape, table)
-                chosen = coded.flatten().cpu().numpy()
-                tables = table.flatten().cpu().numpy()[chosen].astype(np.uint8)
-                if decide is not None:
-                    k = decide(asked, table, means)
-                    symbols = exchange(k.flatten().cpu().numpy()[chosen].astype(np.int32), tables)
-                else:
-                    symbols = exchange(None, tables)
-                    full = np.zeros(len(chosen), np.float32)
-                    full[chosen] = symbols
-                    k = torch.from_numpy(full).reshape(coded.shape).to(self.device)
+                k, symbols = residuals(asked, table, self._coded(asked, shape, table), means)
                 checksum = binascii.crc_hqx(symbols.astype("<i4", copy=False).tobytes(), checksum)
                 turn = TURNS[asked.turn]
                 rows, columns = shapes[level]
@@ -329,6 +306,11 @@ def _shape(bands: Bands) -> Shape:
 
 def _at(bands: Bands, i: int) -> Bands:
     return Bands(bands.low[i : i + 1], [band[i : i + 1] for band in bands.details])
+
+
+def _flat(values: Tensor, chosen: Tensor, dtype: type[np.integer[Any]]) -> NDArray[Any]:
+    """The chosen values, flat, as integers on the CPU."""
+    return values.cpu().numpy()[chosen.cpu().numpy()].astype(dtype)
 
 
 def _low_bits(index: int) -> int:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from satstudy.codecs.coding.probability import LEVELS as SCALES
-from satstudy.codecs.coding.probability import TABLE_BITS, ResidualTables, gaussian_frequencies
+from satstudy.codecs.coding.probability import TABLE_BITS, ResidualTables, gaussian_frequencies, gaussian_tables
 from satstudy.core.errors import InputError
 
 #: Levels of the transform with tables of their own, finest first; the last group serves all coarser levels.
@@ -34,15 +34,11 @@ def group(level: int) -> int:
 
 
 @lru_cache(1)
-def _half_widths() -> list[int]:
-    return [(len(table) - 2) // 2 for table in gaussian_frequencies()]
-
-
-@lru_cache(1)
 def _columns() -> list[slice]:
     """Where each scale's magnitudes 0 … n and its escape stand in a row of counts."""
-    ends = np.cumsum([n + 2 for n in _half_widths()])
-    return [slice(int(end) - n - 2, int(end)) for end, n in zip(ends, _half_widths(), strict=True)]
+    widths = gaussian_tables().half_widths
+    ends = np.cumsum([n + 2 for n in widths])
+    return [slice(int(end) - n - 2, int(end)) for end, n in zip(ends, widths, strict=True)]
 
 
 def no_counts() -> Counts:
@@ -52,7 +48,7 @@ def no_counts() -> Counts:
 
 def add_counts(counts: Counts, residuals: NDArray[np.int32], tables: NDArray[np.uint8]) -> None:
     """Count residuals by table and magnitude."""
-    widths, starts = np.array(_half_widths()), np.array([column.start for column in _columns()])
+    widths, starts = np.array(gaussian_tables().half_widths), np.array([column.start for column in _columns()])
     scale = tables % SCALES
     column = starts[scale] + np.minimum(np.abs(residuals), widths[scale] + 1)
     np.add.at(counts, (tables // SCALES, column), 1)
@@ -64,7 +60,7 @@ def fitted(counts: Counts) -> dict[str, Tensor]:
     Tables with few counts stay near those of all levels together, and these near a Gaussian.
     """
     rows = np.zeros_like(counts)
-    for table, columns, n in zip(gaussian_frequencies(), _columns(), _half_widths(), strict=True):
+    for table, columns, n in zip(gaussian_frequencies(), _columns(), gaussian_tables().half_widths, strict=True):
         prior = np.array([*table[n : 2 * n + 1], table[-1]], np.float64)
         prior[1:-1] *= 2  # both signs
         prior /= prior.sum()
