@@ -41,7 +41,6 @@ def study(here):
 def shipping(study, monkeypatch):
     """The script, about to ship the weights of `study`."""
     module = script("ship")
-    monkeypatch.setattr(module, "ROUNDED_ON", 2)
     monkeypatch.setattr(module, "open_study", lambda profile: study)
     monkeypatch.setattr("sys.argv", ["ship.py", "tiny"])
     return module

@@ -556,12 +556,12 @@ def describe(path: Path) -> dict[str, Any]:
 def _lam(header: Header) -> float | None:
     """λ of a file: its own, or that of the weights that ship, by their card, so that no weights need to be read."""
     if header.rate:
-        from satstudy.codecs.wavelet.coder import lam_of
+        from satstudy.codecs.wavelet.config import lam_of
 
         return float(f"{lam_of(header.rate):.4g}")
     card = paths.WEIGHTS / "README.md"
     text = card.read_text(encoding="utf-8") if card.exists() else ""
-    rows = re.findall(r"^\| ([\d.]+) \|.*`([0-9a-f]{16})`", text, re.MULTILINE)
+    rows = re.findall(r"^\|(?: mbt2018 \|)? ([\d.]+) \|.*`([0-9a-f]{16})`", text, re.MULTILINE)
     return {fingerprint: float(lam) for lam, fingerprint in rows}.get(header.fingerprint.hex())
 
 

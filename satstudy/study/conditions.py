@@ -38,7 +38,7 @@ from satstudy.codecs.learned import checkpoint
 from satstudy.codecs.learned.checkpoint import NATURAL, OVERHEAD, Checkpoint
 from satstudy.codecs.learned.codec import LearnedCodec
 from satstudy.codecs.registry import ORIGINAL
-from satstudy.codecs.wavelet.coder import named_lams
+from satstudy.codecs.wavelet.config import named_lams
 from satstudy.core.digests import digest
 from satstudy.core.errors import InputError
 from satstudy.core.paths import atomic

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from satstudy.codecs.wavelet.coder import WaveletCoder, lam_index, lam_of
+from satstudy.codecs.wavelet.coder import WaveletCoder
+from satstudy.codecs.wavelet.config import lam_index, lam_of
 from satstudy.codecs.wavelet.model import WaveletModel, condition
 from satstudy.codecs.wavelet.tables import fitted, no_counts
 

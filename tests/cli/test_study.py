@@ -30,7 +30,7 @@ def test_weights_are_listed_with_the_fingerprints_of_files(run, work, shelf):
 
 def test_rd_measures_real_files(run, work):
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (170, 170, 3), np.uint8)).save("images/sub/c.png")
-    status, out, _ = run("rd images a.png --codec jpeg --codec learned --codec mbt2018-natural --csv rd.csv")
+    status, out, _ = run("rd images a.png --codec jpeg --codec mbt2018 --codec mbt2018-natural --csv rd.csv")
     assert status == 0
     assert "psnr" in out
     frame = pd.read_csv("rd.csv")

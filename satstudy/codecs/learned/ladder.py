@@ -14,6 +14,7 @@ from satstudy.codecs.learned import checkpoint
 from satstudy.codecs.learned.checkpoint import Checkpoint
 from satstudy.codecs.learned.codec import LearnedCodec
 from satstudy.codecs.registry import CodecEntry
+from satstudy.codecs.wavelet.config import named_lams
 from satstudy.core.errors import InputError
 from satstudy.core.types import Pixels
 from satstudy.data.sources import MaskedSource, Source, masked
@@ -78,8 +79,6 @@ class Ladder:
         self._made: dict[int, LearnedCodec] = {}
         self._makers: list[Callable[[], LearnedCodec]]
         if isinstance(weights, Checkpoint):
-            from satstudy.codecs.wavelet.coder import named_lams
-
             if not weights.serves_every_rate:
                 raise InputError(f"{weights.path} is for lam = {weights.lam:g} alone: name weights for every rate.")
             base = LearnedCodec(weights, **options)

@@ -23,9 +23,8 @@ from torch import Tensor
 from satstudy.codecs.coding.probability import LEVELS as SCALES
 from satstudy.codecs.coding.probability import MAX_SYMBOL
 from satstudy.codecs.coding.range_coder import Ints, Reader, Writer, read_residuals, write_residuals
-from satstudy.codecs.wavelet.config import LAM_CENTRE, LAM_MAX, LAM_MIN, LEVELS
+from satstudy.codecs.wavelet.config import LEVELS, lam_of
 from satstudy.codecs.wavelet.exact import (
-    LAM_RATIO,
     UNIT,
     convolutions_are_exact,
     exact_arithmetic,
@@ -52,8 +51,6 @@ from satstudy.core.errors import DamagedFile, InputError
 BATCH_PIXELS = 1 << 20
 #: Bytes of the checksum of what was decoded.
 CHECKSUM = 2
-#: λ as files name it.
-LAM_INDEX_MIN, LAM_INDEX_MAX = -448, 320
 
 Shape = tuple[int, int]
 #: Takes residuals that were decided, and the table of each.
@@ -61,30 +58,6 @@ Sink = Callable[[Ints, NDArray[np.uint8]], None]
 #: Decides or reads the residuals of one turn: (prediction, table of each residual, which are in the stream, means) to
 #: whole residuals, those not in the stream 0, and the ones that are, flat.
 Residuals = Callable[[Prediction, Tensor, Tensor, Tensor], tuple[Tensor, Ints]]
-
-
-def lam_index(lam: float) -> int:
-    """The λ that a file can name which is nearest to `lam`, as an index.
-
-    Raises
-    ------
-    InputError
-        Outside of what files can name.
-    """
-    index = round(math.log(lam / LAM_CENTRE) / math.log(LAM_RATIO)) if lam > 0 else LAM_INDEX_MIN - 1
-    if not LAM_INDEX_MIN <= index <= LAM_INDEX_MAX:
-        raise InputError(f"lam = {lam:g} is outside of what this codec is made for: take {LAM_MIN:g} to {LAM_MAX:g}.")
-    return index
-
-
-def lam_of(index: int) -> float:
-    """The λ of an index."""
-    return LAM_CENTRE * LAM_RATIO**index
-
-
-def named_lams() -> list[float]:
-    """All λ that a file can name in the range of the training, rising; each is 1 % above the one before."""
-    return [lam_of(index) for index in range(lam_index(LAM_MIN), lam_index(LAM_MAX) + 1)]
 
 
 class WaveletCoder:

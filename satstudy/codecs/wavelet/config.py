@@ -2,14 +2,42 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from satstudy.core.errors import InputError
 
 #: λ that `condition` counts from, and the range that models are trained for.
 LAM_CENTRE, LAM_MIN, LAM_MAX = 0.01, 1e-4, 0.2
+#: A file names λ as an index: λ is `LAM_CENTRE` · `LAM_RATIO` ** index, in steps of 1.1 %.
+LAM_RATIO = 2.0 ** (1 / 64)
+LAM_INDEX_MIN, LAM_INDEX_MAX = -448, 320
 #: Levels of the transform that have networks: 9/7 wavelets, then Haar.
 LEVELS = 8
+
+
+def lam_index(lam: float) -> int:
+    """The λ that a file can name which is nearest to `lam`, as an index.
+
+    Raises
+    ------
+    InputError
+        Outside of what files can name.
+    """
+    index = round(math.log(lam / LAM_CENTRE) / math.log(LAM_RATIO)) if lam > 0 else LAM_INDEX_MIN - 1
+    if not LAM_INDEX_MIN <= index <= LAM_INDEX_MAX:
+        raise InputError(f"lam = {lam:g} is outside of what this codec is made for: take {LAM_MIN:g} to {LAM_MAX:g}.")
+    return index
+
+
+def lam_of(index: int) -> float:
+    """The λ of an index."""
+    return LAM_CENTRE * LAM_RATIO**index
+
+
+def named_lams() -> list[float]:
+    """All λ that a file can name in the range of the training, rising; each is 1 % above the one before."""
+    return [lam_of(index) for index in range(lam_index(LAM_MIN), lam_index(LAM_MAX) + 1)]
 
 
 @dataclass(frozen=True)

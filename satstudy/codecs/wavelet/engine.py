@@ -10,7 +10,8 @@ from torch import Tensor
 
 from satstudy.codecs.coding.engine import Latents
 from satstudy.codecs.coding.integers import full_precision
-from satstudy.codecs.wavelet.coder import WaveletCoder, lam_index, lam_of
+from satstudy.codecs.wavelet.coder import WaveletCoder
+from satstudy.codecs.wavelet.config import lam_index, lam_of
 from satstudy.codecs.wavelet.model import WaveletModel, condition
 from satstudy.codecs.wavelet.subbands import SMOOTH_LEVELS, STRIDE, Bands
 

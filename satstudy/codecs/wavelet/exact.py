@@ -36,8 +36,6 @@ UNIT = 32
 SHIFT_STEP = 2.0**-4
 #: No more binary digits of a weight than this.
 MAX_DIGITS = 14
-#: λ is a whole power of this in a file: steps of 1.1 %.
-LAM_RATIO = 2.0 ** (1 / 64)
 
 
 def exact_networks(model: WaveletModel, device: torch.device) -> BandNetworks:

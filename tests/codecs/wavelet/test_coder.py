@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from satstudy.codecs import LearnedCodec
 from satstudy.codecs.learned.codec import Window
-from satstudy.codecs.wavelet.coder import WaveletCoder, lam_index, lam_of
+from satstudy.codecs.wavelet.coder import WaveletCoder
+from satstudy.codecs.wavelet.config import lam_index, lam_of
 from satstudy.codecs.wavelet.engine import WaveletEngine
 from satstudy.codecs.wavelet.exact import convolutions_are_exact, exact_arithmetic, exact_networks
 from satstudy.codecs.wavelet.model import condition

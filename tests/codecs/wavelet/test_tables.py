@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from satstudy.codecs.coding.probability import LEVELS, TABLE_BITS, gaussian_frequencies, gaussian_tables
 from satstudy.codecs.coding.range_coder import Reader, Writer, read_residuals, write_residuals
 from satstudy.codecs.learned import checkpoint
-from satstudy.codecs.wavelet.coder import WaveletCoder, lam_of
+from satstudy.codecs.wavelet.coder import WaveletCoder
+from satstudy.codecs.wavelet.config import lam_of
 from satstudy.codecs.wavelet.model import condition
 from satstudy.codecs.wavelet.tables import GROUPS, RESIDUALS, add_counts, costs, fitted, no_counts, residual_tables
 from satstudy.core.errors import InputError
