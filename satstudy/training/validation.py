@@ -24,6 +24,7 @@ def central_crops(images: Sequence[Path | Pixels], side: int) -> Tensor:
     return torch.from_numpy(np.stack(pieces)).permute(0, 3, 1, 2)
 
 
+@torch.no_grad()
 def estimated_loss(
     estimate: Callable[[Tensor], tuple[Tensor, Tensor]], crops: Tensor, lam: float, device: torch.device
 ) -> tuple[float, float, float]:
