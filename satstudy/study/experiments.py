@@ -254,7 +254,7 @@ def rate_crops(
     lams = study.lams
     # From the lowest rate up, over the whole ladder.
     some = [lams[round(i)] for i in np.linspace(0, len(lams) - 1, min(count, len(lams)))]
-    codings = [coded(study.mbt2018(lam), image) for lam in some]
+    codings = [coded(study.example_codec(lam), image) for lam in some]
     codings += [of_size("jpeg", image, len(coding.data)) for coding in codings]
     found = cropped(image, codings, top, left, side)
     names = [f"{codec}-{i % len(some) + 1}" for i, (codec, *_) in enumerate(found)]

@@ -64,6 +64,12 @@ class Study(EveryRateWeights):
         refine = self.profile.rd.refine if entry.learned.refined else 0
         return entry.make(self.weights(setting, domain), tiling=tiling, refine=refine)
 
+    def example_codec(self, lam: float) -> LearnedCodec:
+        """The learned codec that examples show: `learned` where the profile measures it, else mbt2018."""
+        codec = self.codec("learned" if "learned" in self.profile.rd.codecs else "mbt2018", lam)
+        assert isinstance(codec, LearnedCodec)
+        return codec
+
     def rd_settings(self, lams: Sequence[float], codecs: Sequence[str] = ()) -> dict[str, tuple[Setting, ...]]:
         """Codec → settings that are measured for the rate-distortion curves.
 
