@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from satstudy.codecs.coding.probability import LEVELS as SCALES
-from satstudy.codecs.coding.probability import MAX_SYMBOL
+from satstudy.codecs.coding.probability import MAX_SYMBOL, ResidualTables
 from satstudy.codecs.coding.range_coder import Ints, Reader, Writer, read_residuals, write_residuals
 from satstudy.codecs.wavelet.config import LEVELS, lam_of
 from satstudy.codecs.wavelet.exact import (
@@ -44,11 +44,14 @@ from satstudy.codecs.wavelet.model import (
     take,
 )
 from satstudy.codecs.wavelet.subbands import BANDS, SMOOTH_LEVELS, STRIDE, Bands, even_sides, join_coarse, split_coarse
-from satstudy.codecs.wavelet.tables import Counts, add_counts, costs, group, no_counts, residual_tables
+from satstudy.codecs.wavelet.tables import Counts, add_counts, costs, group, no_counts, rates, residual_tables
 from satstudy.core.errors import DamagedFile, InputError
 
 #: Pixels that go through the networks together; the order of the symbols in a stream depends on it.
 BATCH_PIXELS = 1 << 20
+#: Below this λ the encoder weighs errors more than λ says, by the ratio to this power: what is decoded also predicts
+#: the finer bands. Measured: 0.6 to 1.6 % less loss from λ = 0.0001 to 0.0025.
+CAREFUL_BELOW, CARE = 0.013, 0.13
 #: Bytes of the checksum of what was decoded.
 CHECKSUM = 2
 
@@ -87,14 +90,22 @@ class WaveletCoder:
         self.gain = model.gain.detach().double().cpu()
         self.gain_slope = model.gain_slope.detach().double().cpu()
         self.thresholds = level_thresholds(self.device)
-        self.tables = residual_tables(tables or {})
-        self.costs = costs(self.tables).to(self.device)
+        self._stored = tables or {}
+        residual_tables(self._stored, 0)  # so that they are checked before they are needed
+        self._tables: dict[int, tuple[ResidualTables, Tensor]] = {}
 
     def steps(self, index: int) -> tuple[float, Tensor]:
         """Quantization steps, relative to pixels in [0, 1]: of the low-pass band, and float32 (8, 9) of the others."""
         t = index * math.log(2) / 192
         base = math.sqrt(3 * ERROR_BITS / lam_of(index)) / 255
         return base, (base / torch.exp(self.gain + self.gain_slope * t)).float()
+
+    def tables(self, index: int) -> tuple[ResidualTables, Tensor]:
+        """The tables of the range coder at a λ, and what each residual costs."""
+        if rates(index) not in self._tables:
+            made = residual_tables(self._stored, index)
+            self._tables[rates(index)] = made, costs(made).to(self.device)
+        return self._tables[rates(index)]
 
     def encode(self, tiles: Sequence[Bands], index: int) -> tuple[bytes, list[Bands]]:
         """Code a group of tiles.
@@ -113,7 +124,7 @@ class WaveletCoder:
         writer = Writer()
 
         def write(k: Ints, tables: NDArray[np.uint8]) -> None:
-            write_residuals(writer, k, tables, self.tables)
+            write_residuals(writer, k, tables, self.tables(index)[0])
 
         decoded, checksum = self._encode(writer, tiles, index, write)
         return writer.finish() + checksum.to_bytes(CHECKSUM, "little"), decoded
@@ -121,7 +132,7 @@ class WaveletCoder:
     def count(self, tiles: Sequence[Bands], index: int) -> Counts:
         """How often each residual occurs in what `encode` codes, by table."""
         counts = no_counts()
-        self._encode(Writer(), tiles, index, partial(add_counts, counts))
+        self._encode(Writer(), tiles, index, partial(add_counts, counts, index))
         return counts
 
     def _encode(self, writer: Writer, tiles: Sequence[Bands], index: int, sink: Sink) -> tuple[list[Bands], int]:
@@ -140,6 +151,7 @@ class WaveletCoder:
 
     def _encode_batch(self, writer: Writer, bands: Bands, index: int, checksum: int, sink: Sink) -> tuple[Bands, int]:
         base, steps = self.steps(index)
+        error_bits = ERROR_BITS * max(1.0, (CAREFUL_BELOW / lam_of(index)) ** CARE)
         coarse = split_coarse(bands.low.to(self.device))
         reach = (1 << _low_bits(index) - 1) - 1
         low = torch.round(coarse.low / base).clamp_(-reach, reach)
@@ -159,7 +171,7 @@ class WaveletCoder:
             turn = TURNS[asked.turn]
             residual = take(cells[asked.level], turn) - means / UNIT
             ratio = (steps[asked.level, turn.bands] / base).to(self.device).repeat_interleave(len(turn.positions))
-            k = self._decided(residual, table, ERROR_BITS * ratio[:, None, None] ** 2)
+            k = self._decided(residual, self.tables(index)[1], table, error_bits * ratio[:, None, None] ** 2)
             k *= coded
             symbols = _flat(k, coded, np.int32)
             sink(symbols, _flat(table, coded, np.uint8))
@@ -167,21 +179,22 @@ class WaveletCoder:
 
         return self._walked(low, index, _shape(bands), decide, checksum)
 
-    def _decided(self, residual: Tensor, table: Tensor, error_bits: Tensor) -> Tensor:
+    @staticmethod
+    def _decided(residual: Tensor, costs: Tensor, table: Tensor, error_bits: Tensor) -> Tensor:
         """The cheapest of the nearest whole residual, the next one towards zero, and zero."""
+
+        def cost_of(k: Tensor) -> Tensor:
+            """Bits of residuals; beyond the widest column it grows as an escape's do."""
+            return costs[table, k.abs().clamp_max(costs.shape[1] - 1).long()]
+
         nearest = torch.round(residual).clamp_(-MAX_SYMBOL, MAX_SYMBOL)
         best = nearest
-        cost = self._cost(nearest, table).addcmul_(error_bits, (residual - nearest).square_())
+        cost = cost_of(nearest).addcmul_(error_bits, (residual - nearest).square_())
         for k in (nearest - torch.sign(nearest), torch.zeros_like(nearest)):
-            value = self._cost(k, table).addcmul_(error_bits, (residual - k).square_())
+            value = cost_of(k).addcmul_(error_bits, (residual - k).square_())
             better = value < cost
             best, cost = torch.where(better, k, best), torch.where(better, value, cost)
         return best
-
-    def _cost(self, k: Tensor, table: Tensor) -> Tensor:
-        """Bits of residuals; beyond the widest column it grows as an escape's do."""
-        far = k.abs()
-        return self.costs[table, far.clamp_max(self.costs.shape[1] - 1).long()]
 
     def decode(self, data: bytes, shapes: Sequence[Shape], index: int) -> list[Bands]:
         """The bands of a group of tiles.
@@ -199,7 +212,7 @@ class WaveletCoder:
         reader = Reader(data)
 
         def read(_: Prediction, table: Tensor, coded: Tensor, means: Tensor) -> tuple[Tensor, Ints]:
-            symbols = read_residuals(reader, _flat(table, coded, np.uint8), self.tables)
+            symbols = read_residuals(reader, _flat(table, coded, np.uint8), self.tables(index)[0])
             full = np.zeros(coded.shape, np.float32)
             full[coded.cpu().numpy()] = symbols
             return torch.from_numpy(full).to(self.device), symbols

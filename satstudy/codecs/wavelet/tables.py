@@ -20,6 +20,8 @@ from satstudy.core.errors import InputError
 
 #: Levels of the transform with tables of their own, finest first; the last group serves all coarser levels.
 GROUPS = 4
+#: Ranges of λ with tables of their own; each spans this many indices of λ, the second starts at `SECOND_RATES`.
+RATES, RATES_SPAN, SECOND_RATES = 4, 176, -251
 #: Name of the tensor in a file of weights.
 RESIDUALS = "residuals"
 #: Residuals that a Gaussian table, or the table of all levels, counts as, for each column and at least.
@@ -33,6 +35,15 @@ def group(level: int) -> int:
     return min(level, GROUPS - 1)
 
 
+def rates(index: int) -> int:
+    """Which tables serve a λ, given as its index.
+
+    >>> [rates(index) for index in (-427, -252, -251, 0, 277)]
+    [0, 0, 1, 2, 3]
+    """
+    return min(max(0, (index - SECOND_RATES) // RATES_SPAN + 1), RATES - 1)
+
+
 @lru_cache(1)
 def _columns() -> list[slice]:
     """Where each scale's magnitudes 0 … n and its escape stand in a row of counts."""
@@ -42,23 +53,24 @@ def _columns() -> list[slice]:
 
 
 def no_counts() -> Counts:
-    """Zeros: int64 (groups, columns)."""
-    return np.zeros((GROUPS, _columns()[-1].stop), np.int64)
+    """Zeros: int64 (ranges of λ, groups, columns)."""
+    return np.zeros((RATES, GROUPS, _columns()[-1].stop), np.int64)
 
 
-def add_counts(counts: Counts, residuals: NDArray[np.int32], tables: NDArray[np.uint8]) -> None:
-    """Count residuals by table and magnitude."""
+def add_counts(counts: Counts, index: int, residuals: NDArray[np.int32], tables: NDArray[np.uint8]) -> None:
+    """Count residuals, coded at the λ of `index`, by table and magnitude."""
     widths, starts = np.array(gaussian_tables().half_widths), np.array([column.start for column in _columns()])
     scale = tables % SCALES
     column = starts[scale] + np.minimum(np.abs(residuals), widths[scale] + 1)
-    np.add.at(counts, (tables // SCALES, column), 1)
+    np.add.at(counts[rates(index)], (tables // SCALES, column), 1)
 
 
 def fitted(counts: Counts) -> dict[str, Tensor]:
-    """Integer frequencies from counts, as they are stored: int32 (groups, columns).
+    """Integer frequencies from counts, as they are stored: int32 (ranges of λ, groups, columns).
 
-    Tables with few counts stay near those of all levels together, and these near a Gaussian.
+    Tables with few counts stay near those of all levels and λ together, and these near a Gaussian.
     """
+    counts = counts.reshape(RATES * GROUPS, -1)
     rows = np.zeros_like(counts)
     for table, columns, n in zip(gaussian_frequencies(), _columns(), gaussian_tables().half_widths, strict=True):
         prior = np.array([*table[n : 2 * n + 1], table[-1]], np.float64)
@@ -71,11 +83,11 @@ def fitted(counts: Counts) -> dict[str, Tensor]:
             share = (counted[columns] + weight * prior) / (counted[columns].sum() + weight)
             share[1:-1] /= 2
             row[columns] = np.maximum(1, np.round(share * (1 << TABLE_BITS)))
-    return {RESIDUALS: torch.from_numpy(rows.astype(np.int32))}
+    return {RESIDUALS: torch.from_numpy(rows.astype(np.int32).reshape(RATES, GROUPS, -1))}
 
 
-def residual_tables(stored: dict[str, Tensor]) -> ResidualTables:
-    """The tables of all groups, `LEVELS` each: those stored with the weights, else Gaussian ones.
+def residual_tables(stored: dict[str, Tensor], index: int) -> ResidualTables:
+    """The tables of all groups at the λ of `index`, `LEVELS` each: those stored with the weights, else Gaussian ones.
 
     Raises
     ------
@@ -90,7 +102,7 @@ def residual_tables(stored: dict[str, Tensor]) -> ResidualTables:
         raise InputError("These weights hold tables of another shape: fetch them again.")
     if plain.min() < 1 or plain.max() > 1 << TABLE_BITS:
         raise InputError("These weights hold tables whose frequencies are out of range: fetch them again.")
-    return ResidualTables([_both_signs(row[columns]) for row in plain for columns in _columns()])
+    return ResidualTables([_both_signs(row[columns]) for row in plain[rates(index)] for columns in _columns()])
 
 
 def _both_signs(row: NDArray[np.int32]) -> list[int]:

@@ -10,14 +10,26 @@ from satstudy.codecs.coding.probability import LEVELS, TABLE_BITS, gaussian_freq
 from satstudy.codecs.coding.range_coder import Reader, Writer, read_residuals, write_residuals
 from satstudy.codecs.learned import checkpoint
 from satstudy.codecs.wavelet.coder import WaveletCoder
-from satstudy.codecs.wavelet.config import lam_of
+from satstudy.codecs.wavelet.config import LAM_MAX, LAM_MIN, lam_index, lam_of
 from satstudy.codecs.wavelet.model import condition
-from satstudy.codecs.wavelet.tables import GROUPS, RESIDUALS, add_counts, costs, fitted, no_counts, residual_tables
+from satstudy.codecs.wavelet.tables import (
+    GROUPS,
+    RATES,
+    RESIDUALS,
+    add_counts,
+    costs,
+    fitted,
+    no_counts,
+    rates,
+    residual_tables,
+)
 from satstudy.core.errors import InputError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 #: A scale of about one step, whose Gaussian table reaches ±6.
 UNIT_SCALE = 18
+#: Of λ.
+INDEX = 0
 
 
 def drawn(shape, table, seed=0, size=20_000):
@@ -29,12 +41,12 @@ def drawn(shape, table, seed=0, size=20_000):
 def counted(*pairs):
     counts = no_counts()
     for k, tables in pairs:
-        add_counts(counts, k, tables)
+        add_counts(counts, INDEX, k, tables)
     return counts
 
 
 def test_without_counts_tables_are_gaussian():
-    for tables in (residual_tables({}), residual_tables(fitted(no_counts()))):
+    for tables in (residual_tables({}, INDEX), residual_tables(fitted(no_counts()), INDEX)):
         assert len(tables) == GROUPS * LEVELS
         for i, table in enumerate(tables.frequencies):
             own, gaussian = (np.array(t, float) / sum(t) for t in (table, gaussian_frequencies()[i % LEVELS]))
@@ -43,7 +55,7 @@ def test_without_counts_tables_are_gaussian():
 
 def test_counted_tables_follow_what_was_counted_and_others_stay_near():
     k, tables = drawn(0.5, UNIT_SCALE)
-    found = residual_tables(fitted(counted((k, tables))))
+    found = residual_tables(fitted(counted((k, tables))), INDEX)
     shares = np.bincount(np.abs(k), minlength=8)[:4] / len(k)
     own = np.array(found.frequencies[UNIT_SCALE], float) / sum(found.frequencies[UNIT_SCALE])
     n = found.half_widths[UNIT_SCALE]
@@ -53,14 +65,32 @@ def test_counted_tables_follow_what_was_counted_and_others_stay_near():
     # Another group at this scale has no counts of its own: it follows those of all.
     other = np.array(found.frequencies[2 * LEVELS + UNIT_SCALE], float)
     assert other / other.sum() == pytest.approx(own, abs=0.02)
+    # So do the tables of another range of λ.
+    elsewhere = np.array(residual_tables(fitted(counted((k, tables))), 200).frequencies[UNIT_SCALE], float)
+    assert elsewhere / elsewhere.sum() == pytest.approx(own, abs=0.02)
     untouched = np.array(found.frequencies[UNIT_SCALE + 5], float)
     gaussian = np.array(gaussian_frequencies()[UNIT_SCALE + 5], float)
     assert untouched / untouched.sum() == pytest.approx(gaussian / gaussian.sum(), abs=1e-5)
 
 
+def test_each_range_of_lam_has_its_own_counts():
+    k, tables = drawn(0.5, UNIT_SCALE)
+    counts = no_counts()
+    for index in (-400, 200):
+        add_counts(counts, index, k * (index > 0), tables)
+    low, high = (residual_tables(fitted(counts), index) for index in (-400, 200))
+    n = low.half_widths[UNIT_SCALE]
+    zero = [t.frequencies[UNIT_SCALE][n] / sum(t.frequencies[UNIT_SCALE]) for t in (low, high)]
+    assert zero[0] > 0.98
+    assert zero[1] == pytest.approx((k == 0).mean(), abs=0.02)
+    used = [rates(index) for index in range(lam_index(LAM_MIN), lam_index(LAM_MAX) + 1)]
+    assert used == sorted(used)
+    assert set(used) == set(range(RATES))
+
+
 def test_a_stream_takes_the_entropy_of_its_counts():
     k, tables = drawn(0.4, UNIT_SCALE + LEVELS)
-    found = residual_tables(fitted(counted((k, tables))))
+    found = residual_tables(fitted(counted((k, tables))), INDEX)
     lengths = []
     for use in (found, None):
         writer = Writer()
@@ -77,7 +107,7 @@ def test_a_stream_takes_the_entropy_of_its_counts():
 def test_what_is_written_is_read_and_costs_what_is_said(pairs):
     k, tables = np.array(pairs, np.int64).reshape(-1, 2).T
     k, tables = k.astype(np.int32), tables.astype(np.uint8)
-    found = residual_tables(fitted(counted(drawn(1, 20), drawn(3, 90, 1))))
+    found = residual_tables(fitted(counted(drawn(1, 20), drawn(3, 90, 1))), INDEX)
     writer = Writer()
     write_residuals(writer, k, tables, found)
     data = writer.finish()
@@ -90,7 +120,7 @@ def test_what_is_written_is_read_and_costs_what_is_said(pairs):
 
 
 def test_costs_are_the_logarithms_of_the_frequencies():
-    price = costs(residual_tables({}))
+    price = costs(residual_tables({}, INDEX))
     table = gaussian_tables().frequencies[UNIT_SCALE]
     n = gaussian_tables().half_widths[UNIT_SCALE]
     for row in range(UNIT_SCALE, len(price), LEVELS):
@@ -128,7 +158,8 @@ def test_files_with_counted_tables_are_shorter_and_need_these_tables(trained_wav
     "wrong",
     [
         {"other": torch.ones(3, dtype=torch.int32)},
-        {RESIDUALS: torch.ones(GROUPS, 7, dtype=torch.int32)},
+        {RESIDUALS: torch.ones(RATES, GROUPS, 7, dtype=torch.int32)},
+        {RESIDUALS: fitted(no_counts())[RESIDUALS][0]},
         {RESIDUALS: fitted(no_counts())[RESIDUALS].long()},
         {RESIDUALS: fitted(no_counts())[RESIDUALS] * 0},
         {RESIDUALS: fitted(no_counts())[RESIDUALS] + (1 << TABLE_BITS)},
