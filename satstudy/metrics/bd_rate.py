@@ -24,7 +24,13 @@ from satstudy.core.errors import InputError
 from satstudy.core.frames import require
 from satstudy.core.loss import rate_distortion
 from satstudy.core.types import Floats
-from satstudy.metrics.bootstrap import Interval, bootstrap_interval, change_interval
+from satstudy.metrics.bootstrap import (
+    Interval,
+    bootstrap_interval,
+    change_interval,
+    percentile_interval,
+    resampled_means,
+)
 
 #: Minimum PSNR range in dB that the curves of an image must share for a meaningful BD-rate.
 MIN_SHARED = 1.0
@@ -129,6 +135,20 @@ class _Curves:
         """`_integral` of each image."""
         return [_integral(*_curve(bpp, psnr)) for bpp, psnr in zip(self.bpp, self.psnr, strict=True)]
 
+    @cached_property
+    def _of_draws(self) -> dict[str, list[PPoly]]:
+        return {}
+
+    def mean_integrals(self, clusters: list[Hashable] | None, **bootstrap: Any) -> list[PPoly]:
+        """`_integral` of the mean curve in each resample; equal settings draw the same images for every codec."""
+        key = repr((clusters, bootstrap))
+        if key not in self._of_draws:
+            both = np.concatenate([self.bpp, self.psnr], axis=1)
+            draws = resampled_means(both, clusters=clusters, **bootstrap)
+            halves = (np.split(draw, 2) for draw in draws if np.isfinite(draw).all())
+            self._of_draws[key] = [_integral(*_curve(bpp, psnr)) for bpp, psnr in halves]
+        return self._of_draws[key]
+
 
 def _curves(frame: pd.DataFrame, codec: str) -> _Curves:
     part = frame[frame["codec"] == codec]
@@ -142,6 +162,19 @@ def _curves(frame: pd.DataFrame, codec: str) -> _Curves:
     bpp, psnr = (part.pivot(index="image", columns="setting", values=column) for column in ("bpp", "psnr"))
     order = bpp.mean().sort_values().index
     return _Curves(bpp[order].to_numpy(np.float64), psnr[order].to_numpy(np.float64))
+
+
+def _bd_rate_of_means(
+    ref: _Curves, test: _Curves, clusters: list[Hashable] | None, level: float = 0.95, **bootstrap: Any
+) -> Interval:
+    """`bd_rate` of the mean curves, as `_of_means` with every curve interpolated once for all its pairs."""
+    value = bd_rate(*(part.mean(axis=0) for part in (ref.bpp, ref.psnr, test.bpp, test.psnr)))
+    draws = []
+    pairs = zip(ref.mean_integrals(clusters, **bootstrap), test.mean_integrals(clusters, **bootstrap), strict=True)
+    for a, b in pairs:
+        low, high = max(a.x[0], b.x[0]), min(a.x[-1], b.x[-1])
+        draws.append(100 * math.expm1(_log_ratio(a, b, low, high)) if low < high else math.nan)
+    return percentile_interval(value, np.array(draws or [math.nan]), level)
 
 
 def _of_means(reference: _Curves, test: _Curves, statistic: Callable[..., float], **bootstrap: Any) -> Interval:
@@ -329,7 +362,7 @@ def _compare(
     row = Comparison(name, ref_name, images=len(kept))
     try:
         low, high = shared_psnr(ref.mean_psnr, curves.mean_psnr)
-        of_means = _of_means(ref, curves, bd_rate, clusters=clusters, **bootstrap)
+        of_means = _bd_rate_of_means(ref, curves, clusters, **bootstrap)
         row = row._replace(
             of_means=of_means.value,
             of_means_low=of_means.low,
