@@ -478,14 +478,14 @@ def in_ms_ssim(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def without_wrapping(frame: pd.DataFrame, wrapping: Mapping[str, int]) -> pd.DataFrame:
-    """The frame with each file's bits reduced by those of an empty image in the same format.
+    """The frame with each file's bits reduced by those of an empty image in the same format, at least one byte left.
 
     Parameters
     ----------
     wrapping : codec → bytes (`study.rate_distortion.wrapping`)
     """
     pixels = frame["height"] * frame["width"]
-    return frame.assign(bpp=frame["bpp"] - 8 * frame["codec"].map(wrapping) / pixels)
+    return frame.assign(bpp=np.maximum(frame["bpp"] - 8 * frame["codec"].map(wrapping) / pixels, 8 / pixels))
 
 
 # --- The loss ---------------------------------------------------------------------------------------------
