@@ -355,7 +355,10 @@ def numbers(results: Results, crops: Mapping[str, Any]) -> str:
     if pair := twins(frame["codec"]):
         first = tables.table_1(frame, *pair, psnr=None)
         first.attrs["caption"] = "Table 1 of the paper, and the rates of both codecs here at one PSNR."
-        blocks.append(("Domain-specific training (Table 1)", first))
+    else:
+        first = paper.paper_table_1()
+        first.attrs["caption"] = "Table 1 of the paper as it stands."
+    blocks.append(("Domain-specific training (Table 1)", first))
     if "accuracy" in results and "accuracy_conditions" in results:
         for name, part in results["accuracy"].groupby("classifier", sort=False):
             second = tables.table_2(part, results["accuracy_conditions"])

@@ -88,7 +88,7 @@ def test_the_pictures_that_are_tracked_draw_their_figures():
     if not reference.is_dir():
         pytest.skip("installed without a checkout")
     crops, facts = pictures.load(reference / "crops")
-    assert [codec for _, codec, *_ in facts["coded"]] == ["mbt2018"] * 4 + ["jpeg"] * 4
+    assert [codec for _, codec, *_ in facts["coded"]] == ["learned"] * 4 + ["jpeg"] * 4
     saved_crops(crops, facts)
     seam, facts = pictures.load(reference / "seam")
     assert {picture.shape for picture in seam.values()} == {(facts["size"], facts["size"], 3)}
