@@ -52,7 +52,8 @@ def test_each_number_of_a_finding_stands_in_a_tracked_table(kept):
                     except (ValueError, OverflowError):
                         continue
     found = story.findings(kept["results"])
-    assert len(found) == 4
+    # The finding on the domain needs a twin that natural images trained.
+    assert len(found) == (4 if story.twins(kept["results"]["bd_rate"]["codec"]) else 3)
     for finding in found:
         assert numbers(finding.number), finding
         for number in numbers(finding.number):
