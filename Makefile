@@ -37,8 +37,8 @@ reference: setup  ## train, and measure rate, seams and classifiers, on real ima
 reference-check: setup  ## code 24 images of the reference study anew and compare with the tracked table (minutes)
 	@$(PYTHON_BIN)/python workflow/reference_check.py
 
-ship: setup  ## put the weights that the profiles reference-mbt2018 and reference-wavelet train into the package
-	@$(PYTHON_BIN)/python workflow/ship.py reference-mbt2018 reference-wavelet
+ship: setup  ## put the weights that reference-mbt2018 and reference-wavelet-scales train into the package
+	@$(PYTHON_BIN)/python workflow/ship.py reference-mbt2018 reference-wavelet-scales
 
 card: setup  ## write the figures of the reference study into the model card and the README
 	@$(PYTHON_BIN)/python workflow/ship.py --card

@@ -561,7 +561,7 @@ def _lam(header: Header) -> float | None:
         return float(f"{lam_of(header.rate):.4g}")
     card = paths.WEIGHTS / "README.md"
     text = card.read_text(encoding="utf-8") if card.exists() else ""
-    rows = re.findall(r"^\|(?: mbt2018 \|)? ([\d.]+) \|.*`([0-9a-f]{16})`", text, re.MULTILINE)
+    rows = re.findall(r"^\| mbt2018 \| +([\d.]+) \|.*`([0-9a-f]{16})`", text, re.MULTILINE)
     return {fingerprint: float(lam) for lam, fingerprint in rows}.get(header.fingerprint.hex())
 
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import difflib
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -223,6 +223,16 @@ def find(name: str) -> CodecEntry:
         hint = f"did you mean {near[0]}? There are" if near else "take one of"
         raise InputError(f"There is no codec {name!r}: {hint} {', '.join(_entries)}.")
     return _entries[name]
+
+
+def main_codec(codecs: Iterable[str]) -> str | None:
+    """The first learned codec of the registry whose weights overhead imagery trained, without refinement.
+
+    >>> main_codec(["jpeg", "mbt2018", "mbt2018-refined"])
+    'mbt2018'
+    """
+    known = [entry for name, entry in _entries.items() if name in set(codecs)]
+    return next((e.name for e in known if e.learned and e.learned.domain == "overhead" and not e.learned.refined), None)
 
 
 def read_condition(text: str) -> tuple[CodecEntry, Setting] | None:

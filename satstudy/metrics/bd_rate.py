@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -120,6 +120,7 @@ class _Curves:
 
     bpp: Floats
     psnr: Floats
+    _of_draws: dict[str, list[PPoly]] = field(default_factory=dict)
 
     @property
     def mean_psnr(self) -> Floats:
@@ -134,10 +135,6 @@ class _Curves:
     def integrals(self) -> list[PPoly]:
         """`_integral` of each image."""
         return [_integral(*_curve(bpp, psnr)) for bpp, psnr in zip(self.bpp, self.psnr, strict=True)]
-
-    @cached_property
-    def _of_draws(self) -> dict[str, list[PPoly]]:
-        return {}
 
     def mean_integrals(self, clusters: list[Hashable] | None, **bootstrap: Any) -> list[PPoly]:
         """`_integral` of the mean curve in each resample; equal settings draw the same images for every codec."""

@@ -66,12 +66,6 @@ def read(folder: Path) -> dict[str, Any]:
 # --- Rows of the tables -----------------------------------------------------------------------------------
 
 
-def main_codec(codecs: Iterable[str]) -> str | None:
-    """The first learned codec of the registry whose weights overhead imagery trained, without refinement."""
-    known = [registry.find(name) for name in registry.names() if name in set(codecs)]
-    return next((e.name for e in known if e.learned and e.learned.domain == "overhead" and not e.learned.refined), None)
-
-
 def twins(codecs: Iterable[str]) -> tuple[str, str] | None:
     """A codec trained on overhead imagery, and the one registered after it, trained on natural images."""
     known = [registry.find(name) for name in registry.names() if name in set(codecs)]
@@ -98,7 +92,7 @@ def measured(results: Results) -> list[tuple[str, str]]:
     found = []
     for suffix in SETS:
         frame = results.get(f"bd_rate{suffix}")
-        if frame is not None and (codec := main_codec(frame["codec"])):
+        if frame is not None and (codec := registry.main_codec(frame["codec"])):
             found.append((suffix, codec))
     return found
 

@@ -65,8 +65,8 @@ class Study(EveryRateWeights):
         return entry.make(self.weights(setting, domain), tiling=tiling, refine=refine)
 
     def example_codec(self, lam: float) -> LearnedCodec:
-        """The learned codec that examples show: `learned` where the profile measures it, else mbt2018."""
-        codec = self.codec("learned" if "learned" in self.profile.rd.codecs else "mbt2018", lam)
+        """The learned codec that examples show: the main one that the profile measures, else mbt2018."""
+        codec = self.codec(registry.main_codec(self.profile.rd.codecs) or "mbt2018", lam)
         assert isinstance(codec, LearnedCodec)
         return codec
 

@@ -26,7 +26,7 @@ def comparison(codec, reference, value, low, high, images=9):
 @pytest.fixture
 def roles():
     """The learned codec and the pair of twins, as the registry has them."""
-    return story.main_codec(registry.names()), story.twins(registry.names())
+    return registry.main_codec(registry.names()), story.twins(registry.names())
 
 
 def tables(*rows):
@@ -110,7 +110,7 @@ def test_twins_differ_in_their_domain_alone(roles):
     assert [kind.domain for kind in kinds] == ["overhead", "overhead", "natural"]
     assert not any(kind.refined for kind in kinds)
     assert story.twins(["jpeg"]) is None
-    assert story.main_codec(["jpeg"]) is None
+    assert registry.main_codec(["jpeg"]) is None
 
 
 def test_every_number_of_the_papers_tables_is_on_its_page(kept):

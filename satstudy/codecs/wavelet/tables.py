@@ -94,15 +94,28 @@ def residual_tables(stored: dict[str, Tensor], index: int) -> ResidualTables:
     InputError
         The stored tables have another shape, or frequencies out of range.
     """
+    check_tables(stored)
     if not stored:
         return ResidualTables(gaussian_frequencies() * GROUPS)
-    rows = stored.get(RESIDUALS, torch.zeros(0))
-    plain = rows.numpy()
+    rows = stored[RESIDUALS].numpy()[rates(index)]
+    return ResidualTables([_both_signs(row[columns]) for row in rows for columns in _columns()])
+
+
+def check_tables(stored: dict[str, Tensor]) -> None:
+    """Refuse stored tables of another shape or with frequencies out of range; none at all are fine.
+
+    Raises
+    ------
+    InputError
+        They do not fit.
+    """
+    if not stored:
+        return
+    plain = stored.get(RESIDUALS, torch.zeros(0)).numpy()
     if set(stored) != {RESIDUALS} or plain.shape != no_counts().shape or plain.dtype != np.int32:
         raise InputError("These weights hold tables of another shape: fetch them again.")
     if plain.min() < 1 or plain.max() > 1 << TABLE_BITS:
         raise InputError("These weights hold tables whose frequencies are out of range: fetch them again.")
-    return ResidualTables([_both_signs(row[columns]) for row in plain[rates(index)] for columns in _columns()])
 
 
 def _both_signs(row: NDArray[np.int32]) -> list[int]:
