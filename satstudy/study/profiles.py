@@ -204,7 +204,7 @@ class EveryRate:
     sensors: Annotated[float, Field(ge=0, lt=1)] = 0.0
     shrunk: Annotated[float, Field(ge=0, lt=1)] = 0.0
     shrunk_sensors: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    #: Initial weights: `scratch` (random), a file, or `profile:NAME` for the weights that another profile trains.
+    #: Initial weights: `scratch` (random), a file, or ``profile:NAME`` for the weights that another profile trains.
     init: str = "scratch"
     #: Steps between two estimates of the loss on the validation images (`train.validation`).
     validate_every: Positive = 500
