@@ -58,9 +58,6 @@ from satstudy.core.errors import DamagedFile, InputError
 
 #: Pixels that go through the networks together; the order of the symbols in a stream depends on it.
 BATCH_PIXELS = 1 << 20
-#: Below this λ the encoder weighs errors more than λ says, by the ratio to this power: what is decoded also predicts
-#: the finer bands. This lowers the loss at a λ; at equal PSNR it saves no bits.
-CAREFUL_BELOW, CARE = 0.013, 0.13
 #: Bytes of the checksum of what was decoded.
 CHECKSUM = 2
 
@@ -160,7 +157,6 @@ class WaveletCoder:
 
     def _encode_batch(self, writer: Writer, bands: Bands, index: int, checksum: int, sink: Sink) -> tuple[Bands, int]:
         base, steps = self.steps(index)
-        error_bits = ERROR_BITS * max(1.0, (CAREFUL_BELOW / lam_of(index)) ** CARE)
         coarse = split_coarse(bands.low.to(self.device))
         reach = (1 << _low_bits(index) - 1) - 1
         low = torch.round(coarse.low / base).clamp_(-reach, reach)
@@ -180,7 +176,7 @@ class WaveletCoder:
             turn = TURNS[asked.turn]
             residual = take(cells[asked.level], turn) - means / UNIT
             ratio = (steps[asked.level, turn.bands] / base).to(self.device).repeat_interleave(len(turn.positions))
-            k = self._decided(residual, self.tables(index)[1], table, error_bits * ratio[:, None, None] ** 2)
+            k = self._decided(residual, self.tables(index)[1], table, ERROR_BITS * ratio[:, None, None] ** 2)
             k *= coded
             symbols = _flat(k, coded, np.int32)
             sink(symbols, _flat(table, coded, np.uint8))
