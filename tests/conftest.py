@@ -183,14 +183,20 @@ def drawn(monkeypatch):
 
 
 @pytest.fixture(scope="session")
-def book(tmp_path_factory):
-    """The folder of a whole run with the profile `smoke`."""
+def book(tmp_path_factory, worker_id):
+    """The folder of a whole run with the profile `smoke`, made once, by whichever process asks first."""
+    from filelock import FileLock
     from whole_run import snakemake
 
-    folder = tmp_path_factory.mktemp("smoke")
-    status, text = snakemake(folder, folder / "build", "--config", "profile=smoke")
-    assert status == 0, text[-5000:]
-    assert "eavesdropping" not in text, "what a kernel says of its port is no news of the study"
+    own = tmp_path_factory.getbasetemp()
+    folder = (own if worker_id == "master" else own.parent) / "smoke"
+    with FileLock(f"{folder}.lock"):
+        if not (folder / "finished").exists():
+            folder.mkdir(exist_ok=True)
+            status, text = snakemake(folder, folder / "build", "--config", "profile=smoke")
+            assert status == 0, text[-5000:]
+            assert "eavesdropping" not in text, "what a kernel says of its port is no news of the study"
+            (folder / "finished").touch()
     return folder
 
 

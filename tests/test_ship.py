@@ -121,7 +121,7 @@ def test_weights_ship_and_get_a_card_of_what_was_measured(study, shipping, every
     assert "over 2 images of val-compress" in text
     said = (paths.ROOT / "README.md").read_text(encoding="utf-8")
     assert said.startswith("# Model card\n\nBy hand.\n")
-    assert "2 images that were not trained on" in said
+    assert "| UC Merced tiles of 256×256 pixels |" in said, "bits against the rivals, set by set"
     assert f"\n- {findings.blending(seams(8))}\n" in said
     with Image.open(paths.ROOT / "book/_static/crops.png") as drawn:
         assert drawn.width > 100

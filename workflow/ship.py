@@ -26,7 +26,7 @@ from satstudy.codecs.mbt2018 import prior
 from satstudy.codecs.mbt2018.model import from_weights
 from satstudy.core import paths
 from satstudy.core.errors import InputError
-from satstudy.report import figures_images, findings, tables
+from satstudy.report import figures_images, findings, story
 from satstudy.study import rate_distortion
 from satstudy.study.notebook import load_pictures, load_table
 from satstudy.study.study import Study, open_study
@@ -110,22 +110,20 @@ def markdown(table: pd.DataFrame) -> str:
     return str(table.to_markdown(index=False, disable_numparse=True, colalign=align)) + "\n"
 
 
-def headline(study: Study, images: int) -> str:
+def headline(study: Study) -> str:
     """What the README says of the study's results."""
     try:
-        bd, seams = (load_table(study, name) for name in ("bd_rate", "seams"))
-        sets = {name: load_table(study, f"bd_rate_{name}") for name in study.profile.rd.sets}
+        seams = load_table(study, "seams")
     except InputError as error:
         raise SystemExit(str(error)) from None
-    anchor = next(codec for codec in ("avif", "jpeg2000") if codec in set(bd["reference"]))
-    first, second = tables.bd_table(bd, anchor), tables.bd_table(bd, "jpeg")
-    rates = first.drop(columns=["images", *first.columns[-2:]]).merge(second.iloc[:, :2], how="left", on="codec")
-    large = [findings.direct(table, where=name) for name, table in sets.items()]
-    said = [*large, findings.direct(bd), findings.domain(bd), findings.blending(seams)]
+    results = story.read(study.results)["results"]
+    said = [findings.blending(seams)]
+    if "domain_gains" in results:
+        said.append(findings.domain(results["domain_gains"]))
     return (
-        f"\n{study.profile.data.label}, {images:,} images that were not trained on, real files. Negative: fewer bits "
-        f"at equal PSNR; in brackets 95 % intervals over classes or places.\n\n{markdown(rates.fillna('–'))}\n"
-        f"{findings.listed(*said)}\n"
+        "\nBits of *learned* against other codecs at equal PSNR, in %, by the bytes of real files of images that were "
+        "not trained on; in brackets 95 % intervals over classes or places, where there are several.\n\n"
+        f"{markdown(story.by_set(results, story.RIVALS))}\n{findings.listed(*said)}\n"
     )
 
 
@@ -166,7 +164,7 @@ def main() -> int:
         for path in (card, readme):
             around(path)
         means, images = measured(study)
-        said = headline(study, images)
+        said = headline(study)
         picture(study)
         fill(card, table(means, images))
         fill(readme, said)

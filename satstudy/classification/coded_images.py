@@ -22,7 +22,7 @@ from tqdm.auto import tqdm
 
 from satstudy.classification.distortions import Distortion
 from satstudy.codecs import Codec
-from satstudy.core.digests import digest
+from satstudy.core.digests import digest, file_digest
 from satstudy.core.errors import InputError
 from satstudy.core.paths import atomic
 from satstudy.core.types import Pixels
@@ -163,12 +163,7 @@ def _key(records: Sequence[ImageRecord], condition: Condition, crop_fn: CropFunc
     Therefore the smallest image is coded and cropped, and the key includes its bytes and pixels.
     """
     probe = _code_one(min(records, key=lambda r: r.height * r.width), condition, crop_fn, size)
-    # File size and time instead of the pixels: reading every image takes minutes on the full set.
-    states = [record.path.stat() for record in records]
-    images = [
-        (record.path.name, record.category, record.boxes, state.st_size, state.st_mtime_ns)
-        for record, state in zip(records, states, strict=True)
-    ]
+    images = [(record.path.name, record.category, record.boxes, file_digest(record.path)) for record in records]
     return digest(VERSION, size, condition.codec, condition.setting, probe.data, probe.crop, images, length=16)
 
 

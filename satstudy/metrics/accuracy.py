@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import confusion_matrix
 
 from satstudy.core.errors import InputError
 from satstudy.core.frames import require
@@ -137,25 +136,28 @@ def leakage_effect(by_object: pd.DataFrame, by_image: pd.DataFrame) -> pd.DataFr
     return pd.DataFrame(rows, columns=["trained_on", "validated_on", "by_object", "by_image", "effect", "low", "high"])
 
 
-def confusion(predictions: pd.DataFrame, cell: Cell) -> pd.DataFrame:
-    """The confusion matrix of one cell (trained on, validated on), over all seeds.
+def confusions(predictions: pd.DataFrame) -> pd.DataFrame:
+    """How a classifier confuses the classes of each condition, over all seeds.
+
+    The classifier is the one that was trained on the condition that comes first in the frame.
 
     Returns
     -------
     DataFrame
-        Fraction of each true class (row) that was predicted as each class (column); rows add up to 1.
-
-    Raises
-    ------
-    InputError
-        No such cell.
+        trained_on, validated_on, label, predicted, and share: the fraction of the true class `label` that was
+        predicted as `predicted`; pairs that never occur are left out
     """
-    chosen = predictions[(predictions["trained_on"] == cell[0]) & (predictions["validated_on"] == cell[1])]
-    if chosen.empty:
-        raise InputError(f"There is no cell {cell}: take conditions that were trained and validated on.")
-    classes = sorted(set(chosen["label"]) | set(chosen["predicted"]))
-    counts = confusion_matrix(chosen["label"], chosen["predicted"], labels=classes, normalize="true")
-    return pd.DataFrame(counts, index=classes, columns=classes)
+    require(
+        predictions,
+        ("trained_on", "validated_on", "label", "predicted"),
+        "The predictions frame",
+        "train and validate first",
+    )
+    chosen = predictions[predictions["trained_on"] == predictions["trained_on"].iloc[0]]
+    shares = chosen.groupby(["trained_on", "validated_on", "label"], sort=False)["predicted"].value_counts(
+        normalize=True
+    )
+    return shares.rename("share").reset_index()
 
 
 def chance(train_labels: Iterable[str], validation_labels: Iterable[str]) -> Chance:

@@ -12,6 +12,7 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from satstudy.codecs import registry
 from satstudy.core.errors import InputError
 from satstudy.core.frames import require
 from satstudy.report.labels import condition_labels, matrix_cells
@@ -94,28 +95,56 @@ def _wrapped(label: str) -> str:
 
 
 @styled
-def confusion_heatmap(table: pd.DataFrame) -> Figure:
-    """The confusion matrix in percent: rows are true classes, columns answers; zeros are left empty.
+def confusion_by_rate(confusions: pd.DataFrame, conditions: pd.DataFrame) -> Figure:
+    """Confusion matrices in percent: rows are true classes, columns answers; zeros are left empty.
+
+    Uncompressed images and up to three rates of the main learned codec are shown, the highest rate first.
 
     Parameters
     ----------
-    table : of `metrics.accuracy.confusion`
+    confusions : of `metrics.accuracy.confusions`
+    conditions : condition, codec, setting, bpp
     """
-    if table.empty:
-        raise InputError("The confusion table is empty: run `metrics.accuracy.confusion` first.")
-    percent = 100 * table
-    text = percent.map(lambda v: f"{v:.0f}" if v >= 0.5 else "")
-    side = 1.6 + 0.36 * len(table)
-    figure, axes = plt.subplots(figsize=(min(WIDTH, side + 1.2), side))
-    # With many classes, numbers would be too small to read.
-    numbers = text if len(table) <= 25 else False
-    sns.heatmap(
-        percent, annot=numbers, fmt="", cmap="Greys", vmin=0, vmax=100, ax=axes, annot_kws={"fontsize": 7},
-        cbar_kws={"label": "share of the true class in %"},
+    require(confusions, ("validated_on", "label", "predicted", "share"), "The table of confusions", "train first")
+    shown = conditions[conditions["codec"].isin([registry.ORIGINAL, registry.main_codec(conditions["codec"])])]
+    shown = shown[shown["condition"].isin(confusions["validated_on"])].sort_values("bpp", ascending=False)[:4]
+    if shown.empty:
+        raise InputError("No condition of a learned codec and no uncompressed one was validated on.")
+    labels, classes = condition_labels(conditions), sorted({*confusions["label"], *confusions["predicted"]})
+    tables = {}
+    for name in shown["condition"]:
+        cells = confusions[confusions["validated_on"] == name].pivot(index="label", columns="predicted", values="share")
+        tables[labels[name]] = cells.reindex(index=classes, columns=classes).fillna(0.0)
+    across = min(2, len(tables))
+    down = -(-len(tables) // across)
+    count = len(classes)
+    width = min(WIDTH, across * (1.2 + 0.36 * count) + 1)
+    side = (width - 1.6) / across
+    figure, grid = plt.subplots(
+        down, across, figsize=(width, down * (side + 0.3) + 0.9), sharey=True, squeeze=False,
+        layout="constrained",
     )  # fmt: skip
-    axes.set_xlabel("answered")
-    axes.set_ylabel("true class")
-    axes.tick_params(axis="both", labelsize=7, length=0)
+    small = max(4.5, min(7.0, 72 * 0.8 * side / count))
+    names = [str(name).replace("_", " ") for name in classes]
+    for number, (axes, (title, table)) in enumerate(zip(grid.flat, tables.items(), strict=False)):
+        answers = names if number + across >= len(tables) else False
+        percent = 100 * table
+        text = percent.map(lambda v: f"{v:.0f}" if v >= 0.5 else "")
+        sns.heatmap(  # numbers of many classes would be too small to read
+            percent, annot=text if 72 * side / count > 12 else False, fmt="", cmap="Greys", vmin=0, vmax=100, ax=axes,
+            annot_kws={"fontsize": 7}, cbar=False, xticklabels=answers, yticklabels=names, square=True,
+        )  # fmt: skip
+        axes.set_title(title, fontsize=9)
+        axes.set(xlabel="", ylabel="")
+        axes.tick_params(axis="both", labelsize=small, length=0)
+        for spine in axes.spines.values():
+            spine.set_visible(True)
+    for axes in grid.flat[len(tables) :]:
+        axes.set_visible(False)
+    figure.supxlabel("answered", fontsize=9)
+    figure.supylabel("true class", fontsize=9)
+    bar = figure.colorbar(grid[0, 0].collections[0], ax=grid, aspect=40, pad=0.02)
+    bar.set_label("share of the true class in %")
     return figure
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 from satstudy.codecs import registry
 from satstudy.metrics.bd_rate import rows_against
 from satstudy.metrics.seams import bits_change
-from satstudy.report.labels import codec_name, interval
+from satstudy.report.labels import DOMAINS, NATURAL, OVERHEAD, codec_name, interval, signed
 
 
 def codec_change(bd: pd.DataFrame, codec: str, value: str = "bd_rate") -> str:
@@ -29,18 +29,12 @@ def codec_change(bd: pd.DataFrame, codec: str, value: str = "bd_rate") -> str:
     if pd.isna(row[value]):
         return f"has too little PSNR in common with {codec_name(str(row['reference']))}"
     low, high = ("low", "high") if value == "bd_rate" else (f"{value}_low", f"{value}_high")
-    number, bounds = signed(row[value], row[low], row[high])
+    return _percent(row[value], row[low], row[high])
+
+
+def _percent(value: float, low: float, high: float) -> str:
+    number, _, bounds = signed(value, low, high).partition(" ")
     return f"{number} % {bounds}".rstrip()
-
-
-def signed(value: float, low: float = math.nan, high: float = math.nan, *, digits: int = 1) -> tuple[str, str]:
-    """A difference with its sign, and its interval or nothing.
-
-    >>> signed(2.5, 1, 4), signed(-3)
-    (('+2.5', '[1.0, 4.0]'), ('−3.0', ''))
-    """
-    number, _, bounds = interval(value, low, high, digits).partition(" ")
-    return ("" if number[0] == "−" else "+") + number, bounds
 
 
 def rate(bd: pd.DataFrame, reference: str = "jpeg2000") -> str:
@@ -59,38 +53,20 @@ def rate(bd: pd.DataFrame, reference: str = "jpeg2000") -> str:
     )
 
 
-def domain(bd: pd.DataFrame) -> str:
-    """What training on overhead imagery changes."""
-    pair = bd[(bd["reference"] == "mbt2018-natural") & (bd["codec"] == "mbt2018")]
-    if pair.empty:
-        return "**Domain.** There are no weights trained on natural images to compare with."
-    return (
-        f"**Domain.** Trained on overhead imagery instead of natural images: {codec_change(pair, 'mbt2018')} bits at "
-        f"equal PSNR, mean over {int(pair['compared'].iloc[0]):,} images with its 95 % interval."
-    )
-
-
-def direct(bd: pd.DataFrame, codec: str = "learned", where: str = "") -> str:
-    """How many bits a codec needs against each other one: the direct comparisons, the hardest first.
+def domain(gains: pd.DataFrame) -> str:
+    """What training on the kind of images that are coded saves.
 
     Parameters
     ----------
-    bd : of `metrics.bd_rate.all_pairs`
-    where : what was coded, "mosaics of 1024×1024 pixels"
+    gains : of `satstudy.study.domain`
     """
-    rows = bd[bd["codec"] == codec].sort_values("bd_rate", ascending=False)
-    if rows.empty:
-        return f"**{codec_name(codec)}** was not measured{where and f' on {where}'}."
     parts = []
-    for row in rows.dropna(subset="bd_rate").to_dict("records"):
-        number, bounds = signed(row["bd_rate"], row["low"], row["high"])
-        span = f"{row['shared_low']:.0f}–{row['shared_high']:.0f} dB"
-        parts.append(f"{codec_name(row['reference'])} {number} % {bounds}".rstrip() + f" ({span})")
-    count = int(rows["images"].iloc[0])
+    for tested_on, other in ((OVERHEAD, NATURAL), (NATURAL, OVERHEAD)):
+        row = gains[(gains["tested_on"] == tested_on) & (gains["test"] == other)].iloc[0]
+        parts.append(f"on {DOMAINS[tested_on]} {_percent(row['value'], row['low'], row['high'])}")
     return (
-        f"**{codec_name(codec).capitalize()} against**{where and f' (on {where})'}: {'; '.join(parts)}. Negative: less "
-        f"bits at equal PSNR over the range in parentheses; mean over {count:,} image{'s' if count > 1 else ''}, 95 % "
-        "intervals over places or classes."
+        "**Domain.** Small codecs that were trained on the other kind of images, photographs or overhead imagery, need "
+        f"at equal PSNR {' and '.join(parts)} bits; 95 % intervals over images and seeds."
     )
 
 
@@ -104,9 +80,8 @@ def tilings(pairs: pd.DataFrame) -> str:
     rows = pairs[(pairs["codec"] == "mbt2018-seamless") & (pairs["reference"] == "mbt2018-blend")]
     parts = []
     for row in rows.dropna(subset="bd_rate").to_dict("records"):
-        number, bounds = signed(row["bd_rate"], row["low"], row["high"])
         count = f"{row['images']} image{'s' if row['images'] > 1 else ''}"
-        parts.append(f"{row['category']} ({count}) {number} % {bounds}".rstrip())
+        parts.append(f"{row['category']} ({count}) {_percent(row['bd_rate'], row['low'], row['high'])}")
     if not parts:
         return "**Tilings.** Blending and `seamless` were not both measured over the ladder."
     return f"**Tilings.** Bits of `seamless` against blending at equal PSNR: {'; '.join(parts)}."
@@ -121,7 +96,7 @@ def blending(seams: pd.DataFrame, overlap: int = 8) -> str:
     nearest = min(set(blends["overlap"]), key=lambda other: abs(other - overlap))
     blend = blends[blends["overlap"] == nearest]
     more = bits_change(seamless, blend)
-    gained, _ = signed(float(seamless["psnr"].mean()) - float(blend["psnr"].mean()), digits=2)
+    gained = signed(float(seamless["psnr"].mean()) - float(blend["psnr"].mean()), digits=2)
     count, lams = seamless["image"].nunique(), ", ".join(f"{lam:g}" for lam in sorted(set(seamless["lam"])))
     fewer = more.value <= 0
     number, _, bounds = interval(*((-more.value, -more.high, -more.low) if fewer else more)).partition(" ")

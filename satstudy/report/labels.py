@@ -21,6 +21,19 @@ VARIANTS = {
     "seamless": "seamless",
 }
 
+#: Kinds of images, as the tables of the domain experiment name them.
+OVERHEAD, NATURAL = "overhead", "natural"
+DOMAINS = {OVERHEAD: "overhead imagery", NATURAL: "photographs"}
+
+
+def trained_on(training: str) -> str:
+    """What a training of the domain experiment saw.
+
+    >>> trained_on("natural, overhead"), trained_on("both")
+    ('photographs, then overhead imagery', 'both')
+    """
+    return ", then ".join(DOMAINS.get(kind, kind) for kind in training.split(", "))
+
 
 def codec_name(codec: str) -> str:
     """How a codec of a result table is called in print; one that is not registered by its own name.
@@ -60,6 +73,16 @@ def interval(value: float, low: float, high: float, digits: int = 1) -> str:
     if math.isnan(low) or math.isnan(high):
         return _fixed(value, digits)
     return f"{_fixed(value, digits)} [{_fixed(low, digits)}, {_fixed(high, digits)}]"
+
+
+def signed(value: float, low: float = math.nan, high: float = math.nan, digits: int = 1) -> str:
+    """A difference with its sign, and its interval where there is one.
+
+    >>> signed(2.5, 1, 4), signed(-3)
+    ('+2.5 [1.0, 4.0]', '−3.0')
+    """
+    text = interval(value, low, high, digits)
+    return text if text[0] in "−–" else f"+{text}"
 
 
 def _fixed(value: float, digits: int) -> str:

@@ -15,7 +15,18 @@ from satstudy.core.geometry import TILINGS
 from satstudy.metrics import bd_rate
 from satstudy.metrics.bootstrap import bootstrap_interval
 from satstudy.metrics.seams import bits_change, with_derived
-from satstudy.report.labels import codec_name, condition_labels, db, interval, matrix_cells, rate
+from satstudy.report.labels import (
+    DOMAINS,
+    OVERHEAD,
+    codec_name,
+    condition_labels,
+    db,
+    interval,
+    matrix_cells,
+    rate,
+    signed,
+    trained_on,
+)
 from satstudy.report.paper import (
     SPLIT_SIZES,
     TABLE_2_TRAINED,
@@ -74,6 +85,31 @@ def table_1(
     names = ["PSNR in dB", "bpp", "rate saved in %"]
     headings = ["trained on", *(f"paper: {n}" for n in names), *(f"here: {n}" for n in names)]
     return pd.DataFrame(rows, columns=headings)
+
+
+def domain_curves(frame: pd.DataFrame) -> pd.DataFrame:
+    """Means over seeds of the domain experiment on overhead images; the codec is what a training saw.
+
+    Parameters
+    ----------
+    frame : of `satstudy.study.domain`
+    """
+    part = frame[frame["tested_on"] == OVERHEAD].rename(columns={"codec": "made_by", "trained_on": "codec"})
+    return part.groupby(["image", "category", "codec", "setting"], as_index=False)[["bpp", "psnr"]].mean()
+
+
+def domain_table(gains: pd.DataFrame) -> pd.DataFrame:
+    """BD-rates of each training against the one on the kind of images that it is tested on.
+
+    Parameters
+    ----------
+    gains : of `satstudy.study.domain`
+    """
+    rows = [
+        (DOMAINS[row["tested_on"]], trained_on(row["test"]), signed(row["value"], row["low"], row["high"]))
+        for row in gains.to_dict("records")
+    ]
+    return pd.DataFrame(rows, columns=["tested on", "trained on", "bits in %"])
 
 
 def rd_table(

@@ -296,6 +296,7 @@ class Classification(Conditions):
             "accuracy": self.matrix(),
             "accuracy_conditions": self.conditions(names),
             "accuracy_classes": pd.concat(of_classes, ignore_index=True),
+            "accuracy_confusion": accuracy.confusions(next(iter(frames.values()))),
         }
 
     def compare_leakage(self) -> pd.DataFrame:

@@ -39,7 +39,7 @@ from satstudy.codecs.learned.checkpoint import NATURAL, OVERHEAD, Checkpoint
 from satstudy.codecs.learned.codec import LearnedCodec
 from satstudy.codecs.registry import ORIGINAL
 from satstudy.codecs.wavelet.config import named_lams
-from satstudy.core.digests import digest
+from satstudy.core.digests import digest, file_digest
 from satstudy.core.errors import InputError
 from satstudy.core.paths import atomic
 from satstudy.core.settings import build
@@ -94,7 +94,7 @@ class Conditions:
         return self._by_ground(records) if data.kind == "folders" else records
 
     def _by_ground(self, records: list[ImageRecord]) -> list[ImageRecord]:
-        states = [(r.path.name, r.category, r.path.stat().st_size, r.path.stat().st_mtime_ns) for r in records]
+        states = [(r.path.name, r.category, file_digest(r.path)) for r in records]
         path = self.folder / f"objects-{digest(states)}.json"
         if not path.exists():
             overlaps = find_overlaps([record.path for record in records], self.study.progress)

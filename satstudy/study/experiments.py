@@ -17,7 +17,7 @@ from tqdm.auto import tqdm
 from satstudy.codecs import Codec, registry
 from satstudy.codecs.learned.checkpoint import OVERHEAD, Checkpoint
 from satstudy.codecs.learned.codec import LearnedCodec
-from satstudy.core.digests import digest
+from satstudy.core.digests import digest, file_digest
 from satstudy.core.errors import InputError
 from satstudy.core.geometry import TILINGS, Tiling, grid
 from satstudy.core.hardware import one_thread
@@ -48,9 +48,8 @@ def rate_distortion_frame(
     if images:
         found = find_images([images])
         chosen = [(_own_name(path, images), path, "") for path in found]
-        # The images may change under their names; size and time stand in for the pixels.
-        stats = [(str(p.resolve()), p.stat().st_size, p.stat().st_mtime_ns) for p in found]
-        folder = study.folder / f"rd-own-{digest(stats)}"
+        # The images may change under their names.
+        folder = study.folder / f"rd-own-{digest([(str(path), file_digest(path)) for path in found])}"
     else:
         # A name in the table stands for a crop of an image.
         chosen = list(study.rd_images())

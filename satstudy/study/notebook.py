@@ -304,6 +304,16 @@ def show_matrix(study: Study) -> None:
     _show_all(figures_accuracy.class_heatmap(chosen, conditions, str(trained)))
 
 
+def show_confusion(study: Study) -> None:
+    """How the first classifier, trained on the first condition, confuses the classes of images of several rates."""
+    confusions = load_table(study, "accuracy_confusion")
+    conditions = load_table(study, "accuracy_conditions")
+    trained = condition_labels(conditions)[str(confusions["trained_on"].iloc[0])]
+    classifier = load_table(study, "accuracy")["classifier"].iloc[0]
+    show(f"Answers of **{classifier}**, trained on {trained}.")
+    _show_all(figures_accuracy.confusion_by_rate(confusions, conditions))
+
+
 def show_hypotheses(study: Study) -> None:
     """How near each hypothesis comes to the pattern of the paper's Table 2."""
     if (table := _kept(study, "hypotheses")) is None:

@@ -1,3 +1,4 @@
+import os
 import zlib
 
 import numpy as np
@@ -102,6 +103,8 @@ def test_the_crop_is_cut_from_the_decoded_scene(records, tmp_path):
 
 def test_a_second_call_reads_the_cache(records, tmp_path):
     first, codec = code(records, Coarse(), tmp_path / "cache"), Coarse()
+    for record in records:
+        os.utime(record.path, (1, 1))  # as after a copy or another mount
     again = code(records, codec, tmp_path / "cache")
     assert codec.coded == 1, "one image is coded to see that the codec is still the same"
     assert again.digest == first.digest
@@ -158,7 +161,7 @@ def test_the_cache_holds_no_pickle(records, tmp_path):
     assert np.load(images, allow_pickle=False).dtype == np.uint8
 
 
-@pytest.mark.parametrize("change", ["codec behind one setting", "setting", "crop", "images"])
+@pytest.mark.parametrize("change", ["codec behind one setting", "setting", "crop", "images", "pixels"])
 def test_what_changes_the_crops_misses_the_cache(records, tmp_path, change):
     code(records, Coarse(), tmp_path / "cache")
     codec, options = Coarse(), {}
@@ -171,6 +174,8 @@ def test_what_changes_the_crops_misses_the_cache(records, tmp_path, change):
             options = {"crop_fn": lambda image, record, size: np.ascontiguousarray(image[::-1])}
         case "images":
             records = records[1:]
+        case "pixels":
+            write_image(records[1].path, read_image(records[1].path)[::-1])
     changed = code(records, codec, tmp_path / "cache", **options)
     assert codec.coded == 1 + len(records)
     assert len(list((tmp_path / "cache").iterdir())) == 2

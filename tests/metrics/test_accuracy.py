@@ -5,9 +5,10 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.metrics import confusion_matrix
 
 from satstudy.core.errors import InputError
-from satstudy.metrics.accuracy import COLUMNS, accuracy_matrix, chance, confusion, leakage_effect
+from satstudy.metrics.accuracy import COLUMNS, accuracy_matrix, chance, confusions, leakage_effect
 
 
 def frame(correct, objects=None, trained="a", validated="a"):
@@ -149,13 +150,16 @@ def test_unusable_predictions_are_refused():
         accuracy_matrix(pd.concat([frame([[1, 0]]), frame([[1, 0, 1]]).assign(seed=7)]))
 
 
-def test_confusion_rows_are_shares_of_the_true_class():
+def test_confusions_are_the_rows_of_scikit_learns_confusion_matrix():
     rows = [("x", "y", 0, f"i{i}", f"o{i}", true, answered, 0.5) for i, (true, answered) in enumerate(
         [("a", "a"), ("a", "a"), ("a", "b"), ("a", "c"), ("b", "b")]
     )]  # fmt: skip
     predictions = pd.DataFrame(rows, columns=list(COLUMNS))
-    table = confusion(predictions, ("x", "y"))
-    assert table.loc["a"].to_dict() == {"a": 0.5, "b": 0.25, "c": 0.25}
-    assert table.loc["b", "b"] == 1
-    with pytest.raises(InputError, match="no cell"):
-        confusion(predictions, ("y", "x"))
+    other = predictions.assign(trained_on="y", predicted="c")
+    table = confusions(pd.concat([predictions, other]))
+    assert set(table["trained_on"]) == {"x"}, "the condition that comes first"
+    found = table.pivot(index="label", columns="predicted", values="share").fillna(0)
+    full = confusion_matrix(predictions["label"], predictions["predicted"], labels=["a", "b", "c"])[:2]
+    assert found.to_numpy() == pytest.approx(full / full.sum(1, keepdims=True))
+    with pytest.raises(InputError, match="lacks the columns predicted"):
+        confusions(predictions.drop(columns="predicted"))

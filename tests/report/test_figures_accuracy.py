@@ -12,6 +12,7 @@ from satstudy.report.figures_accuracy import (
     accuracy_curves,
     accuracy_heatmap,
     class_heatmap,
+    confusion_by_rate,
     ranking,
     readable_on,
 )
@@ -53,6 +54,32 @@ def test_a_matrix_without_intervals_shows_percent_alone():
     others = CONDITIONS.assign(bpp=CONDITIONS["bpp"].where(CONDITIONS["codec"] != "mbt2018", 0.3))
     figure = accuracy_heatmap(matrix().drop(columns=["low", "high"]), others.drop_duplicates("condition"))
     assert figure.axes[0].texts[0].get_text() == "90.0", "nor has the paper such a rate"
+
+
+def confused(classes):
+    cells = [("raw", name, label, other, 0.8 if label == other else 0.2 / (len(classes) - 1))
+             for name in CONDITIONS["condition"] for label in classes for other in classes]  # fmt: skip
+    return pd.DataFrame(cells, columns=["trained_on", "validated_on", "label", "predicted", "share"])
+
+
+@pytest.mark.parametrize(("count", "numbers"), [(3, True), (21, False)])
+def test_confusion_is_shown_for_falling_rates_of_the_learned_codec(count, numbers):
+    classes = [f"parking_lot_{i:02}" for i in range(count)]
+    figure = agg(confusion_by_rate(confused(classes), CONDITIONS))
+    *maps, _ = figure.axes
+    titles = [axes.get_title() for axes in maps if axes.get_visible()]
+    assert titles == ["uncompressed", "mbt2018 0.70 bpp", "mbt2018 0.023 bpp"], "nothing of JPEG"
+    assert bool(maps[0].texts) == numbers
+    if numbers:
+        assert maps[0].texts[0].get_text() == "80"
+    assert [t.get_text() for t in maps[0].get_yticklabels()] == [name.replace("_", " ") for name in classes]
+    assert not overlapping(figure, maps[0].get_yticklabels())
+    assert not outside(figure)
+
+
+def test_confusion_without_a_condition_to_show_is_refused():
+    with pytest.raises(InputError, match="No condition of a learned codec"):
+        confusion_by_rate(confused("ab").assign(validated_on="other"), CONDITIONS)
 
 
 def test_text_has_contrast_on_every_cell():

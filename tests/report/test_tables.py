@@ -51,6 +51,33 @@ def test_table_1_says_what_is_missing():
         tables.table_1(rd_frame().drop(columns="psnr"))
 
 
+def test_the_domain_experiment_is_averaged_over_seeds_and_compared_on_overhead_images():
+    rows = [
+        {"image": image, "category": "a", "codec": "learned", "setting": f"lam={lam}", "bpp": lam * (1 + seed) + more,
+         "psnr": 30 + 200 * lam + seed, "tested_on": tested_on, "trained_on": trained_on, "seed": seed}
+        for image in ("x", "y") for lam in (0.01, 0.02) for seed in (0, 1)
+        for tested_on in ("overhead", "natural") for trained_on, more in (("overhead", 0), ("natural", 0.1))
+    ]  # fmt: skip
+    curves = tables.domain_curves(pd.DataFrame(rows))
+    assert len(curves) == 2 * 2 * 2
+    one = curves[(curves["image"] == "x") & (curves["codec"] == "natural") & (curves["setting"] == "lam=0.01")].iloc[0]
+    assert one["bpp"] == pytest.approx(0.015 + 0.1)
+    assert one["psnr"] == pytest.approx(32.5)
+    saved = tables.table_1(curves, "overhead", "natural")["here: rate saved in %"][1]
+    assert float(saved.split()[0]) > 50
+
+
+def test_trainings_are_named_in_words_beside_what_they_cost():
+    gains = pd.DataFrame(
+        [("overhead", "natural, overhead", 1.25, -0.5, 3.0), ("natural", "both", -2.0, float("nan"), float("nan"))],
+        columns=["tested_on", "test", "value", "low", "high"],
+    )
+    assert tables.domain_table(gains).to_numpy().tolist() == [
+        ["overhead imagery", "photographs, then overhead imagery", "+1.2 [−0.5, 3.0]"],
+        ["photographs", "both", "−2.0"],
+    ]
+
+
 def test_rd_table_has_a_row_for_each_setting_with_intervals():
     frame = rd_frame()
     table = tables.rd_table(frame, resamples=200, times=True)
