@@ -62,7 +62,7 @@ class EveryRateWeights(StudyWeights):
         if finished.exists():
             return checkpoint.load(finished)
         images, validation = self._training_images(domain)
-        start = self._every_rate_start
+        start = checkpoint.load(path) if (path := self._every_rate_start) else None
         mixture = self._mixture(images, domain)
         Trainer(
             train.config(self.profile.seed),
@@ -70,14 +70,14 @@ class EveryRateWeights(StudyWeights):
             validation,
             folder,
             weights=mixture.weights,
-            init=checkpoint.load(start).wavelet_model if start else None,
+            init=start.wavelet_model if start else None,
             wavelet=train.size,
             metadata={
                 "profile": self.profile.name,
                 "domain": domain,
                 "data": "; ".join(f"{share} {source}" for source, share in mixture.facts.items()),
                 "images": str(len(mixture.images)),
-                "start": start.stem if start else "random",
+                "start": start.metadata.get("profile", start.path.stem) if start else "random",
                 "synthetic": str(self.profile.synthetic).lower(),
             },
             progress=self.progress,

@@ -83,7 +83,7 @@ def test_a_training_starts_from_the_weights_of_another_profile(root):
     (root / "first.yaml").write_text((root / "p.yaml").read_text().replace("rates", "first"))
     study = opened(root, f", init: 'profile:{root}/first.yaml'")
     found = study.every_rate()
-    assert found.metadata["start"] == "weights"
+    assert found.metadata["start"] == "first"
     assert list((paths.BUILD / "first").rglob("weights.safetensors"))
     assert found.fingerprint != first.every_rate().fingerprint
     with pytest.raises(InputError, match="starts from it or trains none"):
@@ -108,7 +108,7 @@ def test_a_training_starts_from_given_weights_and_another_setting_is_another_tra
     study = opened(root, f", init: {first.path}")
     assert study.every_rate_folder() != first.path.parent
     found = study.every_rate()
-    assert found.metadata["start"] == "weights"
+    assert found.metadata["start"] == "rates"
     assert found.fingerprint != first.fingerprint
     with pytest.raises(InputError, match=r"every_rate\.init to scratch"):
         opened(root, ", init: nowhere.safetensors").every_rate()
