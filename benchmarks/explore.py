@@ -50,7 +50,7 @@ def container(data: bytes) -> None:
             again = bitstream.read(bitstream.write(file.header, streams), PIXELS)
             assert again.header == file.header
             assert [again.stream(index) for index in range(len(again.spans))] == streams
-            shape = file.header.shape()
+            shape = file.header.group_counts()
             assert all(file.header.group_area(i, j).height > 0 for i in range(shape[0]) for j in range(shape[1]))
 
 
@@ -89,7 +89,7 @@ def image(data: bytes) -> None:
         with images.open_image(path) as opened:
             parts = [opened.read(a, b, 0, width) for a, b in ((0, height // 2), (height // 2, height)) if a < b]
             assert np.array_equal(np.vstack(parts), pixels)
-            hidden, partly = opened.hidden()
+            hidden, partly = opened.masked_counts()
             assert 0 <= hidden + partly <= height * width
             json.dumps(opened.notes, allow_nan=False)
 
@@ -178,20 +178,20 @@ def _file(data: bytes, ending: str = "") -> Iterator[Path]:
 def resealed(data: bytes) -> bytes:
     """The same bytes with the checksums of index and header corrected, as far as they can be found."""
     from satstudy.codecs.coding import bitstream
-    from satstudy.codecs.coding.bitstream import MASKED, TILE_UNIT, WITH_RATE, Header
+    from satstudy.codecs.coding.bitstream import MASKED, TILE_UNIT, WITH_LAM, Header
 
     cursor = bitstream._Cursor(memoryview(data))
     try:
         start = cursor.take(13)
         cursor.take(1 if start[4] & MASKED else 0)
         height, width, tile, overlap, group, notes = (cursor.varint() for _ in range(6))
-        if start[3] == WITH_RATE:
+        if start[3] == WITH_LAM:
             cursor.varint()
         cursor.take(notes)
         tile = max(1, tile) * TILE_UNIT
         header = Header(height, width, "seamless", tile, min(overlap, 15), max(1, group), b"")
         out, entries = bytearray(data), []
-        count = header.shape()[0] * header.shape()[1]
+        count = header.group_counts()[0] * header.group_counts()[1]
         for _ in range(min(1000, count) if count > 1 else 0):
             length = cursor.varint()
             entries.append((cursor.at, length))

@@ -31,7 +31,7 @@ def codecs(study: Study, name: str) -> dict[str, Codec]:
     if entry.missing:
         raise SatstudyError(entry.missing)
     if entry.learned is None:
-        found = [study.codec(name, setting) for setting in entry.settings(study.profile.rd.codecs[name])]
+        found = [study.codec(name, setting) for setting in entry.parse_settings(study.profile.rd.codecs[name])]
         return {codec.setting: codec for codec in found}
     refine = study.profile.rd.refine if entry.learned.refined else 0
     made = shipped_codecs(entry, tiling=study.profile.rd.tiling, refine=refine)

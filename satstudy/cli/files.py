@@ -37,11 +37,11 @@ if TYPE_CHECKING:
     from satstudy.data.geotiff import Raster
     from satstudy.data.images import WholeImage
 
-#: What `compress` takes where nobody names a λ: the nearest to this among the shipped ones.
+#: λ of `compress` without `--lam` if weights for several λ ship and none that serve every λ: the nearest to this.
 DEFAULT_LAM = 0.01
-#: Bytes of a file's name, on every common file system.
+#: Largest number of bytes of a file name on common file systems.
 MAX_NAME = 255
-#: Of the table that `--report` writes, with bytes of the input and of the output.
+#: Columns of the table that `--report` writes.
 REPORT_COLUMNS = ("file", "state", "bytes_in", "bytes_out", "seconds", "remark")
 
 
@@ -56,17 +56,17 @@ class Pair(NamedTuple):
 
 
 def pairs(source: Path | str, target: Path | str, ending: str, overwrite: bool = True) -> list[Pair]:
-    """What is to be coded: one file, or those of a folder and its folders, mirrored below `target`.
+    """The files to read and to write: one pair, or for a folder all its files, in the same folders below `target`.
 
     Parameters
     ----------
-    ending : of the files that are made of a folder's, with its dot; images are read for `.sat`, and `.sat`
-        files for any other
+    ending : suffix of the outputs of a folder; ".sat" takes the images of the folder as inputs, any other suffix takes
+        its `.sat` files
 
     Raises
     ------
     InputError
-        Nothing to read, or a target that cannot be written, is the input, or is there and not to be replaced.
+        There is nothing to read, the target cannot be written, or it exists and `overwrite` is false.
     """
     from satstudy.data.headers import opened
     from satstudy.data.images import find_images
@@ -102,12 +102,7 @@ def _sat_files(folder: Path) -> list[Path]:
 
 
 def check_target(target: Path, source: Path | None = None) -> None:
-    """Refuse an output that cannot be written, or that is the input, before the work.
-
-    Raises
-    ------
-    InputError
-    """
+    """Raise InputError if the output cannot be written or is the input, before any work."""
     if str(target) == "-":
         raise InputError("- stands for no file here: name the output.")
     if source and target.is_dir():
@@ -124,7 +119,7 @@ def check_target(target: Path, source: Path | None = None) -> None:
 
 
 def check_compressed_name(target: Path) -> None:
-    """Refuse an image's or weights' name for a compressed file: the arguments are probably in another order."""
+    """Raise InputError if the name of the output is that of an image or of weights: the arguments may be exchanged."""
     from satstudy.data.images import EXTENSIONS
 
     if target.suffix.lower() in (*EXTENSIONS, ".safetensors"):
@@ -132,7 +127,7 @@ def check_compressed_name(target: Path) -> None:
 
 
 def read_mapped(path: Path) -> memoryview:
-    """The file's bytes, mapped into memory: only what is decoded is read; InputError if it cannot be read."""
+    """The bytes of a file, memory-mapped, so that only the decoded parts are read; InputError if it cannot be read."""
     from satstudy.data.headers import opened
 
     with opened(path) as file:
@@ -142,7 +137,7 @@ def read_mapped(path: Path) -> memoryview:
 
 @contextlib.contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Name the file in the sentences of what is raised, where they do not."""
+    """Prefix the messages of errors raised within by the name of the file, unless they have it."""
     try:
         yield
     except SatstudyError as error:
@@ -155,12 +150,17 @@ def naming(path: Path) -> Iterator[None]:
 
 
 def weights(lam: float | None = None, path: Path | str | None = None) -> Checkpoint:
-    """The weights in a file, those shipped for every rate, or of the ladder those for `lam` (nearest to `DEFAULT_LAM`).
+    """The weights to code with.
+
+    Parameters
+    ----------
+    lam : if only weights for single λ ship, the λ; by default the one nearest to `DEFAULT_LAM`
+    path : a file of weights; by default those that ship and serve every λ
 
     Raises
     ------
     InputError
-        There are none.
+        There is no such file, or no weights ship for this λ.
     """
     from satstudy.codecs.learned import checkpoint
 
@@ -210,14 +210,14 @@ def matching(fingerprint: bytes) -> Checkpoint:
 def _codec(
     checkpoint: Checkpoint, arguments: argparse.Namespace, several: bool, lam: float | None = None
 ) -> LearnedCodec:
-    """The codec as the arguments have it; λ is a choice where the weights serve every rate."""
+    """The codec with the options of the command; `lam` is for weights that serve every λ."""
     from satstudy.codecs import LearnedCodec
 
     return LearnedCodec(checkpoint, lam=lam, **_options(arguments, several))
 
 
 def _ladder(arguments: argparse.Namespace, several: bool) -> Ladder:
-    """The codecs among which a rate or a PSNR is sought: one model's at every λ, else one for each of the shipped λ."""
+    """The codecs that `--bpp` and `--psnr` search: those of `--weights` or of the shipped weights, at every λ."""
     from satstudy.codecs.learned import checkpoint
     from satstudy.codecs.learned.ladder import Ladder, shipped_ladder
 
@@ -226,7 +226,7 @@ def _ladder(arguments: argparse.Namespace, several: bool) -> Ladder:
 
 
 def _options(arguments: argparse.Namespace, several: bool) -> dict[str, Any]:
-    """Options of `LearnedCodec`; its progress bar is left to the files where there are several."""
+    """Options of `LearnedCodec`; if there are several files, only the bar over files is shown."""
     import torch
 
     try:
@@ -234,8 +234,8 @@ def _options(arguments: argparse.Namespace, several: bool) -> dict[str, Any]:
     except (RuntimeError, AssertionError, NotImplementedError):
         raise InputError(f"PyTorch finds no device {arguments.device!r} here: take cpu.") from None
     names = ("tiling", "patch", "overlap", "weighting", "refine")
-    cutting = {name: getattr(arguments, name) for name in names if name in arguments}  # decoding has none
-    return {**cutting, "device": arguments.device, "progress": shows_progress(arguments) and not several}
+    given = {name: getattr(arguments, name) for name in names if name in arguments}  # `decompress` has none of these
+    return {**given, "device": arguments.device, "progress": shows_progress(arguments) and not several}
 
 
 # --- Many files ---------------------------------------------------------------------------------------------------
@@ -249,11 +249,13 @@ def _say(path: Path, remark: object) -> None:
 
 
 def _each(pairs: Sequence[Pair], arguments: argparse.Namespace, work: Callable[[Path, Path], str]) -> int:
-    """Do all files and say what became of each; of a folder every file is tried, and a summary ends the run.
+    """Call `work(source, target)` for each pair, and print the line that it returns.
+
+    In a folder, an error with one file does not stop the others, and a summary follows.
 
     Returns
     -------
-    0, or 2 where an input was unusable, or 1 where something failed.
+    The exit status: 0, 1 if something failed, else 2 if an input was unusable.
     """
     from tqdm.auto import tqdm
 
@@ -300,7 +302,7 @@ def _each(pairs: Sequence[Pair], arguments: argparse.Namespace, work: Callable[[
 
 
 def _shard(pairs: Sequence[Pair], arguments: argparse.Namespace) -> Sequence[Pair]:
-    """Those files whose names fall to the shard that is asked for: the same ones wherever and whenever it is."""
+    """The pairs of `--shard I/N`: those with CRC-32(name) mod N = I − 1, the same on every machine and in every run."""
     if not arguments.shard:
         return pairs
     index, count = arguments.shard
@@ -330,7 +332,7 @@ def compress(arguments: argparse.Namespace) -> int:
 
     from satstudy.data.images import open_image
 
-    if not Path(arguments.image).is_dir():  # what is wrong with it is told before PyTorch is imported
+    if not Path(arguments.image).is_dir():  # raises for a bad image before PyTorch, which takes seconds, is imported
         with open_image(arguments.image, arguments.bands):
             pass
 
@@ -347,8 +349,8 @@ def compress(arguments: argparse.Namespace) -> int:
 
     def work(path: Path, out: Path) -> str:
         with open_image(path, arguments.bands, masked=not arguments.no_mask) as image:
-            notes, remarks = _fitting(image.notes)
-            for remark in [*image.remarks, *_hidden(image), *remarks]:
+            notes, remarks = _shortened(image.notes)
+            for remark in [*image.remarks, *_mask_remarks(image), *remarks]:
                 _say(path, remark)
             if searches:
                 data, used, bpp, psnr = ladder.encode(image, notes, **wanted)
@@ -367,28 +369,28 @@ def compress(arguments: argparse.Namespace) -> int:
     return _each(jobs, arguments, work)
 
 
-def _hidden(image: WholeImage | Raster) -> list[str]:
-    """How many pixels are not shown, a clause each."""
-    hidden, partly = image.hidden()
+def _mask_remarks(image: WholeImage | Raster) -> list[str]:
+    """The numbers of masked and of partly transparent pixels, a clause each."""
+    masked, partly = image.masked_counts()
     total, remarks = image.height * image.width, []
-    if hidden:
-        remarks.append(f"{hidden} of {total} pixels ({hidden / total:.1%}) are hidden by {image.told_by}")
+    if masked:
+        remarks.append(f"{masked} of {total} pixels ({masked / total:.1%}) are hidden by {image.mask_origin}")
     if partly:
-        remarks.append(f"{partly} of {total} pixels are partly transparent by {image.told_by}: that is not kept")
-    if remarks and "tagged alpha" in image.told_by:
-        remarks.append("a band tagged alpha that is none (infrared, for one) is told apart by --no-mask")
+        remarks.append(f"{partly} of {total} pixels are partly transparent by {image.mask_origin}: that is not kept")
+    if remarks and "tagged alpha" in image.mask_origin:
+        remarks.append("if this band is no mask but near infrared, say, give --no-mask")
     return remarks
 
 
-def _fitting(notes: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """Notes that a container has room for, and what was left out."""
+def _shortened(notes: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """The notes without those that make them too long for a .sat file, and a clause for each that is left out."""
     from satstudy.codecs.coding import bitstream
 
     names = {"icc": "colour profile", "gcps": "control points", "rpcs": "RPCs", "names": "band names", "crs": "CRS"}
     notes, remarks = dict(notes), []
     for key in names:
         try:
-            bitstream.packed_notes(notes)
+            bitstream.pack_notes(notes)
             break
         except InputError:
             if notes.pop(key, None):
@@ -408,7 +410,7 @@ def decompress(arguments: argparse.Namespace) -> int:
         raise InputError(f"--max-pixels {limit} must be 1 or more.")
     for job in jobs:
         check_writable(job.target)
-    if len(jobs) == 1 and not Path(arguments.image).is_dir():  # told before PyTorch is imported
+    if len(jobs) == 1 and not Path(arguments.image).is_dir():  # raises for a bad file before PyTorch is imported
         with naming(jobs[0].source):
             bitstream.read(read_mapped(jobs[0].source), MAX_SIDE**2 if arguments.window else limit)
 
@@ -438,14 +440,15 @@ def decode_to(
     window: Window | None = None,
     max_pixels: int | None = None,
 ) -> list[str]:
-    """Decode a file to an image: a TIFF from top to bottom with what its notes say, anything else whole.
+    """Decode a file to an image.
 
-    A TIFF of a window has that window's georeference. Pixels without data have the nodata value, where there is
-    one, and a mask inside the TIFF otherwise; in other formats they have the same value and no mask.
+    A TIFF is written strip by strip, with the georeference and the metadata in the notes of the file; a window gets its
+    own georeference. Pixels without data have the nodata value; without a nodata value the TIFF gets a mask. Other
+    formats are decoded whole, and the mask is lost.
 
     Returns
     -------
-    What the image does not hold, a clause each.
+    A clause for what the format of the image cannot hold.
 
     Raises
     ------
@@ -481,7 +484,7 @@ def decode_to(
 
 
 def info(arguments: argparse.Namespace) -> int:
-    """What .sat files say about themselves; status 2 if one of them is damaged, whole or in part."""
+    """Print the headers of .sat files; status 2 if one is damaged."""
     path = Path(arguments.file)
     folder = path.is_dir()
     status = 0
@@ -513,8 +516,8 @@ def info(arguments: argparse.Namespace) -> int:
 def describe(path: Path) -> dict[str, Any]:
     """What `info --json` prints of a file.
 
-    `lam` is None for weights of one λ that do not ship, `no_data` the value of pixels without data or None, and
-    `damage` a sentence for each stream whose checksum fails.
+    `lam` is None if neither the file nor the card of the shipped weights has it. `no_data` is the value of pixels
+    without data, or None. `damage` has a sentence for each stream with a wrong checksum.
 
     Raises
     ------
@@ -542,7 +545,7 @@ def describe(path: Path) -> dict[str, Any]:
         "tiling": header.tiling,
         "tile": header.tile,
         "overlap": header.overlap,
-        "tiles": math.prod(header.tiles()),
+        "tiles": math.prod(header.tile_counts()),
         "streams": len(file.spans),
         "overhead": file.spans[0][0],
         "weights": header.fingerprint.hex(),
@@ -554,15 +557,17 @@ def describe(path: Path) -> dict[str, Any]:
 
 
 def _lam(header: Header) -> float | None:
-    """λ of a file: its own, or that of the weights that ship, by their card, so that no weights need to be read."""
-    if header.rate:
-        from satstudy.codecs.wavelet.config import lam_of
-
-        return float(f"{lam_of(header.rate):.4g}")
+    """λ of a file, from its header, or from the card of the shipped weights, since reading weights takes long."""
     card = paths.WEIGHTS / "README.md"
     text = card.read_text(encoding="utf-8") if card.exists() else ""
-    rows = re.findall(r"^\| mbt2018 \| +([\d.]+) \|.*`([0-9a-f]{16})`", text, re.MULTILINE)
-    return {fingerprint: float(lam) for lam, fingerprint in rows}.get(header.fingerprint.hex())
+    rows = re.findall(r"^\| (\w+) \| +([\d.]+) \|.*`([0-9a-f]{16})`", text, re.MULTILINE)
+    shipped = {fingerprint: (codec, float(lam)) for codec, lam, fingerprint in rows}
+    codec, lam = shipped.get(header.fingerprint.hex(), ("", None))
+    if header.lam_index or codec == "learned":  # the weights serve every λ
+        from satstudy.codecs.wavelet.config import lam_of
+
+        return float(f"{lam_of(header.lam_index):.4g}")
+    return lam
 
 
 def _weights(facts: dict[str, Any]) -> str:
@@ -571,7 +576,7 @@ def _weights(facts: dict[str, Any]) -> str:
 
 
 def _show(facts: dict[str, Any]) -> None:
-    """A file's facts, a line each."""
+    """Print what `describe` returns, a line each."""
     overhead, streams = facts["overhead"], facts["streams"]
     rows = {
         "version": facts["version"],

@@ -192,7 +192,7 @@ register(
     CodecEntry(
         "hevc",
         "HEVC intra",
-        setting="qp",
+        parameter="qp",
         ladder=(16, 22, 28, 34, 40, 46),
         factory=HEVC,
         version=lambda: _version("libx265", r"HEVC encoder version (\S+)"),
@@ -205,7 +205,7 @@ register(
     CodecEntry(
         "vvc",
         "VVC intra",
-        setting="qp",
+        parameter="qp",
         ladder=(18, 25, 32, 39, 46),
         factory=VVC,
         version=lambda: _version("libvvenc", r"libvvenc version: (\S+)"),

@@ -107,7 +107,7 @@ register(
     CodecEntry(
         "jpeg",
         "JPEG",
-        setting="quality",
+        parameter="quality",
         ladder=(4, 8, 15, 30, 50, 70, 85, 92),
         factory=JPEG,
         version=_version,
@@ -118,7 +118,7 @@ register(
     CodecEntry(
         "jpeg-flat",
         "JPEG, flat tables",
-        setting="quality",
+        parameter="quality",
         ladder=(1, 40, 65, 80, 88, 93, 96, 98),
         factory=FlatJPEG,
         version=_version,

@@ -241,10 +241,10 @@ register(
     CodecEntry(
         "jpeg2000",
         "JPEG 2000",
-        setting="bpp",
+        parameter="bpp",
         ladder=(0.06, 0.12, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0),
         factory=JPEG2000,
-        number=float,
+        setting_type=float,
         version=lambda: f"OpenJPEG {openjpeg_version()}",
         style=PlotStyle("orange", "^", "-."),
     )
@@ -253,10 +253,10 @@ register(
     CodecEntry(
         "jpeg2000-rgb",
         "JPEG 2000 without colour transform",
-        setting="bpp",
+        parameter="bpp",
         ladder=(0.12, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0),
         factory=_without_transform,
-        number=float,
+        setting_type=float,
         version=lambda: f"OpenJPEG {openjpeg_version()}",
         style=PlotStyle("orange", "^", (0, (1, 1)), hollow=True),
     )

@@ -1,12 +1,14 @@
-"""The registry of codecs: one entry each, read by profiles, command, labels, tables, figures and conditions.
+"""The registry of codecs: the whole package takes the names, labels and settings of a codec from its entry here.
 
 A module of `satstudy.codecs` registers the codecs that it defines, and `satstudy/codecs/__init__.py` imports the
 module. PyTorch, Pillow and optional packages are imported only when a codec is made or used.
 
+A condition is a codec with a setting, as text: "jpeg 50". It names how images are coded before a classifier sees them.
+
 Examples
 --------
 >>> entry = find("jpeg")
->>> entry.label, entry.setting, entry.ladder
+>>> entry.label, entry.parameter, entry.ladder
 ('JPEG', 'quality', (4, 8, 15, 30, 50, 70, 85, 92))
 >>> entry.make(50)
 JPEG(quality=50, subsampling='4:2:0', progressive=None, name='jpeg')
@@ -25,7 +27,8 @@ from satstudy.core.types import Pixels
 
 #: The condition of images that are not coded.
 ORIGINAL = "original"
-#: In a profile: the ladder of the entry, or every λ of the profile for a learned codec with weights for each.
+#: In a profile, in place of settings: the ladder of the entry. A learned codec with weights for each λ takes the λ of
+#: the profile.
 DEFAULT = "default"
 
 Setting = int | float
@@ -37,7 +40,7 @@ class Codec(Protocol):
     Attributes
     ----------
     name : that of its entry, "jpeg"
-    setting : the point of its rate-distortion curve, as text: "quality=75"
+    setting : its point on the rate-distortion curve, as text: "quality=75"
     """
 
     @property
@@ -56,7 +59,7 @@ class Codec(Protocol):
 
 
 class PlotStyle(NamedTuple):
-    """How a codec is drawn in figures; marker, dashes and filling distinguish codecs without colour.
+    """How a codec is drawn in figures; marker, dashes and filling distinguish codecs in print without colour.
 
     Attributes
     ----------
@@ -77,7 +80,7 @@ class Learned(NamedTuple):
     Attributes
     ----------
     domain : the kind of training images, "overhead" or "natural"
-    every_rate : one set of weights serves every λ; else there is a set for each
+    every_rate : one set of weights serves every λ; otherwise each λ has its own
     refined : the encoder refines the latents of each image; the number of steps is `rd.refine` of a profile or
         `--refine` of the command
     """
@@ -95,22 +98,22 @@ class CodecEntry:
     ----------
     name : in profiles, conditions, result tables and on the command line
     label : in figures and in tables of the book
-    setting : the parameter that is varied along a rate-distortion curve
-    ladder : its default values, rising
-    factory : makes a codec of a setting; a learned one of a `Checkpoint`, with `tiling` and `refine` by keyword
-    number : type of a setting, int or float
-    style : None takes a free one
-    learned : for learned codecs alone
-    version : says which library codes; another version may write other bytes
+    parameter : name of the parameter that is varied along a rate-distortion curve: "quality"; its values are settings
+    ladder : the default settings of a curve, from few bits to many
+    factory : makes a codec from a setting; a learned codec from a `Checkpoint`, with `tiling` and `refine` by keyword
+    setting_type : int or float
+    style : None takes one that no other codec has
+    learned : None for conventional codecs
+    version : returns the library that codes and its version; another version may write other bytes
     package, extra : the optional package that it imports, and the extra of this project that installs it
     """
 
     name: str
     label: str
-    setting: str
+    parameter: str
     ladder: tuple[Setting, ...]
     factory: Callable[..., Codec]
-    number: type[int] | type[float] = int
+    setting_type: type[int] | type[float] = int
     style: PlotStyle | None = None
     learned: Learned | None = None
     version: Callable[[], str] | None = None
@@ -125,7 +128,12 @@ class CodecEntry:
         return f"{self.label} needs the package {self.package}: pip install 'satstudy[{self.extra}]'."
 
     def make(self, source: Any, **options: Any) -> Codec:
-        """A codec from a setting; a learned one from a `Checkpoint`, with options of `LearnedCodec`.
+        """Make the codec.
+
+        Parameters
+        ----------
+        source : a setting; for a learned codec a `Checkpoint`
+        options : for a learned codec, those of `LearnedCodec`
 
         Raises
         ------
@@ -136,10 +144,10 @@ class CodecEntry:
             raise InputError(self.missing)
         return self.factory(source, **options)
 
-    def read(self, value: Any) -> Setting:
-        """A setting from a profile, a condition or the command line.
+    def parse(self, value: Any) -> Setting:
+        """A setting from a profile, a condition or the command line, as a number.
 
-        >>> find("jpeg2000").read("0.4")
+        >>> find("jpeg2000").parse("0.4")
         0.4
 
         Raises
@@ -148,30 +156,30 @@ class CodecEntry:
             Not a number of the type of the codec's settings.
         """
         try:
-            number = self.number(value)
+            number = self.setting_type(value)
             if isinstance(value, bool) or (not isinstance(value, str) and number != value):
                 raise ValueError
         except (TypeError, ValueError):
-            kind = "whole number" if self.number is int else "number"
+            kind = "whole number" if self.setting_type is int else "number"
             raise InputError(
-                f"{self.name} takes {self.setting} as a {kind} such as {self.example}, not {value!r}."
+                f"{self.name} takes {self.parameter} as a {kind} such as {self.example}, not {value!r}."
             ) from None
         return number
 
-    def settings(self, given: object) -> tuple[Setting, ...]:
-        """The settings of a profile: `default`, a number, or a list of numbers.
+    def parse_settings(self, given: object) -> tuple[Setting, ...]:
+        """The settings from a profile: `default`, a number, or a list of numbers.
 
-        >>> find("webp").settings([10, 50]), find("webp").settings("default")
+        >>> find("webp").parse_settings([10, 50]), find("webp").parse_settings("default")
         ((10, 50), (0, 10, 30, 50, 70, 85, 92))
 
         Raises
         ------
         InputError
-            As `read`, or out of its range.
+            As `parse`, or a setting out of range.
         """
         if given == DEFAULT:
             return self.ladder
-        found = tuple(self.read(value) for value in (given if isinstance(given, (list, tuple)) else [given]))
+        found = tuple(self.parse(value) for value in (given if isinstance(given, (list, tuple)) else [given]))
         for value in found:
             if self.learned and not 0 < value < 10:
                 raise InputError(f"{self.name} takes lam between 0 and 10 (paper: about 0.01), not {value!r}.")
@@ -226,7 +234,9 @@ def find(name: str) -> CodecEntry:
 
 
 def main_codec(codecs: Iterable[str]) -> str | None:
-    """The first learned codec of the registry whose weights overhead imagery trained, without refinement.
+    """The codec that a study is about: the first learned one in the registry trained on overhead imagery, unrefined.
+
+    None if `codecs` has none.
 
     >>> main_codec(["jpeg", "mbt2018", "mbt2018-refined"])
     'mbt2018'
@@ -251,7 +261,7 @@ def read_condition(text: str) -> tuple[CodecEntry, Setting] | None:
     if text == ORIGINAL:
         return None
     try:
-        return _entries[name], _entries[name].read(value)
+        return _entries[name], _entries[name].parse(value)
     except (KeyError, InputError):
         examples = ", ".join(f"{entry.name} {entry.example}" for entry in _entries.values())
         raise InputError(

@@ -116,7 +116,7 @@ register(
     CodecEntry(
         "webp",
         "WebP",
-        setting="quality",
+        parameter="quality",
         ladder=(0, 10, 30, 50, 70, 85, 92),
         factory=WebP,
         version=lambda: _version("libwebp", "webp"),
@@ -127,7 +127,7 @@ register(
     CodecEntry(
         "avif",
         "AVIF",
-        setting="quality",
+        parameter="quality",
         ladder=(3, 10, 20, 35, 50, 62, 75),
         factory=AVIF,
         version=lambda: _version("libavif", "avif"),

@@ -1,6 +1,6 @@
 """Rectangles of pixels, and the grid of patches that covers an image.
 
-A grid is a list of spans along each axis. A seam is the line where two patches meet.
+A grid is a list of spans (intervals of pixels) along each axis. A seam is the line where two patches meet.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple, get_args
 
 from satstudy.core.errors import InputError
 
-#: Patches side by side; overlapping and averaged (the paper); or one transform of the whole image, tile by tile.
+#: Patches side by side; overlapping patches, averaged (the paper); one transform of the whole image, computed by tiles.
 Tiling = Literal["independent", "blend", "seamless"]
 TILINGS: tuple[Tiling, ...] = get_args(Tiling)
 
@@ -79,7 +79,7 @@ class Grid:
 
     @property
     def repeated(self) -> float:
-        """The share of the coded pixels that are coded more than once (paper, §3.2: 0.0514)."""
+        """Redundant coded pixels (beyond one for each pixel of the image) as a share of all (paper, §3.2: 0.0514)."""
         return 1 - self.height * self.width / self.coded_pixels
 
     @property
@@ -96,7 +96,7 @@ class Grid:
 
 
 def span_count(length: int, patch: int, overlap: int) -> int:
-    """The number of `spans`."""
+    """The number of spans that `spans` returns."""
     return 1 if length <= patch else 1 + -(-(length - patch) // (patch - overlap))
 
 

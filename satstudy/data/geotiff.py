@@ -52,16 +52,16 @@ DRIVERS = {
 
 
 class Raster:
-    """An image that rasterio reads by windows: a `MaskedSource` with notes.
+    """An image that rasterio reads by windows: a `satstudy.data.sources.MaskedSource` with notes.
 
     Attributes
     ----------
     bands : the bands for red, green and blue, counted from 1; one band three times for grey
     notes : georeference and other metadata; see the module
-    remarks : a clause for each choice and each loss
+    remarks : clauses on choices such as the bands, and on metadata that is not kept
     fill : value of pixels without data in the decoded image: nodata, or 0 with a mask or an alpha band; None if every
         pixel has data
-    told_by : name of the mask of pixels without data
+    mask_origin : where the mask of pixels without data is from, as words: "its mask", "its nodata value 0"
     """
 
     def __init__(self, dataset: Any, header: Header, bands: Sequence[int] | None, masked: bool, path: Path):
@@ -138,7 +138,7 @@ class Raster:
             self._masks = []
         self._by_alpha = bool(self._masks) and MaskFlags.alpha in flags[self._masks[0]]
         by_value = any(MaskFlags.nodata in found for found in flags.values())
-        self.told_by = f"band {self.alpha}, which is tagged alpha" if self._by_alpha else "its mask"
+        self.mask_origin = f"band {self.alpha}, which is tagged alpha" if self._by_alpha else "its mask"
         value = self.dataset.nodatavals[self.bands[0] - 1]
         if value is None and not tagged:
             return 0 if self._masks else None
@@ -149,7 +149,7 @@ class Raster:
             self.remarks.append(f"its nodata value {value:g} is not kept")
             return None
         shown = self._table[int(value)] if self._table is not None and self._table.ndim == 1 else value
-        self.told_by = f"its nodata value {value:g}" if by_value else self.told_by
+        self.mask_origin = f"its nodata value {value:g}" if by_value else self.mask_origin
         self.notes["nodata"] = int(shown)
         return int(shown)
 
@@ -195,7 +195,7 @@ class Raster:
         mask: Mask = (found > 0).any(axis=0)
         return None if mask.all() else mask
 
-    def hidden(self) -> tuple[int, int]:
+    def masked_counts(self) -> tuple[int, int]:
         """The numbers of pixels without data, and of partly transparent pixels; reads all masks of the image."""
         hidden = partly = 0
         opaque = 2 ** int(self.dataset.tags(self.alpha, ns="IMAGE_STRUCTURE").get("NBITS", 8)) - 1 if self.alpha else 0

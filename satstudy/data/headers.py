@@ -52,7 +52,7 @@ class Header:
     cicp: tuple[int, ...] = ()
 
 
-def look(path: Path | str) -> Header:
+def read_header(path: Path | str) -> Header:
     """Read the header of a file; errors as `opened`."""
     with opened(path) as file:
         start = file.read(32)

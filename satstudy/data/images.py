@@ -1,8 +1,7 @@
-"""Reading and writing of image files. Every image is opened by `open_image`, which decides by content, not by name.
+"""Reading and writing of image files. `open_image` opens every image, and detects its format by content, not by name.
 
-All parts of the package get the same uint8 (height, width, 3) RGB: rotated by its orientation and with converted
-colours, or one error message. Files of more than 8 bits are refused in every format, since only the user knows how to
-scale them.
+Every image is uint8 (height, width, 3) RGB, rotated by its EXIF orientation; anything else raises InputError. Files of
+more than 8 bits are refused in every format, since only the user knows how to scale them.
 """
 
 from __future__ import annotations
@@ -23,14 +22,15 @@ from satstudy.core.errors import InputError
 from satstudy.core.paths import atomic
 from satstudy.core.types import Mask, Pixels
 from satstudy.data import geotiff
-from satstudy.data.headers import Header, look
+from satstudy.data.headers import Header, read_header
 
-#: Suffixes of images that are searched for in folders; a file that is named may have any suffix.
+#: Suffixes of the images that `find_images` takes from folders; a file given by name may have any suffix.
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".jp2", ".avif", ".bmp")
 #: fMoW's largest image is 16288×16291; Pillow's own limit of 89 million pixels stops far below it.
 MAX_PIXELS = 20_000 * 20_000
 WEBP_MAX_SIDE = 16_383
-#: The formats that Pillow may read. Readers of others hide more than 8 bits, or run programs.
+#: The formats that Pillow may read. Its readers of other formats silently drop bits above 8, or run programs such as
+#: Ghostscript.
 _FORMATS = ["PNG", "JPEG", "WEBP", "AVIF", "BMP", "DIB", "GIF", "PPM"]
 _ORIENTATION, _GPS = 0x0112, 0x8825
 
@@ -85,14 +85,14 @@ def is_jpeg(path: Path | str) -> bool:
 
 
 class WholeImage:
-    """An image that is read whole when its pixels are first used: a `MaskedSource` with notes.
+    """An image that is decoded whole when its pixels are first used: a `satstudy.data.sources.MaskedSource` with notes.
 
     Parameters
     ----------
-    load : returns pixels, the mask of pixels with data (or None), and the number of partly transparent pixels
+    load : decodes: pixels, the mask of pixels with data (or None), and the number of partly transparent pixels
     size : (height, width) as stored
     orientation : EXIF's, 1 to 8, which is applied to the result of `load`
-    fill, told_by, notes, remarks : as in `satstudy.data.geotiff.Raster`
+    fill, mask_origin, notes, remarks : as in `satstudy.data.geotiff.Raster`
     """
 
     def __init__(
@@ -101,19 +101,19 @@ class WholeImage:
         size: tuple[int, int],
         orientation: int,
         fill: int | None,
-        told_by: str,
+        mask_origin: str,
         notes: dict[str, Any],
         remarks: list[str],
     ):
         self.height, self.width = size if orientation < 5 else size[::-1]
-        self.fill, self.told_by, self.notes, self.remarks = fill, told_by, notes, remarks
+        self.fill, self.mask_origin, self.notes, self.remarks = fill, mask_origin, notes, remarks
         self._load, self._orientation = load, orientation
 
     @cached_property
     def _loaded(self) -> tuple[Pixels, Mask | None, int]:
         pixels, mask, partly = self._load()
-        turned = np.ascontiguousarray(_turned(pixels, self._orientation))
-        return turned, None if mask is None else _turned(mask, self._orientation), partly
+        upright = np.ascontiguousarray(_oriented(pixels, self._orientation))
+        return upright, None if mask is None else _oriented(mask, self._orientation), partly
 
     @property
     def pixels(self) -> Pixels:
@@ -129,13 +129,13 @@ class WholeImage:
         mask = self._loaded[1]
         return None if mask is None else mask[top:bottom, left:right]
 
-    def hidden(self) -> tuple[int, int]:
+    def masked_counts(self) -> tuple[int, int]:
         """The numbers of pixels without data, and of partly transparent pixels."""
         _, mask, partly = self._loaded
         return 0 if mask is None else int((~mask).sum()), partly
 
 
-def _turned(array: Any, orientation: int) -> Any:
+def _oriented(array: Any, orientation: int) -> Any:
     """Rotate and flip an array by EXIF's orientation (Exif 3.0, §4.6.5.1)."""
     if orientation >= 5:
         array = array.swapaxes(0, 1)
@@ -148,18 +148,19 @@ def _turned(array: Any, orientation: int) -> Any:
 def open_image(
     path: Path | str, bands: Sequence[int] | None = None, masked: bool = True
 ) -> Iterator[WholeImage | geotiff.Raster]:
-    """Open an image as a `Source`, which is read by windows or whole.
+    """Open an image as a `satstudy.data.sources.Source`, which is read by windows or whole.
 
-    It has `notes`, a small JSON object with the georeference and other metadata (`satstudy.data.geotiff`); `remarks`, a
-    clause for each choice and each loss; `hidden()`, the numbers of pixels without data and of partly transparent
-    pixels; and `told_by`, the name of their mask.
+    It also has `notes`, a small JSON object with the georeference and other metadata (`satstudy.data.geotiff`);
+    `remarks`, clauses on choices such as the bands, and on metadata that is not kept; `masked_counts()`, the numbers of
+    pixels without data and of partly transparent pixels; and `mask_origin`, which says where the mask is from, such as
+    "its alpha channel".
 
     Parameters
     ----------
     bands : of a TIFF or JPEG 2000, the three bands for red, green and blue, counted from 1; by default the bands with
         these tags, else the first three without alpha, else the first for all
-    masked : whether to mask pixels without data: those with the nodata value in all of these bands, or by a mask or an
-        alpha band that is not among them
+    masked : whether to mask pixels without data: those that have the nodata value in all three bands, or that a mask or
+        an alpha band marks; a band that is read as a colour is no alpha band
 
     Raises
     ------
@@ -167,7 +168,7 @@ def open_image(
         As `read_image`, or bands that the image does not have.
     """
     path = Path(path)
-    header = look(path)
+    header = read_header(path)
     if header.bits > 8:
         raise InputError(f"{path} has more than 8 bits a channel ({header.bits}): scale it to 8 bits first.")
     if header.colours:
@@ -193,37 +194,37 @@ def _check_size(path: Path | str, height: int, width: int) -> None:
 
 
 def _upright(raster: geotiff.Raster, header: Header, path: Path) -> WholeImage | geotiff.Raster:
-    """The raster, or an image rotated by its orientation."""
-    raster.remarks += _losses(header, header.pages)
+    """The raster if it is stored upright or has a georeference, else a `WholeImage` that is rotated."""
+    raster.remarks += _lost_metadata(header, header.pages)
     if header.orientation == 1:
         return raster
     if any(key in raster.notes for key in geotiff.PLACING):
-        raster.remarks.append(_unturned(header.orientation))
+        raster.remarks.append(_orientation_remark(header.orientation))
         return raster
 
     def load() -> tuple[Pixels, Mask | None, int]:
         whole = 0, raster.height, 0, raster.width
-        return read_whole(raster, path), raster.valid(*whole), raster.hidden()[1]
+        return read_whole(raster, path), raster.valid(*whole), raster.masked_counts()[1]
 
     size = raster.height, raster.width
-    return WholeImage(load, size, header.orientation, raster.fill, raster.told_by, raster.notes, raster.remarks)
+    return WholeImage(load, size, header.orientation, raster.fill, raster.mask_origin, raster.notes, raster.remarks)
 
 
-def _unturned(orientation: int) -> str:
+def _orientation_remark(orientation: int) -> str:
     return (
         f"its orientation ({orientation}) is neither applied nor kept, since its georeference holds for the pixels as "
         "they are stored"
     )
 
 
-def _losses(header: Header, pages: int, gps: bool = False) -> list[str]:
-    """A clause for each loss that the header shows."""
-    losses = [f"the first of its {pages} images or pages is taken"] if pages > 1 else []
+def _lost_metadata(header: Header, pages: int, gps: bool = False) -> list[str]:
+    """A clause for each further page, GPS position or colour space that is not kept."""
+    remarks = [f"the first of its {pages} images or pages is taken"] if pages > 1 else []
     if gps or (header.exif and header.container == "tiff"):
-        losses.append("the GPS position in its EXIF is not kept")
+        remarks.append("the GPS position in its EXIF is not kept")
     if header.cicp:
-        losses.append(f"its colour space (CICP {'/'.join(map(str, header.cicp))}) is not kept")
-    return losses
+        remarks.append(f"its colour space (CICP {'/'.join(map(str, header.cicp))}) is not kept")
+    return remarks
 
 
 # --- Through Pillow -----------------------------------------------------------------------------------------------
@@ -250,7 +251,7 @@ def _pillow(path: Path) -> Iterator[Image.Image]:
 
 @contextlib.contextmanager
 def _sidecar(path: Path, format: str) -> Iterator[geotiff.Raster | list[str]]:
-    """The files beside an image, as GDAL reads them; their names if it does not."""
+    """The image opened by GDAL if it has sidecar files (such as a world file) that GDAL reads; else their names."""
     names = [file.name for file in geotiff.sidecars(path)]
     if names and format in geotiff.DRIVERS:
         with geotiff.open_raster(path, Header("other"), geotiff.DRIVERS[format]) as raster:
@@ -259,8 +260,8 @@ def _sidecar(path: Path, format: str) -> Iterator[geotiff.Raster | list[str]]:
         yield names
 
 
-def _deep(image: Image.Image) -> bool:
-    """Whether an image has more than 8 bits per channel; of an RGB PPM Pillow silently keeps 8."""
+def _more_than_8_bits(image: Image.Image) -> bool:
+    """Whether an image has more than 8 bits per channel; Pillow silently reduces an RGB PPM to 8."""
     return image.mode[0] in "IF" or any(
         isinstance(part, int) and part > 255
         for tile in getattr(image, "tile", ())
@@ -287,13 +288,13 @@ def _exif(image: Image.Image, header: Header) -> tuple[int, bool]:
 def _whole(
     path: Path, image: Image.Image, header: Header, sidecar: geotiff.Raster | list[str], masked: bool
 ) -> WholeImage:
-    if _deep(image):
+    if _more_than_8_bits(image):
         raise InputError(f"{path} has more than 8 bits a channel: scale it to 8 bits first.")
     orientation, gps = _exif(image, header)
-    remarks = _losses(header, getattr(image, "n_frames", 1), gps)
+    remarks = _lost_metadata(header, getattr(image, "n_frames", 1), gps)
     notes: dict[str, Any] = {}
     transparent = masked and image.has_transparency_data
-    fill, told_by = (0 if transparent else None), "its alpha channel"
+    fill, mask_origin = (0 if transparent else None), "its alpha channel"
     if image.mode == "CMYK":
         remarks.append("its inks are converted to RGB without a colour profile")
     elif profile := image.info.get("icc_profile"):
@@ -302,11 +303,11 @@ def _whole(
         notes |= sidecar.notes
         remarks += sidecar.remarks
         if "nodata" in notes:
-            fill, told_by = (sidecar.fill if masked else None), sidecar.told_by
+            fill, mask_origin = (sidecar.fill if masked else None), sidecar.mask_origin
     elif sidecar:
         remarks.append(f"what {' and '.join(sidecar)} beside it say is not kept")
     if orientation != 1 and any(key in notes for key in geotiff.PLACING):
-        remarks.append(_unturned(orientation))
+        remarks.append(_orientation_remark(orientation))
         orientation = 1
     width, height = image.size
 
@@ -325,14 +326,14 @@ def _whole(
             return pixels, None, 0
         return pixels, levels > 0, int(((levels > 0) & (levels < 255)).sum())
 
-    return WholeImage(load, (height, width), orientation, fill, told_by, notes, remarks)
+    return WholeImage(load, (height, width), orientation, fill, mask_origin, notes, remarks)
 
 
 # --- Writing ------------------------------------------------------------------------------------------------------
 
 
 #: Suffix of a lossless format → Pillow's options.
-WRITTEN: dict[str, dict[str, Any]] = {
+WRITE_OPTIONS: dict[str, dict[str, Any]] = {
     ".png": {"format": "PNG"},
     ".tif": {"format": "TIFF", "compression": "tiff_adobe_deflate"},
     ".tiff": {"format": "TIFF", "compression": "tiff_adobe_deflate"},
@@ -341,15 +342,9 @@ WRITTEN: dict[str, dict[str, Any]] = {
 
 
 def check_writable(path: Path | str, height: int = 1, width: int = 1) -> None:
-    """Raise InputError if `write_image` cannot write an image of this size to this name.
-
-    Raises
-    ------
-    InputError
-        A suffix of no lossless format, or a side too long for WebP.
-    """
+    """Raise InputError if the suffix is of no lossless format, or a side is too long for WebP."""
     ending = Path(path).suffix.lower()
-    if ending not in WRITTEN:
+    if ending not in WRITE_OPTIONS:
         raise InputError(f"{path} ends in {ending or 'nothing'}: name the output .png, .tif or .webp.")
     if ending == ".webp" and max(height, width) > WEBP_MAX_SIDE:
         raise InputError(
@@ -367,7 +362,7 @@ def write_image(path: Path | str, image: Pixels, profile: bytes | None = None) -
     """
     check_writable(path, *image.shape[:2])
     with atomic(path) as temporary:
-        Image.fromarray(image).save(temporary, **WRITTEN[Path(path).suffix.lower()], icc_profile=profile)
+        Image.fromarray(image).save(temporary, **WRITE_OPTIONS[Path(path).suffix.lower()], icc_profile=profile)
 
 
 def halved(image: Pixels) -> Pixels:

@@ -1,9 +1,10 @@
 """Comparing codecs at equal PSNR: BD-rate of two curves, of each image, and of the mean curves of a set of images.
 
-A rate-distortion frame has a row for each image, codec and setting, with the columns `image`, `codec`, `setting`, `bpp`
-and `psnr` (`ms_ssim`, `height`, `width` and `category` where they are asked for). Codecs are compared over the same
-images or not at all: two over the PSNR range that both reach on an image, several over the range that all reach.
-`in_ms_ssim` and `without_wrapping` return a changed frame for the same comparisons.
+A rate-distortion frame (`satstudy.study.rate_distortion.evaluate`) has a row for each image, codec and setting. Its
+columns are `image`, `codec`, `setting`, `bpp` and `psnr`, and for some functions `ms_ssim`, `height`, `width` or
+`category`. Codecs are compared over the same images or not at all: two over the PSNR range that both reach on an image,
+several over the range that all reach. `in_ms_ssim` and `without_wrapping` return a changed frame for the same
+comparisons.
 """
 
 from __future__ import annotations
@@ -120,7 +121,8 @@ class _Curves:
 
     bpp: Floats
     psnr: Floats
-    _of_draws: dict[str, list[PPoly]] = field(default_factory=dict)
+    #: What `mean_integrals` has returned, by its arguments: each codec is compared with several others.
+    _resampled_integrals: dict[str, list[PPoly]] = field(default_factory=dict)
 
     @property
     def mean_psnr(self) -> Floats:
@@ -137,14 +139,14 @@ class _Curves:
         return [_integral(*_curve(bpp, psnr)) for bpp, psnr in zip(self.bpp, self.psnr, strict=True)]
 
     def mean_integrals(self, clusters: list[Hashable] | None, **bootstrap: Any) -> list[PPoly]:
-        """`_integral` of the mean curve in each resample; equal settings draw the same images for every codec."""
+        """`_integral` of the mean curve of each bootstrap resample; the same arguments draw the same images."""
         key = repr((clusters, bootstrap))
-        if key not in self._of_draws:
+        if key not in self._resampled_integrals:
             both = np.concatenate([self.bpp, self.psnr], axis=1)
             draws = resampled_means(both, clusters=clusters, **bootstrap)
             halves = (np.split(draw, 2) for draw in draws if np.isfinite(draw).all())
-            self._of_draws[key] = [_integral(*_curve(bpp, psnr)) for bpp, psnr in halves]
-        return self._of_draws[key]
+            self._resampled_integrals[key] = [_integral(*_curve(bpp, psnr)) for bpp, psnr in halves]
+        return self._resampled_integrals[key]
 
 
 def _curves(frame: pd.DataFrame, codec: str) -> _Curves:
@@ -164,7 +166,10 @@ def _curves(frame: pd.DataFrame, codec: str) -> _Curves:
 def _bd_rate_of_means(
     ref: _Curves, test: _Curves, clusters: list[Hashable] | None, level: float = 0.95, **bootstrap: Any
 ) -> Interval:
-    """`bd_rate` of the mean curves, as `_of_means` with every curve interpolated once for all its pairs."""
+    """`bd_rate` of the mean curves with its interval.
+
+    Equal to `_of_means(ref, test, bd_rate, …)`, but each codec's resampled curves are interpolated only once.
+    """
     value = bd_rate(*(part.mean(axis=0) for part in (ref.bpp, ref.psnr, test.bpp, test.psnr)))
     draws = []
     pairs = zip(ref.mean_integrals(clusters, **bootstrap), test.mean_integrals(clusters, **bootstrap), strict=True)
@@ -177,19 +182,19 @@ def _bd_rate_of_means(
 def _of_means(reference: _Curves, test: _Curves, statistic: Callable[..., float], **bootstrap: Any) -> Interval:
     """`statistic(ref_bpp, ref_psnr, test_bpp, test_psnr)` of the mean curves, with its interval over images.
 
-    It is nan in resamples in which it raises InputError (mean curves that do not overlap).
+    A resample in which the statistic raises InputError (the mean curves do not overlap) counts as nan.
     """
     parts = [reference.bpp, reference.psnr, test.bpp, test.psnr]
     ends = np.cumsum([part.shape[1] for part in parts])[:-1]
     statistic(*(part.mean(axis=0) for part in parts))  # raises if it has no value for all images
 
-    def of(means: Floats) -> float:
+    def or_nan(means: Floats) -> float:
         try:
             return float(statistic(*np.split(means, ends)))
         except InputError:
             return math.nan
 
-    return bootstrap_interval(np.concatenate(parts, axis=1), of, **bootstrap)
+    return bootstrap_interval(np.concatenate(parts, axis=1), or_nan, **bootstrap)
 
 
 def image_set(frame: pd.DataFrame) -> list[str]:
@@ -236,10 +241,11 @@ class Comparison(NamedTuple):
 
     Attributes
     ----------
-    bd_rate, low, high : in %, the mean over images of the logarithm of the rate ratio, with its 95 % interval
+    bd_rate, low, high : geometric mean over images of the rate ratio at equal PSNR, as a change in %, with its 95 %
+        interval
     compared : number of images in this mean
-    shared_low, shared_high : PSNR range of the comparison in dB: medians of its ends over these images
-    of_means, of_means_low, of_means_high : BD-rate of the mean curves of all images, in %
+    shared_low, shared_high : PSNR range of the comparison in dB: medians over these images of the ends of their ranges
+    of_means, of_means_low, of_means_high : BD-rate of the mean curves of all images, in %, with its 95 % interval
     psnr_low, psnr_high : PSNR range of the mean curves in dB
     images : number of all images
     note : reason for a missing number
@@ -290,9 +296,9 @@ def bd_rates(
 ) -> pd.DataFrame:
     """BD-rate of every other codec against `reference`, with bootstrap intervals over images.
 
-    `bd_rate` compares the two curves of each image: the mean over images of the logarithm of the rate ratio, as a
-    change in %. `of_means` is the BD-rate of the mean curves, which many papers report. It depends on the distribution
-    of bits over images: with a fixed λ or quality, busy images get more bits, which raise the mean PSNR least, so the
+    `bd_rate` compares the two curves of each image, and takes the geometric mean of the rate ratios over images.
+    `of_means` is the BD-rate of the mean curves, which many papers report. It depends on the distribution of bits over
+    images: with a fixed λ or quality, images of high detail get more bits, which raise the mean PSNR least, so the
     codec appears worse than one of fixed rate (see `choose_by_lambda`).
 
     An image on which any codec shares less than `MIN_SHARED` dB with the reference is left out for all codecs. A codec
@@ -408,8 +414,8 @@ def by_slice(
 ) -> pd.DataFrame:
     """BD-rate of every other codec against `reference` within slices of PSNR.
 
-    A slice includes the images on which both codecs reach all of it, so slices have different images: busy images
-    reach lower PSNR. Slices with less than a tenth of the images are left out.
+    A slice includes the images on which both codecs reach all of it, so slices have different images: images of high
+    detail reach lower PSNR. Slices with less than a tenth of the images are left out.
 
     Parameters
     ----------
@@ -427,8 +433,8 @@ def by_slice(
     for codec in dict.fromkeys(frame.loc[frame["codec"] != reference, "codec"]):
         test = _curves(frame, codec)
         low, high = _shared([ref, test])
-        for place in range(math.floor(low.min() / width), math.ceil(high.max() / width)):
-            start, stop = place * width, (place + 1) * width
+        for number in range(math.floor(low.min() / width), math.ceil(high.max() / width)):
+            start, stop = number * width, (number + 1) * width
             kept = (low <= start) & (stop <= high)
             if 10 * kept.sum() < len(images) or not kept.any():
                 continue
@@ -475,11 +481,12 @@ def in_ms_ssim(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def without_wrapping(frame: pd.DataFrame, wrapping: Mapping[str, int]) -> pd.DataFrame:
-    """The frame with each file's bits reduced by those of an empty image in the same format, at least one byte left.
+    """The frame without the rate of containers, which counts only for small images; at least one byte is left.
 
     Parameters
     ----------
-    wrapping : codec → bytes (`study.rate_distortion.wrapping`)
+    wrapping : codec → bytes of the container: the size of a file with a uniform image
+        (`satstudy.study.rate_distortion.wrapping`)
     """
     pixels = frame["height"] * frame["width"]
     return frame.assign(bpp=np.maximum(frame["bpp"] - 8 * frame["codec"].map(wrapping) / pixels, 8 / pixels))
@@ -489,7 +496,7 @@ def without_wrapping(frame: pd.DataFrame, wrapping: Mapping[str, int]) -> pd.Dat
 
 
 def choose_by_lambda(frame: pd.DataFrame, codec: str, lams: Sequence[float]) -> pd.DataFrame:
-    """The curve of `codec` if λ selects the setting for each image: a control for comparisons of mean curves.
+    """The curve of `codec` if each image takes the setting with the least loss at λ: a control for mean curves.
 
     Of its measured settings, each image takes the one with the least loss `lam · 255² · MSE + bpp`. The BD-rate of a
     codec against itself with these settings should be 0.

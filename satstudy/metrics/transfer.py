@@ -1,4 +1,7 @@
-"""Statistics over several cells of the matrix of accuracies: patterns, worst cases, sufficient rates, correlations.
+"""How classifiers transfer to other conditions: statistics over several cells of the matrix of accuracies.
+
+A cell is a pair (trained on, validated on) of conditions. A column of the matrix has the classifiers trained on one
+condition, a row the images of one validation condition. A round is one training of all classifiers, with its own seed.
 
 All cells are resampled together, by objects and rounds (`satstudy.metrics.bootstrap`). The interval of a statistic
 comes from its values in the resamples. Intervals are not corrected for multiple comparisons.
@@ -139,8 +142,8 @@ def remaining_skill(matrix: Floats, own: NDArray[np.intp], chance: float) -> Flo
     chance : the accuracy of random guesses
     """
     skill = matrix - chance
-    at_home = skill[own, np.arange(matrix.shape[1])]
-    return skill / np.where(at_home > 0, at_home, np.nan)
+    own_skill = skill[own, np.arange(matrix.shape[1])]
+    return skill / np.where(own_skill > 0, own_skill, np.nan)
 
 
 def pattern_distance(matrix: Floats, paper: Floats, own: NDArray[np.intp], chance: float, paper_chance: float) -> float:
@@ -152,9 +155,10 @@ def pattern_distance(matrix: Floats, paper: Floats, own: NDArray[np.intp], chanc
     Examples
     --------
     >>> paper = np.array([[0.8, 0.2], [0.2, 0.8]])  # accurate on training conditions only
-    >>> same, blind_to_nothing = np.array([[0.6, 0.15], [0.15, 0.6]]), np.full((2, 2), 0.6)
+    >>> same = np.array([[0.6, 0.15], [0.15, 0.6]])
+    >>> uniform = np.full((2, 2), 0.6)  # as accurate on the other condition
     >>> own = np.array([0, 1])
-    >>> round(pattern_distance(same, paper, own, 0, 0), 2), pattern_distance(blind_to_nothing, paper, own, 0, 0)
+    >>> round(pattern_distance(same, paper, own, 0, 0), 2), pattern_distance(uniform, paper, own, 0, 0)
     (0.0, 0.75)
     """
     off = np.ones(matrix.shape, np.bool_)
@@ -170,7 +174,8 @@ def compare_patterns(
 
     Parameters
     ----------
-    hypotheses : name → predictions frame whose conditions have the names of `paper`
+    hypotheses : what may have differed in the paper's pipeline (`satstudy.study.accuracy.Hypothesis`): its name → the
+        predictions under it, whose conditions have the names of `paper`
     paper : accuracies in %, rows validated on, columns trained on; conditions that a hypothesis lacks are left out
     base : the hypothesis with which the others are compared, paired if images and rounds are equal
 
@@ -210,9 +215,9 @@ def compare_patterns(
 
 
 def worst_rows(predictions: pd.DataFrame, rows: Sequence[str], base: str) -> pd.DataFrame:
-    """The lowest accuracy of each column over `rows`, and its gain relative to column `base`.
+    """The lowest accuracy of each column over `rows`, and its gain over that of column `base`.
 
-    Each resample takes its own minimum.
+    The minimum is taken anew in each resample.
 
     Returns
     -------

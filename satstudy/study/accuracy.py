@@ -36,7 +36,7 @@ from satstudy.core.types import Floats, Pixels
 from satstudy.data.records import ImageRecord
 from satstudy.metrics import accuracy, quality, transfer
 from satstudy.report import paper
-from satstudy.study.conditions import TASK, Conditions
+from satstudy.study.conditions import TASK_SUFFIX, Conditions
 from satstudy.study.notebook import save_facts, save_table
 from satstudy.study.profiles import Accuracy
 from satstudy.study.study import open_study
@@ -462,7 +462,7 @@ def _plain(conditions: Iterable[str]) -> dict[str, Column]:
 def _task(condition: str) -> str:
     """The same files, decoded by the synthesis head: "mbt2018 0.02bpp" → "mbt2018-task 0.02bpp"."""
     kind, _, value = condition.partition(" ")
-    return f"{kind}{TASK} {value}"
+    return f"{kind}{TASK_SUFFIX} {value}"
 
 
 def _cosine_distance(coded: CodedSet, original: CodedSet) -> Floats:

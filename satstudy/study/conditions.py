@@ -1,9 +1,10 @@
 """The images of a study under named conditions: coded, decoded or distorted, and cached.
 
-A condition is named by its steps, separated by `|`: a codec with its setting (`jpeg 75`) or with the rate that it is to
-reach (`jpeg 0.77bpp`, by search over its settings), a distortion (`blur 1.5`), or `original`. So `jpeg 75 | mbt2018
-0.67bpp | swap` codes images that were JPEG before with the paper's codec, and exchanges red and blue. `mbt2018-task`
-decodes the files of `mbt2018` with a second synthesis, for a classifier.
+A condition is what is done to images before a classifier sees them. Its name is its steps, separated by `|`: a codec
+with its setting (`jpeg 75`) or with a mean rate (`jpeg 0.77bpp`, the setting with the closest rate), a distortion
+(`blur 1.5`), or `original` for no step. So `jpeg 75 | mbt2018 0.67bpp | swap` codes with JPEG, codes the result with
+the paper's codec, and exchanges red and blue. `mbt2018-task` decodes the files of `mbt2018` with a synthesis head
+(`satstudy.classification.synthesis_head`).
 """
 
 from __future__ import annotations
@@ -53,12 +54,12 @@ from satstudy.data.synthetic.tree import write_tree
 from satstudy.metrics import quality
 from satstudy.study.study import Study
 
-#: Images on which the search for a rate measures it.
-SEARCHED = 21
-#: Settings of the codecs whose rate is searched for, from few bits to many.
+#: Number of images, evenly spaced in the list, over which the search for a setting averages the rate.
+SEARCH_IMAGES = 21
+#: Settings among which a rate is searched, from few bits to many.
 QUALITIES = {"jpeg": range(1, 101), "webp": range(101), "avif": range(101)}
-#: Ending of a codec's name: its files are decoded with the second synthesis.
-TASK = "-task"
+#: Suffix of the name of a codec whose files are decoded with a synthesis head.
+TASK_SUFFIX = "-task"
 
 
 @dataclass
@@ -68,7 +69,7 @@ class Conditions:
     study: Study
     _sets: dict[str, CodedSet] = field(default_factory=dict)
     _conditions: dict[str, Condition] = field(default_factory=dict)
-    _bases: dict[str, LearnedCodec] = field(default_factory=dict)
+    _every_rate_codecs: dict[str, LearnedCodec] = field(default_factory=dict)
 
     # --- Images -----------------------------------------------------------------------------------------
 
@@ -78,9 +79,9 @@ class Conditions:
 
     @cached_property
     def records(self) -> list[ImageRecord]:
-        """The images that are classified: val-compress, or small synthetic scenes for this alone.
+        """The images that are classified: those of the split val-compress, or small synthetic scenes made for this.
 
-        Tiles that share ground are one object.
+        Tiles that show the same ground count as one object.
         """
         study, wanted = self.study, self.study.profile.accuracy
         data = study.profile.data
@@ -104,31 +105,31 @@ class Conditions:
 
     @property
     def crop(self) -> CropFunction:
-        """What cuts from an image what the classifier sees: the object's box, or the whole of a small image."""
+        """The function that crops an image for the classifier: to the box of its object, or not at all."""
         data, small = self.study.profile.data, self.study.profile.synthetic and self.study.profile.accuracy.objects
         return whole_image if small or data.kind == "folders" else crop_object
 
     @property
     def checkpoints(self) -> list[Checkpoint]:
-        """The weights of the conditions that have been asked for."""
+        """The weights of all conditions that `condition` has made so far."""
         steps = [step for condition in self._conditions.values() for step in condition.steps]
         found = {step.fingerprint: step.checkpoint for step in steps if isinstance(step, LearnedCodec)}
         return sorted(found.values(), key=lambda checkpoint: (checkpoint.metadata.get("domain", ""), checkpoint.lam))
 
     def coded(self, condition: str) -> CodedSet:
-        """The images under a condition; distortions after the last codec act on what the classifier sees."""
+        """The images under a condition; distortions after the last codec change only the crops for the classifier."""
         if condition not in self._sets:
             study, wanted = self.study, self.study.profile.accuracy
             steps = list(self.condition(condition).steps)
-            last: list[Distortion] = []
+            distortions: list[Distortion] = []
             while steps and isinstance(step := steps[-1], Distortion):
-                last.insert(0, step)
+                distortions.insert(0, step)
                 steps.pop()
-            name = " | ".join(condition.split(" | ")[: len(steps)] or [ORIGINAL]) if last else condition
+            name = " | ".join(condition.split(" | ")[: len(steps)] or [ORIGINAL]) if distortions else condition
             found = code_condition(self.records, Condition(name, tuple(steps)), self.folder / "coded", self.crop,
                                    size=wanted.size, progress=study.progress)  # fmt: skip
-            if last:
-                found = distort(found, condition, last, self.folder / "coded", study.progress)
+            if distortions:
+                found = distort(found, condition, distortions, self.folder / "coded", study.progress)
             self._sets[condition] = found
         return self._sets[condition]
 
@@ -142,7 +143,7 @@ class Conditions:
     # --- Conditions -------------------------------------------------------------------------------------
 
     def available(self, condition: str) -> bool:
-        """Whether the study has what a condition needs: weights trained on natural images do not come with all."""
+        """Whether the study has the weights that a condition needs; it may lack those of natural images."""
         return all(self._lams(one) for one in (_learned(part.split()[0]) for part in condition.split("|")) if one)
 
     def condition(self, name: str) -> Condition:
@@ -170,13 +171,13 @@ class Conditions:
         if value.endswith("bpp"):
             return self._at_rate(kind, float(value.removesuffix("bpp")), before)
         if learned := _learned(kind):
-            return self._learned(learned, float(value), task=kind.endswith(TASK))
+            return self._learned(learned, float(value), task=kind.endswith(TASK_SUFFIX))
         codec = self.study.condition_codec(text)
         assert codec is not None
         return codec
 
     def _lams(self, learned: registry.Learned) -> list[float]:
-        """The λ of a learned codec that there are weights for, or will be."""
+        """The λ at which a learned codec can be used: those of the shipped weights, and those that the study trains."""
         profile, domain = self.study.profile, learned.domain
         if learned.every_rate:
             there = profile.every_rate.steps or checkpoint.shipped_for_every_rate(domain)
@@ -187,7 +188,7 @@ class Conditions:
         return sorted(lams | set(checkpoint.shipped(domain) if profile.accuracy.shipped else ()))
 
     def weights(self, lam: float, domain: str = OVERHEAD) -> Checkpoint:
-        """The weights of a λ: those that ship, if the profile says so and they do, else those of the study."""
+        """The weights of a λ: shipped ones if the profile has `accuracy.shipped` and they exist, else the study's."""
         shipped = checkpoint.shipped(domain) if self.study.profile.accuracy.shipped else {}
         return checkpoint.load(shipped[lam]) if lam in shipped else self.study.weights(lam, domain)
 
@@ -199,28 +200,28 @@ class Conditions:
         return TaskCodec(weights, self._head(weights), tiling) if task else LearnedCodec(weights, tiling)
 
     def _every_rate(self, domain: str) -> LearnedCodec:
-        if domain not in self._bases:
-            self._bases[domain] = LearnedCodec(self.study.every_rate(domain), self.study.profile.rd.tiling)
-        return self._bases[domain]
+        if domain not in self._every_rate_codecs:
+            self._every_rate_codecs[domain] = LearnedCodec(self.study.every_rate(domain), self.study.profile.rd.tiling)
+        return self._every_rate_codecs[domain]
 
     def _head(self, weights: Checkpoint) -> dict[str, Tensor]:
-        """The synthesis head for the features of the frozen network, trained now if it is not there."""
+        """The synthesis head for the features of the first frozen classifier; trained if there is no file of it."""
         wanted = self.study.profile.accuracy
         config: HeadConfig = build(HeadConfig, dict(wanted.head), f"{self.study.profile.name}.accuracy.head")
-        reader = next((self.config(name) for name in wanted.classifiers if self.config(name).frozen), None)
-        if reader is None or not config.steps:
+        frozen = next((self.config(name) for name in wanted.classifiers if self.config(name).frozen), None)
+        if frozen is None or not config.steps:
             raise InputError("A synthesis head needs a frozen classifier, and head.steps above 0 in the profile.")
-        identity = digest(weights.fingerprint.hex(), wanted.head, reader.arch, reader.start)
+        identity = digest(weights.fingerprint.hex(), wanted.head, frozen.arch, frozen.start)
         path = self.folder / f"head-lam{weights.lam:g}-{identity}.safetensors"
         if path.exists():
             return load_head(weights, path)
-        images = [read_image(record.path) for record in self._apart_from_validation()]
-        network = Network(build_network(reader, 0), reader)
+        images = [read_image(record.path) for record in self._head_training_images()]
+        network = Network(build_network(frozen, 0), frozen)
         large = [image for image in images if min(image.shape[:2]) >= config.crop]
         return train_head(weights, network, large, config, path, progress=self.study.progress)
 
-    def _apart_from_validation(self) -> list[ImageRecord]:
-        """train-compress without tiles that show ground of val-compress."""
+    def _head_training_images(self) -> list[ImageRecord]:
+        """The split train-compress without tiles that show ground of val-compress."""
         train = self.study.records("train-compress")
         if self.study.profile.data.kind != "folders":
             return train
@@ -244,30 +245,30 @@ class Conditions:
             # A head changes what is decoded and not the file.
             make = lambda i: self._learned(learned, settings[i])  # noqa: E731
             if learned.every_rate:
-                facts: object = self.study.every_rate(learned.domain).fingerprint.hex()
+                identity: object = self.study.every_rate(learned.domain).fingerprint.hex()
             else:
-                facts = [self.weights(lam, learned.domain).fingerprint.hex() for lam in settings]
+                identity = [self.weights(lam, learned.domain).fingerprint.hex() for lam in settings]
         elif kind in QUALITIES:
-            settings = facts = list(QUALITIES[kind])
+            settings = identity = list(QUALITIES[kind])
             make = lambda i: self._codec(f"{kind} {settings[i]}", before)  # noqa: E731
         else:
             known = ", ".join([*QUALITIES, *(name for name in registry.names() if registry.find(name).learned)])
             raise InputError(f"No rate can be searched for with {kind!r}: take one of {known}.")
-        records = self.records[:: max(1, len(self.records) // SEARCHED)]
-        path = self.folder / "rates" / f"{digest(facts, before.setting, bpp, [r.path.name for r in records])}.json"
+        records = self.records[:: max(1, len(self.records) // SEARCH_IMAGES)]
+        path = self.folder / "rates" / f"{digest(identity, before.setting, bpp, [r.path.name for r in records])}.json"
         if not path.exists():
             images = [before.apply(read_image(record.path))[0] for record in records]
 
             @functools.cache
-            def off(index: int) -> float:
-                """How far the mean rate is from that wanted, as the logarithm of their ratio."""
+            def log_ratio(index: int) -> float:
+                """The logarithm of the mean rate divided by `bpp`."""
                 codec = make(index)
                 rates = [quality.bpp(len(codec.encode(image)), *image.shape[:2]) for image in images]
                 return math.log(float(np.mean(rates)) / bpp)
 
-            index = closest_rate(off, len(settings), 0.0)
+            index = closest_rate(log_ratio, len(settings), 0.0)
             with atomic(path) as temporary:
-                found = {"codec": kind, "wanted": bpp, "index": index, "reached": bpp * math.exp(off(index))}
+                found = {"codec": kind, "wanted": bpp, "index": index, "reached": bpp * math.exp(log_ratio(index))}
                 temporary.write_text(json.dumps(found))
         setting = settings[json.loads(path.read_text())["index"]]
         return self._codec(f"{kind} {setting:g}", before)
@@ -285,6 +286,6 @@ class Conditions:
 
 
 def _learned(kind: str) -> registry.Learned | None:
-    """What the name of a learned codec stands for, with or without `TASK`; None for other names."""
-    name = kind.removesuffix(TASK)
+    """The weights that a learned codec takes, by its name with or without `TASK_SUFFIX`; None for other names."""
+    name = kind.removesuffix(TASK_SUFFIX)
     return registry.find(name).learned if name in registry.names() else None

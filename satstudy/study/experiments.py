@@ -120,7 +120,7 @@ def wrapping_frame(study: Study, lams: Sequence[float]) -> pd.DataFrame:
         entry = registry.find(name)
         # One λ stands for a learned codec, whose headers are alike.
         least = min(rate_distortion.wrapping(study.codec(name, s)) for s in settings[: 1 if entry.learned else None])
-        text = f"{entry.setting} {', '.join(f'{s:g}' for s in settings)}"
+        text = f"{entry.parameter} {', '.join(f'{s:g}' for s in settings)}"
         rows.append((name, least, text, entry.version() if entry.version else "this package"))
     return pd.DataFrame(rows, columns=["codec", "bytes", "settings", "version"])
 

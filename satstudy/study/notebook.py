@@ -135,7 +135,7 @@ def read_codecs(text: str) -> dict[str, Any]:
             entry = registry.find(name)
             if name in found or entry.missing:
                 raise InputError(entry.missing or f"{name} stands there twice: name each codec once.")
-            found[name] = entry.settings(settings) if settings else registry.DEFAULT
+            found[name] = entry.parse_settings(settings) if settings else registry.DEFAULT
         except InputError as error:
             raise InputError(f"The parameter codecs is {text!r}. {error}") from None
     return found
@@ -334,7 +334,7 @@ def show_hypotheses(study: Study) -> None:
 
 
 def show_remedies(study: Study) -> None:
-    """The worst row of each training set, and what a second synthesis for the task changes."""
+    """The worst row of each training set, and what a synthesis head for the task changes."""
     if (table := _kept(study, "remedies")) is not None:
         show(findings.remedies(table))
         for name, part in table.groupby("classifier", sort=False):

@@ -46,10 +46,10 @@ def of_size(name: str, image: Pixels, size: float) -> Coding:
     'bpp=0.625'
     """
     entry = registry.find(name)
-    if entry.setting == "bpp":
+    if entry.parameter == "bpp":
         return coded(entry.make(8 * size / image[..., 0].size), image)
-    if entry.setting != "quality":
-        raise InputError(f"No file size can be aimed at by the {entry.setting} of {name}: take jpeg2000 or avif.")
+    if entry.parameter != "quality":
+        raise InputError(f"No file size can be aimed at by the {entry.parameter} of {name}: take jpeg2000 or avif.")
     files: dict[int, bytes] = {}
 
     def length(index: int) -> int:

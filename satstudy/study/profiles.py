@@ -162,7 +162,7 @@ class RateDistortion:
 
     def __post_init__(self) -> None:
         for name, given in self.codecs.items():
-            registry.find(name).settings(given)
+            registry.find(name).parse_settings(given)
 
 
 @dataclass(frozen=True)

@@ -85,7 +85,7 @@ class Study(EveryRateWeights):
             entry = registry.find(name)
             if not entry.missing:
                 each = entry.learned and not entry.learned.every_rate and given == registry.DEFAULT
-                found[name] = tuple(lams) if each else entry.settings(given)
+                found[name] = tuple(lams) if each else entry.parse_settings(given)
         return found
 
     def missing_codecs(self) -> list[str]:

@@ -143,7 +143,7 @@ class Trainer:
     def validate(self) -> tuple[float, float, float]:
         """(loss, bpp, PSNR in dB) of the averaged weights on the validation crops, by `estimated_loss`."""
         assert self.validation is not None
-        device, lam = self.process.device, self.state.watched_lam
+        device, lam = self.process.device, self.state.validation_lam
         model = self.state.averaged().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         return estimated_loss(lambda x: self.state.estimate(model, x, lam), self.validation, lam, device)
 

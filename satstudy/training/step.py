@@ -1,6 +1,6 @@
 """One training step: the model, its moving average, the optimizers, and the processes that share a batch.
 
-`training_state` gives the state of a model; `PaperState` and `WaveletState` say what the two kinds of codecs minimize.
+`training_state` makes the state for a model. `PaperState` (mbt2018) and `WaveletState` define the losses.
 """
 
 from __future__ import annotations
@@ -28,15 +28,16 @@ from satstudy.core.loss import rate_distortion
 from satstudy.training.config import TrainingConfig, learning_rate
 from satstudy.training.symbol_tables import BATCHES, counted_tables
 
-#: SOAP: steps between two updates of its eigenbases, and the largest side that has one.
+#: SOAP: steps between two updates of its eigenbases, and the largest side of a weight matrix that is preconditioned.
 PRECONDITION_EVERY, LARGEST_PRECONDITIONER = 10, 256
-#: Norm that gradients are clipped to, decay of the moving average, and learning rate of the quantiles.
+#: Norm that gradients are clipped to, decay of the moving average of the weights, and learning rate of the quantiles of
+#: the entropy bottleneck.
 CLIP, AVERAGE_DECAY, QUANTILES_LR = 1.0, 0.999, 1e-3
 
 
 @dataclass(frozen=True)
 class Process:
-    """This process among those that share a run; one of one unless started by `torchrun`."""
+    """This process among the `world` processes that train together; there is one unless `torchrun` starts more."""
 
     rank: int
     world: int
@@ -57,7 +58,7 @@ class Process:
 
     @property
     def first(self) -> bool:
-        """Whether this process logs and saves."""
+        """Whether this is the process that logs and saves."""
         return self.rank == 0
 
     def average(self, tensors: Sequence[Tensor]) -> None:
@@ -84,9 +85,10 @@ def noise(shape: tuple[int, ...], seed: int, step: int, kind: int, process: Proc
 
     Parameters
     ----------
-    kind : tells the draws of one step apart
+    kind : number of the draw within the step; other numbers give independent noise
     """
     share = shape[0]
+    # The constant makes this sequence of random numbers independent of others that are drawn from (seed, step).
     generator = np.random.default_rng([seed, step, kind, 1 << 20])
     everything = generator.random((share * process.world, *shape[1:]), dtype=np.float32)
     mine = everything[process.rank * share : (process.rank + 1) * share]
@@ -94,7 +96,7 @@ def noise(shape: tuple[int, ...], seed: int, step: int, kind: int, process: Proc
 
 
 class TrainingState(abc.ABC):
-    """What a training changes from step to step: a model, its moving average and the optimizers.
+    """What training changes from step to step: a model, the moving average of its weights, and the optimizers.
 
     Parameters
     ----------
@@ -102,14 +104,14 @@ class TrainingState(abc.ABC):
 
     Attributes
     ----------
-    average : name → moving average of the parameter; these are the weights that a run gives
+    average : name → moving average of the parameter; training saves these weights, not those of the last step
     precision : torch.bfloat16 or torch.float32, of the convolutions
     optimizers : the first one's learning rate follows `learning_rate`
-    watched_lam : λ of the validation loss, and of the weights where nobody names another one
+    validation_lam : λ of the validation loss, and default λ of a codec with the trained weights
     """
 
     model: Model | WaveletModel
-    watched_lam: float
+    validation_lam: float
     #: Coefficients of Adam's moving averages.
     betas = (0.9, 0.999)
 
@@ -174,17 +176,17 @@ class TrainingState(abc.ABC):
 
     @abc.abstractmethod
     def main_parameters(self) -> list[torch.nn.Parameter]:
-        """What the first optimizer changes."""
+        """The parameters of the first optimizer."""
 
     @abc.abstractmethod
     def loss(self, x: Tensor, step: int) -> Loss:
-        """The loss of this process's share of a batch, with gradients."""
+        """The loss of this process's share of a batch, with its graph for backward."""
 
     def fit_auxiliary(self) -> None:  # noqa: B027
-        """A step of what has a loss of its own; most models have nothing of the kind."""
+        """One step on the auxiliary loss of the entropy bottleneck; a model without one does nothing."""
 
     def count_tables(self, model: Any, crops: Callable[[int], Tensor], progress: bool) -> dict[str, Tensor] | None:
-        """Tables of the entropy coder that are counted on batches of crops; None where they follow from the weights."""
+        """Probability tables from counts of symbols in batches of crops; None if the tables follow from the weights."""
         return None
 
     @abc.abstractmethod
@@ -194,14 +196,14 @@ class TrainingState(abc.ABC):
     @torch.no_grad()
     @abc.abstractmethod
     def estimate(self, model: Any, x: Tensor, lam: float) -> tuple[Tensor, Tensor]:
-        """Bits (b,) of crops float32 (b, 3, h, w), and the crops as decoded, rounded to multiples of 1/255."""
+        """Estimated bits (b,) of crops float32 (b, 3, h, w) in [0, 1], and the decoded crops in multiples of 1/255."""
 
     @abc.abstractmethod
     def describe(self) -> dict[str, str]:
-        """Metadata of the weights that follow from the model."""
+        """Metadata to save with the weights: the size of the model, and λ."""
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that `load_state_dict` needs to continue with the same numbers."""
+        """The state from which `load_state_dict` continues with results equal to those without interruption."""
         return {
             "model": self.model.weights(),
             "average": self.average,
@@ -235,7 +237,7 @@ class PaperState(TrainingState):
     def __init__(self, config: TrainingConfig, model: Model, process: Process):
         if isinstance(config.lam, tuple):
             raise InputError(f"lam = {config.lam}: a model of mbt2018 has one λ, name it.")
-        self.watched_lam = config.lam
+        self.validation_lam = config.lam
         super().__init__(config, model, process)
         self.optimizers.append(torch.optim.Adam([model.entropy_bottleneck.quantiles], lr=QUANTILES_LR))
 
@@ -245,7 +247,7 @@ class PaperState(TrainingState):
     def loss(self, x: Tensor, step: int) -> Loss:
         noise_y, noise_z = self._noise(x, step)
         output = self.model.training_pass(x, noise_y, noise_z, self.precision, self.config.context_passes)
-        return self.model.loss(output, x, self.watched_lam)
+        return self.model.loss(output, x, self.validation_lam)
 
     def fit_auxiliary(self) -> None:
         self.model.aux_loss().backward()  # type: ignore[no-untyped-call]
@@ -256,7 +258,7 @@ class PaperState(TrainingState):
 
     def describe(self) -> dict[str, str]:
         name = "JointAutoregressiveHierarchicalPriors"
-        return {"arch": name, "N": str(self.model.N), "M": str(self.model.M), "lam": repr(self.watched_lam)}
+        return {"arch": name, "N": str(self.model.N), "M": str(self.model.M), "lam": repr(self.validation_lam)}
 
     def _noise(self, x: Tensor, step: int) -> tuple[Tensor, Tensor]:
         """The noise that replaces the quantization of y and of z."""
@@ -276,28 +278,27 @@ class PaperState(TrainingState):
         return model.eval()
 
 
-#: The loss of a crop at λ is divided by (λ / `LAM_CENTRE`) to this power: it grows so across the rates, and every rate
-#: is to count alike.
-EVENNESS = 0.45
-#: λ that a model for every rate is watched at, and that its weights are used with by default.
-WATCHED_LAM = 0.013
-#: Tells the draw of λ from the draws of noise.
+#: The loss of a trained model is about proportional to λ to this power. Dividing by it gives all λ the same influence.
+LOSS_EXPONENT = 0.45
+#: `TrainingState.validation_lam` of a model for every λ.
+VALIDATION_LAM = 0.013
+#: `kind` of the noise that draws λ, above those of the draws in the model.
 LAM_DRAW = 1000
 
 
 class WaveletState(TrainingState):
-    """Training of the wavelet codec: each crop of a batch has its own λ, uniform in log λ over the range."""
+    """Training of the wavelet codec: each crop of a batch has a random λ, log-uniform over `config.lams`."""
 
     model: WaveletModel
 
-    # The second moments follow a loss that changes with the λ of the batch.
+    # The scale of the gradients changes with the λ of the batch, so the second moments average over fewer steps.
     betas = (0.9, 0.98)
 
     def __init__(self, config: TrainingConfig, model: WaveletModel, process: Process):
         low, high = config.lams
-        self.watched_lam = min(max(WATCHED_LAM, low), high)
+        self.validation_lam = min(max(VALIDATION_LAM, low), high)
         super().__init__(config, model, process)
-        self.precision = torch.float32  # scales and steps lose by fewer digits
+        self.precision = torch.float32  # predicted scales and quantization steps need its digits
 
     def main_parameters(self) -> list[torch.nn.Parameter]:
         return [parameter for parameter in self.model.parameters() if parameter.requires_grad]
@@ -314,7 +315,7 @@ class WaveletState(TrainingState):
         bits, x_hat = self.model(x, lam, noise_like, early=step < config.noisy_steps)
         bpp = bits / (x.shape[2] * x.shape[3])
         mse = ((x_hat - x) ** 2).mean((1, 2, 3))
-        total = rate_distortion(lam, mse, bpp) / (lam / LAM_CENTRE) ** EVENNESS
+        total = rate_distortion(lam, mse, bpp) / (lam / LAM_CENTRE) ** LOSS_EXPONENT
         return Loss(total.mean(), bpp.mean(), mse.mean())
 
     def averaged(self) -> WaveletModel:
@@ -333,7 +334,7 @@ class WaveletState(TrainingState):
 
     def describe(self) -> dict[str, str]:
         low, high = self.config.lams
-        return {"lam": repr(self.watched_lam), "lams": f"{low!r} {high!r}"}
+        return {"lam": repr(self.validation_lam), "lams": f"{low!r} {high!r}"}
 
 
 def training_state(config: TrainingConfig, model: Model | WaveletModel, process: Process) -> TrainingState:
@@ -342,7 +343,7 @@ def training_state(config: TrainingConfig, model: Model | WaveletModel, process:
     Raises
     ------
     InputError
-        A range of λ for a model that has one.
+        A range of λ for a model of a single λ.
     """
     return (
         WaveletState(config, model, process) if isinstance(model, WaveletModel) else PaperState(config, model, process)

@@ -194,7 +194,7 @@ def test_what_is_chosen_lost_or_hidden_is_said(run, work):
         "satstudy: naip.tif: 960 of 2240 pixels (42.9%) are hidden by band 4, which is tagged alpha",
         "satstudy: naip.tif: 1280 of 2240 pixels are partly transparent by band 4, which is tagged alpha: that is not "
         "kept",
-        "satstudy: naip.tif: a band tagged alpha that is none (infrared, for one) is told apart by --no-mask",
+        "satstudy: naip.tif: if this band is no mask but near infrared, say, give --no-mask",
     ]
     assert "no data   masked, value 0" in run("info a.sat")[1]
     status, _, err = run("compress naip.tif a.sat --no-mask")
@@ -273,6 +273,16 @@ def test_info_names_the_lam_that_a_file_of_every_rate_has(run, work, small_wavel
         assert json.loads(run("info a.sat --json")[1])["lam"] == pytest.approx(
             lam, rel=0.006
         )  # 1 % from one to the next
+
+
+def test_info_names_the_lam_with_index_zero(run, work, small_wavelet, monkeypatch):
+    """A file at λ = 0.01 has no index of λ: the card says that its weights serve every λ."""
+    checkpoint.save(work / "every.safetensors", small_wavelet, {"lam": "0.013"})
+    codec = LearnedCodec(checkpoint.load(work / "every.safetensors"), lam=0.01)
+    (work / "a.sat").write_bytes(codec.encode(np.zeros((9, 8, 3), np.uint8)))
+    monkeypatch.setattr(paths, "WEIGHTS", work)
+    (work / "README.md").write_text(f"| learned | 0.013 | widths | `{codec.fingerprint.hex()}` |\n")
+    assert json.loads(run("info a.sat --json")[1])["lam"] == 0.01
 
 
 def test_info_shows_notes_in_one_line_each(run, work, checkpoint):

@@ -30,7 +30,7 @@ def test_an_entry_makes_what_it_describes(entry, checkpoint, wavelet_checkpoint)
     assert entry.label
     assert sorted(entry.ladder) == list(entry.ladder)
     assert len(entry.ladder) >= 4, "BD-rate takes four points or more"
-    assert all(type(setting) is entry.number for setting in entry.ladder)
+    assert all(type(setting) is entry.setting_type for setting in entry.ladder)
     if entry.learned:
         weights = wavelet_checkpoint if entry.learned.every_rate else checkpoint
         codec = entry.make(weights, tiling="blend", refine=3 if entry.learned.refined else 0)
@@ -39,7 +39,7 @@ def test_an_entry_makes_what_it_describes(entry, checkpoint, wavelet_checkpoint)
     else:
         made = [entry.make(setting) for setting in entry.ladder]
         assert {codec.name for codec in made} == {entry.name}
-        settings = [f"{entry.setting}={setting:g}" for setting in entry.ladder]
+        settings = [f"{entry.parameter}={setting:g}" for setting in entry.ladder]
         assert [codec.setting.split()[0] for codec in made] == settings, "others follow where they are not the default"
 
 
@@ -73,15 +73,15 @@ def test_a_name_stands_once_and_an_unknown_one_names_the_nearest(monkeypatch):
     ],
 )
 def test_settings_of_a_profile_are_read(name, given, settings):
-    found = registry.find(name).settings(given)
+    found = registry.find(name).parse_settings(given)
     assert found == settings
-    assert all(type(value) is registry.find(name).number for value in found)
+    assert all(type(value) is registry.find(name).setting_type for value in found)
 
 
 @pytest.mark.parametrize("given", ["all", [7.5], [True], ["x"], None, [None], {"a": 1}, [[1]]])
 def test_settings_that_are_none_are_refused(given):
     with pytest.raises(InputError, match="jpeg takes quality as a whole number such as 50, not "):
-        registry.find("jpeg").settings(given)
+        registry.find("jpeg").parse_settings(given)
 
 
 # --- A codec of one's own, as the book shows it -------------------------------------------------------------

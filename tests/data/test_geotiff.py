@@ -45,7 +45,7 @@ def opened(path, **options):
 
 def hidden(path, **options):
     with open_image(path, **options) as image:
-        return image.hidden()
+        return image.masked_counts()
 
 
 # --- Which bands, in which colours ---
@@ -200,8 +200,8 @@ def test_masks_and_alpha_come_back_as_a_mask(codec, picture, tmp_path, kind):
     with open_image(source) as found:
         assert found.fill == 0
         assert "nodata" not in found.notes
-        assert found.hidden() == (30 * 70, 0)
-        assert found.told_by == ("its mask" if kind == "mask" else "band 4, which is tagged alpha")
+        assert found.masked_counts() == (30 * 70, 0)
+        assert found.mask_origin == ("its mask" if kind == "mask" else "band 4, which is tagged alpha")
     through(codec, source, tmp_path / "b.tif")
     pixels, found, facts = look(tmp_path / "b.tif")
     assert facts["nodata"] is None

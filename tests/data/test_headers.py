@@ -13,7 +13,7 @@ from PIL import Image, TiffImagePlugin
 
 from satstudy.core.errors import InputError
 from satstudy.data import headers
-from satstudy.data.headers import look
+from satstudy.data.headers import read_header
 
 STARTS = [b"II*\0", b"MM\0*", b"II+\0\x08\0\0\0", b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51",
           b"\x89PNG\r\n\x1a\n", b"\0\0\0\x20ftypavif"]  # fmt: skip
@@ -23,7 +23,7 @@ STARTS = [b"II*\0", b"MM\0*", b"II+\0\x08\0\0\0", b"\0\0\0\x0cjP  \r\n\x87\n", b
 @given(start=st.sampled_from(STARTS), rest=st.binary(max_size=200))
 def test_any_bytes_give_a_header(tmp_path, start, rest):
     (tmp_path / "a").write_bytes(start + rest)
-    header = look(tmp_path / "a")
+    header = read_header(tmp_path / "a")
     assert header.container != "other"
     assert header.orientation in range(1, 9)
     assert header.pages >= 1
@@ -35,7 +35,7 @@ def test_a_changed_byte_of_an_avif_gives_a_header(tmp_path, place, value):
     data = bytearray(AVIF_OF_10_BITS)
     data[place] = value
     (tmp_path / "a").write_bytes(data)
-    look(tmp_path / "a")
+    read_header(tmp_path / "a")
 
 
 def test_a_chain_of_directories_that_never_ends_ends(tmp_path):
@@ -43,10 +43,10 @@ def test_a_chain_of_directories_that_never_ends_ends(tmp_path):
     (tmp_path / "a.tif").write_bytes(
         b"II*\0" + struct.pack("<I", 8) + struct.pack("<H", 1) + entry + struct.pack("<I", 8)
     )
-    assert look(tmp_path / "a.tif").pages == 1
+    assert read_header(tmp_path / "a.tif").pages == 1
     # A box without a length that ends.
     (tmp_path / "a.jp2").write_bytes(b"\0\0\0\x0cjP  \r\n\x87\n" + struct.pack(">I4s", 4, b"jp2h") * 5)
-    assert look(tmp_path / "a.jp2").bits == 8
+    assert read_header(tmp_path / "a.jp2").bits == 8
 
 
 def test_overviews_and_masks_of_a_tiff_are_no_pages(tmp_path):
@@ -56,9 +56,9 @@ def test_overviews_and_masks_of_a_tiff_are_no_pages(tmp_path):
         warnings.simplefilter("ignore")
         with rasterio.open(path, "r+") as dataset:
             dataset.build_overviews([2, 4])
-    assert look(path).pages == 1
+    assert read_header(path).pages == 1
     Image.fromarray(RGB).save(tmp_path / "b.tif", save_all=True, append_images=[Image.fromarray(RGB)] * 2)
-    assert look(tmp_path / "b.tif").pages == 3
+    assert read_header(tmp_path / "b.tif").pages == 3
 
 
 @pytest.mark.parametrize("big", ["YES", "NO"])
@@ -68,8 +68,8 @@ def test_tags_are_found_in_either_byte_order_and_in_bigtiff(tmp_path, big, order
     placed["transform"] = rasterio.Affine(*placed["transform"])
     path = write_tiff(tmp_path / "a.tif", RGB, BIGTIFF=big, ENDIANNESS=order, **placed)
     assert (path.read_bytes()[2:4].strip(b"\0") == b"+") == (big == "YES")
-    assert look(path).nodata
-    assert look(path).container == "tiff"
+    assert read_header(path).nodata
+    assert read_header(path).container == "tiff"
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_colours_that_cannot_be_converted_are_refused_by_name(tmp_path, tag, val
     before = struct.pack("<HHIH", tag, 3, 1, 5 if value == 5 else 2)
     assert data.count(before) == 1
     (tmp_path / "a.tif").write_bytes(data.replace(before, struct.pack("<HHIH", tag, 3, 1, value)))
-    assert words in look(tmp_path / "a.tif").colours
+    assert words in read_header(tmp_path / "a.tif").colours
     from satstudy.data.images import image_size
 
     with pytest.raises(InputError, match=f"{words}.*: convert it to RGB"):
@@ -94,16 +94,16 @@ def test_colours_that_cannot_be_converted_are_refused_by_name(tmp_path, tag, val
 
 def test_every_component_of_a_jpeg_2000_is_looked_at(tmp_path):
     path = write_jp2(tmp_path / "a.jp2", RGB)
-    assert look(path).bits == 8
+    assert read_header(path).bits == 8
     start = path.read_bytes().index(b"\xff\x4f\xff\x51")
     for component, byte, bits in ((0, 8, 9), (2, 11, 12), (1, 0x87, 8)):
         data = bytearray(path.read_bytes())
         data[start + 42 + 3 * component] = byte
         (tmp_path / "b.jp2").write_bytes(data)
-        assert look(tmp_path / "b.jp2").bits == bits
-        assert look(tmp_path / "b.jp2").colours == ("signed values" if byte & 0x80 else "")
+        assert read_header(tmp_path / "b.jp2").bits == bits
+        assert read_header(tmp_path / "b.jp2").colours == ("signed values" if byte & 0x80 else "")
     (tmp_path / "c.j2k").write_bytes(path.read_bytes()[start:])
-    assert (look(tmp_path / "c.j2k").bits, look(tmp_path / "c.j2k").container) == (8, "jpeg2000")
+    assert (read_header(tmp_path / "c.j2k").bits, read_header(tmp_path / "c.j2k").container) == (8, "jpeg2000")
 
 
 def test_a_codestream_is_found_behind_any_box(tmp_path):
@@ -115,17 +115,17 @@ def test_a_codestream_is_found_behind_any_box(tmp_path):
         struct.pack(">I4sQ", 1, b"free", 70_032) + bytes(70_016),  # a length of 64 bits
     ):
         path.write_bytes(data[:at] + box + data[at:])
-        assert look(path).bits == 16
+        assert read_header(path).bits == 16
 
 
 def test_colour_boxes_of_a_jpeg_2000_are_read(tmp_path):
     path = write_jp2(tmp_path / "a.jp2", RGB)
     box = struct.pack(">I4sBbBI", 15, b"colr", 1, 0, 0, 16)
-    assert not look(path).ycc
+    assert not read_header(path).ycc
     in_jp2h(path, box, box[:-1] + b"\x12")
-    assert look(path).ycc
+    assert read_header(path).ycc
     in_jp2h(path, box[:-1] + b"\x12", box[:-1] + b"\x0e")
-    assert look(path).colours == "colours of kind 14"
+    assert read_header(path).colours == "colours of kind 14"
     # A profile in place of a number: the boxes around it grow with it.
     grown = struct.pack(">I4sBbB", 11 + len(profile()), b"colr", 2, 0, 0) + profile()
     data = path.read_bytes()
@@ -133,7 +133,7 @@ def test_colour_boxes_of_a_jpeg_2000_are_read(tmp_path):
     length = struct.unpack(">I", data[at : at + 4])[0] + len(grown) - len(box)
     data = data[:at] + struct.pack(">I", length) + data[at + 4 :]
     path.write_bytes(data.replace(box[:-1] + b"\x0e", grown))
-    assert look(path).icc == profile()
+    assert read_header(path).icc == profile()
 
 
 def test_no_more_parts_are_followed_than_a_file_of_use_has():

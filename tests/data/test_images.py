@@ -245,7 +245,7 @@ def test_transparent_pixels_are_without_data(tmp_path, mode, ending):
     expected = np.ones(RGB.shape[:2], bool)
     expected[:10] = False
     assert np.array_equal(found.valid(0, 40, 0, 56), expected)
-    assert found.hidden() == (560, 0 if mode == "transparency" else 280)
+    assert found.masked_counts() == (560, 0 if mode == "transparency" else 280)
     assert opened(tmp_path / f"a{ending}", masked=False).valid(0, 40, 0, 56) is None
     assert opened(tmp_path / f"a{ending}", masked=False).fill is None
 

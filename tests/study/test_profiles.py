@@ -91,7 +91,7 @@ def test_what_a_shipped_profile_asks_of_its_notebooks_is_there(name):
     # BD-rate takes four points or more.
     for codec, given in profile.rd.codecs.items():
         entry = registry.find(codec)
-        assert len(entry.settings(given)) >= 4
+        assert len(entry.parse_settings(given)) >= 4
         if entry.learned and not entry.learned.every_rate:
             assert given == registry.DEFAULT, "those that are trained anyway"
     # Weights are those that the profile trains or, where it starts from them, those that ship.

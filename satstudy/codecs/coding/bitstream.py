@@ -1,18 +1,22 @@
 """The `.sat` file format: a header, an index, and one stream for each group of tiles.
 
+A tile is a patch, or with the tiling `seamless` an entropy tile: a square of latents whose context does not reach into
+its neighbours. A group is a square of tiles that the entropy coder codes together. It is decoded on its own, so that a
+window of the image takes the groups under it alone.
+
 ::
 
     offset  field
-    0       magic "SaT", then the version: 2, or 3 where the weights serve every rate
-    4       tiling: 0 independent, 1 blend by mean, 2 blend by ramp, 3 seamless; 128 more with validity masks
+    0       magic "SaT", then the version: 2, or 3 with an index of λ
+    4       tiling: 0 independent, 1 blend by mean, 2 blend by ramp, 3 seamless; bit 7 is set with validity masks
     5       fingerprint of the weights, 8 bytes
-    13      with validity masks alone: the value of pixels without data (1)
+    13      only with validity masks: the value of pixels without data, 1 byte
     …       varints: height, width, tile side / 16, overlap, tiles per side of a group, length of the notes;
-            in version 3 also the index of λ, zigzag: 0, −1, 1, −2, … as 0, 1, 2, 3, …
+            in version 3 also the index k of λ = 0.01 · 2^(k/64), zigzag: 0, −1, 1, −2, … as 0, 1, 2, 3, …
     …       notes: UTF-8 JSON object, deflated; absent when its length is 0
-    …       index, for each group of tiles, row by row: length of its stream (varint), CRC-32 of it; none for one group
-    …       CRC-32 of all bytes before; for one group also of its stream
-    …       the streams, with validity masks each one after the mask of its group (`pack_mask`)
+    …       index: for each group, row by row, the length of its stream (varint) and its CRC-32; absent for one group
+    …       CRC-32 of all bytes before; of a file with one group also of its stream
+    …       the streams; with validity masks, each begins with the mask of its group (`pack_mask`)
 
 Integers of fixed size are little-endian. A varint has seven bits a byte, least significant first; the eighth bit is set
 if another byte follows. It has at most five bytes and no superfluous zero bytes.
@@ -35,25 +39,26 @@ from satstudy.core.geometry import Grid, Rect, grid, span_count
 from satstudy.core.types import Mask, Pixels
 
 MAGIC = b"SaT"
-#: Versions without and with the index of λ.
-PLAIN, WITH_RATE = 2, 3
+#: Versions without and with the index of λ. Weights that serve every λ need it, unless it is 0.
+WITHOUT_LAM, WITH_LAM = 2, 3
 TILINGS = ("independent", "blend", "blend-ramp", "seamless")
-#: Bit of the tiling's byte: every stream starts with the validity mask of its group.
+#: Bit of the tiling's byte: every stream begins with the validity mask of its group.
 MASKED = 0x80
 #: Default limit of the decoder, larger than any image of fMoW (16288×16291).
 MAX_PIXELS = 20_000 * 20_000
 MAX_SIDE = 1 << 17
-#: Bytes of the notes.
+#: Largest number of bytes of the notes, inflated or deflated.
 MAX_NOTES = 1 << 16
 #: Largest magnitude of the index of λ.
-MAX_RATE = 1 << 10
+MAX_LAM_INDEX = 1 << 10
 #: Sides of tiles are multiples of this.
 TILE_UNIT = 16
-#: Largest side in pixels of an entropy tile of `seamless`, and of a group of tiles without overlaps.
+#: Largest side in pixels of an entropy tile of `seamless`, and of the tiles of a group laid side by side.
 MAX_TILE = 4096
 #: Largest side in pixels of a patch, which goes through the synthesis in one piece.
 MAX_PATCH = 1024
-#: Least average size of a group in pixels, for more than FEW_GROUPS groups.
+#: A file of more than FEW_GROUPS groups has at least MIN_GROUP pixels for each: an image of many tiny groups would take
+#: long to decode for the size of its file.
 MIN_GROUP, FEW_GROUPS = 1 << 15, 64
 
 _REMEDY = "fetch or compress it again"
@@ -61,7 +66,7 @@ _REMEDY = "fetch or compress it again"
 
 @dataclass(frozen=True)
 class Container:
-    """A file whose header and index were checked. Its streams are checked when they are read."""
+    """A file with a valid header and index. Each stream is checked when it is read."""
 
     header: Header
     data: memoryview
@@ -115,8 +120,8 @@ class _Cursor:
         raise DamagedFile(f"A number in the header of this file is malformed: {_REMEDY}.")
 
 
-def packed_notes(notes: dict[str, Any]) -> bytes:
-    """Notes as the deflated JSON of a file; empty for no notes.
+def pack_notes(notes: dict[str, Any]) -> bytes:
+    """Notes as deflated JSON; no bytes for no notes.
 
     Raises
     ------
@@ -149,17 +154,17 @@ def write(header: Header, streams: Sequence[bytes]) -> bytes:
             f"An image of {header.height}×{header.width} pixels in tiles of {header.tile} with an overlap of "
             f"{header.overlap} does not fit this format: sides go up to {MAX_SIDE}, overlaps to half a tile."
         )
-    notes = packed_notes(header.notes)
-    if len(streams) != math.prod(header.shape()):
-        raise ValueError(f"{len(streams)} streams for {header.shape()} groups")
+    notes = pack_notes(header.notes)
+    if len(streams) != math.prod(header.group_counts()):
+        raise ValueError(f"{len(streams)} streams for {header.group_counts()} groups")
     tiling = TILINGS.index(header.tiling) | (0 if header.fill is None else MASKED)
-    out = bytearray(MAGIC + bytes([WITH_RATE if header.rate else PLAIN, tiling]) + header.fingerprint)
+    out = bytearray(MAGIC + bytes([WITH_LAM if header.lam_index else WITHOUT_LAM, tiling]) + header.fingerprint)
     if header.fill is not None:
         out.append(header.fill)
     for value in (header.height, header.width, header.tile // TILE_UNIT, header.overlap, header.group, len(notes)):
         out += _varint(value)
-    if header.rate:
-        out += _varint(2 * header.rate if header.rate > 0 else -2 * header.rate - 1)
+    if header.lam_index:
+        out += _varint(2 * header.lam_index if header.lam_index > 0 else -2 * header.lam_index - 1)
     out += notes
     if len(streams) > 1:
         for stream in streams:
@@ -189,21 +194,21 @@ def read(data: bytes | memoryview, max_pixels: int = MAX_PIXELS) -> Container:
         raise DamagedFile("This is no .sat file: it does not begin with “SaT”.")
     if len(start) < 4:
         raise DamagedFile(f"This file is cut short at byte {len(data)}: {_REMEDY}.")
-    if start[3] > WITH_RATE:
-        raise InputError(f"This file has version {start[3]} and this program reads up to {WITH_RATE}: update satstudy.")
-    if start[3] < PLAIN:
+    if start[3] > WITH_LAM:
+        raise InputError(f"This file has version {start[3]} and this program reads up to {WITH_LAM}: update satstudy.")
+    if start[3] < WITHOUT_LAM:
         raise InputError(f"This file has version {start[3]}, which was never released: compress the image again.")
     tiling = cursor.take(1)[0]
     fingerprint = cursor.take(8)
     fill = cursor.take(1)[0] if tiling & MASKED else None
     height, width, tile, overlap, group, length = (cursor.varint() for _ in range(6))
-    coded_rate = cursor.varint() if start[3] == WITH_RATE else 0
-    rate = -(coded_rate + 1) // 2 if coded_rate % 2 else coded_rate // 2
+    zigzag = cursor.varint() if start[3] == WITH_LAM else 0
+    lam_index = -(zigzag + 1) // 2 if zigzag % 2 else zigzag // 2
     tile *= TILE_UNIT
     kind = tiling & ~MASKED
     known = TILINGS[kind] if kind < len(TILINGS) else ""
-    header = Header(height, width, known, tile, overlap, group, fingerprint, fill=fill, rate=rate)
-    if not (known and abs(rate) <= MAX_RATE and header.in_range() and length <= MAX_NOTES):
+    header = Header(height, width, known, tile, overlap, group, fingerprint, fill=fill, lam_index=lam_index)
+    if not (known and abs(lam_index) <= MAX_LAM_INDEX and header.in_range() and length <= MAX_NOTES):
         raise DamagedFile(f"A number in the header of this file is out of range: {_REMEDY}.")
     if height * width > max_pixels:
         raise InputError(
@@ -211,7 +216,7 @@ def read(data: bytes | memoryview, max_pixels: int = MAX_PIXELS) -> Container:
             "if you trust it, or decode a window."
         )
     packed = cursor.take(length)
-    count = math.prod(header.shape())
+    count = math.prod(header.group_counts())
     entries = count if count > 1 else 0
     # An index entry has five bytes or more: a file that is too short is refused before its index is read.
     if entries * 5 + 4 > len(data) - cursor.at:
@@ -241,7 +246,7 @@ def _notes(packed: bytes) -> dict[str, Any]:
         return {}
     try:
         inflate = zlib.decompressobj()
-        plain = inflate.decompress(packed, MAX_NOTES + 1)  # one more, so that the end is reached
+        plain = inflate.decompress(packed, MAX_NOTES + 1)  # one byte more than allowed shows that there are too many
         whole = inflate.eof and not inflate.unused_data and len(plain) <= MAX_NOTES
         notes = json.loads(plain.decode()) if whole else None
     except (zlib.error, ValueError, RecursionError):
@@ -257,6 +262,7 @@ class Header:
 
     Attributes
     ----------
+    height, width : of the image in pixels
     tiling : one of `TILINGS`
     tile : side of a patch (independent, blend) or of an entropy tile (seamless) in pixels
     overlap : pixels that neighbouring patches share; 0 unless the tiling is a blend
@@ -264,7 +270,7 @@ class Header:
     fingerprint : of the weights, 8 bytes
     notes : small JSON object kept with the image, such as a georeference
     fill : value, in all bands, of pixels without data; None for an image without validity mask
-    rate : index of λ for weights of every rate, not 0; 0 for weights of one λ
+    lam_index : k of λ = 0.01 · 2^(k/64) for weights that serve every λ; 0 for weights of one λ
     """
 
     height: int
@@ -276,13 +282,13 @@ class Header:
     fingerprint: bytes
     notes: dict[str, Any] = field(default_factory=dict)
     fill: int | None = None
-    rate: int = 0
+    lam_index: int = 0
 
     def in_range(self) -> bool:
         """Whether a reader accepts these fields.
 
-        The limits of overlaps and of small groups bound the time that a small file can take, those of groups and
-        patches its memory.
+        The limits of overlaps and of small groups bound the time to decode a small file. The limits of large groups
+        and of patches bound the memory.
         """
         blends = self.tiling.startswith("blend")
         return (
@@ -294,7 +300,8 @@ class Header:
             and (self.tile >= 64 or self.tiling != "seamless")
             and 1 <= self.group <= 64
             and self.group * self.tile <= MAX_TILE
-            and math.prod(self.shape()) <= max(FEW_GROUPS, max(self.height, 256) * max(self.width, 256) // MIN_GROUP)
+            and math.prod(self.group_counts())
+            <= max(FEW_GROUPS, max(self.height, 256) * max(self.width, 256) // MIN_GROUP)
             and (self.fill is None or 0 <= self.fill <= 255)
         )
 
@@ -302,23 +309,23 @@ class Header:
         """The grid of tiles."""
         return grid(self.height, self.width, self.tile, self.overlap)
 
-    def tiles(self) -> tuple[int, int]:
-        """Tiles along both axes."""
+    def tile_counts(self) -> tuple[int, int]:
+        """Numbers of tiles down and across."""
         rows, columns = (span_count(length, self.tile, self.overlap) for length in (self.height, self.width))
         return rows, columns
 
-    def shape(self) -> tuple[int, int]:
-        """Groups along both axes."""
-        rows, columns = self.tiles()
+    def group_counts(self) -> tuple[int, int]:
+        """Numbers of groups down and across."""
+        rows, columns = self.tile_counts()
         return -(-rows // self.group), -(-columns // self.group)
 
     def group_index(self, row: int, column: int) -> int:
         """The index of the stream of the group at (row, column)."""
-        return row * self.shape()[1] + column
+        return row * self.group_counts()[1] + column
 
     def group_tiles(self, row: int, column: int) -> list[tuple[int, int]]:
         """(row, column) of the tiles of one group, in coding order."""
-        rows, columns = self.tiles()
+        rows, columns = self.tile_counts()
         return [
             (i, j)
             for i in range(row * self.group, min((row + 1) * self.group, rows))
@@ -334,7 +341,7 @@ class Header:
 
     def groups(self) -> Iterator[list[tuple[int, int]]]:
         """`group_tiles` of all groups, in the order of the streams."""
-        down, across = self.shape()
+        down, across = self.group_counts()
         return (self.group_tiles(i, j) for i in range(down) for j in range(across))
 
 
@@ -385,7 +392,7 @@ def split_mask(stream: bytes, height: int, width: int) -> tuple[Pixels | None, b
         if stream[:1] != b"\1":
             raise ValueError
         inflate = zlib.decompressobj(_RAW)
-        plain = inflate.decompress(stream[1:], height * columns + 1)  # one more, so that the end is reached
+        plain = inflate.decompress(stream[1:], height * columns + 1)  # one byte more shows that there are too many
         if not inflate.eof or len(plain) != height * columns:
             raise ValueError
     except (zlib.error, ValueError):
@@ -408,7 +415,7 @@ def unpack_mask(rows: Pixels, top: int, bottom: int, left: int, right: int) -> M
 def impose_mask(pixels: Pixels, valid: Mask | None, value: int) -> None:
     """Set pixels without data to `value` in all bands, and change valid pixels of that value by one level; in place.
 
-    So a reader that goes by the value finds the same mask.
+    A program that takes all pixels of the nodata value as masked then finds the same mask.
     """
     same = (pixels == value).all(axis=2)
     if same.any():

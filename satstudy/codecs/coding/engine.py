@@ -28,7 +28,7 @@ class Engine(Protocol):
     analysis_halo, synthesis_halo : pixels around a piece of an image that must be transformed with it, so that the
         result equals that of the whole image; multiples of 16
     piece : side in pixels, without halo, of the pieces in which large images are transformed
-    rate : the index of λ that a file stores; 0 for a model of one λ
+    lam_index : stands for λ in the header of a file (`satstudy.codecs.wavelet.config.lam_of`); 0 for a model of one λ
     """
 
     device: torch.device
@@ -36,13 +36,13 @@ class Engine(Protocol):
     analysis_halo: int
     synthesis_halo: int
     piece: int
-    rate: int
+    lam_index: int
 
     def analysis(self, pixels: Tensor) -> list[Latents]:
         """uint8 (b, h, w, 3), sides multiples of 16, to the latents of each image."""
         ...
 
-    def synthesis(self, latents: Sequence[Latents], rate: int) -> Tensor:
+    def synthesis(self, latents: Sequence[Latents], lam_index: int) -> Tensor:
         """Latents of `b` tiles of one shape to pixels, float32 (b, h, w, 3) in [0, 255]."""
         ...
 
@@ -50,7 +50,7 @@ class Engine(Protocol):
         """One stream for a group of tiles."""
         ...
 
-    def decode(self, data: bytes, shapes: Sequence[tuple[int, int]], rate: int) -> list[Latents]:
+    def decode(self, data: bytes, shapes: Sequence[tuple[int, int]], lam_index: int) -> list[Latents]:
         """The latents of a group of tiles of ⌈height/16⌉ × ⌈width/16⌉ each.
 
         Raises

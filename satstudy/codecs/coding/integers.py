@@ -23,9 +23,9 @@ from satstudy.core.errors import InputError
 WEIGHT_BITS = 10  #: fraction bits of weights
 ACTIVATION_BITS = 6  #: fraction bits of activations and means
 LIMIT = 1 << 16  #: activations stay within ±LIMIT units of 2^-ACTIVATION_BITS
-#: Limit of sums, 16 times LIMIT·2^WEIGHT_BITS: the sum of two fits 32 bits.
+#: Sums stay within ±SATURATION, 16 times the range of activations: two of them and the half for rounding fit int32.
 SATURATION = (1 << 30) - 1 - (1 << WEIGHT_BITS)
-#: Slope of the leaky rectifier, 0.01 in CompressAI: 82 / 2¹³.
+#: Slope of leaky ReLU: 82 / 2¹³, for 0.01 in CompressAI.
 LEAK, LEAK_BITS = 82, 13
 
 
@@ -72,7 +72,7 @@ _PRECISION = _Precision()
 
 @contextlib.contextmanager
 def full_precision() -> Iterator[None]:
-    """Within, no autograd, autocast or products of reduced precision, whatever the caller has set."""
+    """Switch autograd, autocast and matrix products of reduced precision off, whatever the caller has set."""
     _PRECISION.enter()
     try:
         with torch.inference_mode(), torch.autocast("cpu", enabled=False), torch.autocast("cuda", enabled=False):
@@ -85,7 +85,7 @@ def _multiplier(weight: Tensor) -> Callable[[Tensor], Tensor]:
     """The fastest exact product of float32 (rows, in) with `weight` (in, out) on its device.
 
     On a CPU it is oneDNN's, with the weight laid out once. On some processors its kernels are two to three times as
-    fast as the BLAS behind `@`, and they sum plain products as well.
+    fast as the BLAS behind `@`. They are exact as well: they add the products without transforming the operands.
     """
     if weight.device.type != "cpu":
         return lambda x: x @ weight
@@ -106,7 +106,7 @@ def _multiplier(weight: Tensor) -> Callable[[Tensor], Tensor]:
 
 
 def float32_is_exact(device: torch.device) -> bool:
-    """Whether float32 products of integers are exact on this device; found by trying.
+    """Whether float32 products of integers are exact on this device, by a test.
 
     Environment variables of oneDNN or cuBLAS, and defaults of libraries, can reduce their precision silently. The test
     takes long sums of short factors, and single products of odd 12-bit factors, which neither bfloat16 nor
@@ -146,20 +146,21 @@ class Linear:
     """
 
     def __init__(self, weights: Sequence[Tensor], bias: Tensor, dtype: torch.dtype, device: torch.device):
-        grids = [torch.round(weight.double().cpu() * (1 << WEIGHT_BITS)) for weight in weights]
+        integers = [torch.round(weight.double().cpu() * (1 << WEIGHT_BITS)) for weight in weights]
         unit = 1 << (WEIGHT_BITS + ACTIVATION_BITS)
         offset = torch.round(bias.double().cpu() * unit)
         self.outputs = len(offset)
-        largest = max(float(grid.abs().max()) for grid in grids)
-        total = float(sum((grid.abs() * LIMIT).sum(0) for grid in grids).max())  # type: ignore[union-attr]
+        largest = max(float(weight.abs().max()) for weight in integers)
+        total = float(sum((weight.abs() * LIMIT).sum(0) for weight in integers).max())  # type: ignore[union-attr]
         if total >= 2.0**52 or largest >= 2.0**24 or float(offset.abs().max()) >= SATURATION / 2:
             raise InputError("These weights are too large to be coded exactly: train with a lower learning rate.")
         self.bias = offset.to(device, torch.int32)
         self.double = dtype == torch.float64
-        self.pieces = [grid.to(device, dtype) for grid in grids]
-        self.products = [] if self.double else [_multiplier(piece) for piece in self.pieces]
+        self.weights = [weight.to(device, dtype) for weight in integers]
+        self.products = [] if self.double else [_multiplier(weight) for weight in self.weights]
         # One percent less, for the rounding of the norm itself.
-        self.allowed = [0.99 * 2.0**24 / max(1.0, math.sqrt(float(grid.square().sum(0).max()))) for grid in grids]
+        norms = [math.sqrt(float(weight.square().sum(0).max())) for weight in integers]
+        self.max_norms = [0.99 * 2.0**24 / max(1.0, norm) for norm in norms]
 
     def sums(self, *parts: Tensor) -> Tensor:
         """int32 (rows, out) in units of 2^-(WEIGHT_BITS + ACTIVATION_BITS), clamped to ±SATURATION.
@@ -170,28 +171,28 @@ class Linear:
         """
         if self.double:
             return self._in_double(parts)
-        total, long = self.bias, None
-        for part, product, allowed in zip(parts, self.products, self.allowed, strict=True):
+        total, inexact = self.bias, None
+        for part, product, max_norm in zip(parts, self.products, self.max_norms, strict=True):
             total = product(part).to(torch.int32).add_(total)
             norm = torch.linalg.vector_norm(part, dim=1)
-            if norm.max() >= allowed:
-                rows = norm >= allowed
-                long = rows if long is None else long | rows
-        if long is not None:
-            total[long] = self._in_double([part[long] for part in parts])
+            if norm.max() >= max_norm:
+                rows = norm >= max_norm
+                inexact = rows if inexact is None else inexact | rows
+        if inexact is not None:
+            total[inexact] = self._in_double([part[inexact] for part in parts])
         return total
 
     def _in_double(self, parts: Sequence[Tensor]) -> Tensor:
         total = self.bias.double()
-        for part, weight in zip(parts, self.pieces, strict=True):
+        for part, weight in zip(parts, self.weights, strict=True):
             total = torch.addmm(total, part.double(), weight.double())
         return total.clamp_(-SATURATION, SATURATION).to(torch.int32)
 
 
 def to_activation(sums: Tensor, leaky: bool) -> Tensor:
-    """Sums, int32, as activations: rounded half up, rectified if `leaky`, clamped to ±LIMIT; in place."""
+    """Activations from sums (int32, overwritten): rounded half up, leaky ReLU if `leaky`, clamped to ±LIMIT."""
     x = sums.add_(1 << (WEIGHT_BITS - 1)).bitwise_right_shift_(WEIGHT_BITS)
     if leaky:
-        # The leaky rectifier is max(x, slope · x) for slopes below 1.
+        # Leaky ReLU is max(x, slope · x) for slopes below 1.
         x = torch.maximum(x, (x * LEAK).add_(1 << (LEAK_BITS - 1)).bitwise_right_shift_(LEAK_BITS))
     return x.clamp_(-LIMIT, LIMIT)

@@ -152,7 +152,7 @@ class LearnedCodec:
             self.fingerprint,
             {} if notes is None else notes,
             with_mask.fill if with_mask else None,
-            self.engine.rate,
+            self.engine.lam_index,
         )
 
     @plain_defaults()
@@ -176,7 +176,7 @@ class LearnedCodec:
                 f"An image of {source.height}×{source.width} pixels cannot be coded: it needs 1×1 or more."
             )
         header = self._header(source, notes)
-        bitstream.packed_notes(header.notes)  # refuses notes that are too long before the work
+        bitstream.pack_notes(header.notes)  # refuses notes that are too long before the work
         if not header.in_range():
             raise InputError(
                 f"An image of {source.height}×{source.width} pixels is above the limit of {MAX_SIDE} a side: "
@@ -357,7 +357,7 @@ class FileLatents:
         if header.fill is not None:
             area = header.group_area(*key)
             mask, stream = bitstream.split_mask(stream, area.height, area.width)
-        self._groups[key] = dict(zip(tiles, self.engine.decode(stream, shapes, header.rate), strict=True))
+        self._groups[key] = dict(zip(tiles, self.engine.decode(stream, shapes, header.lam_index), strict=True))
         self._masks[key] = mask
 
     def tile(self, i: int, j: int) -> Latents:
@@ -369,7 +369,7 @@ class FileLatents:
     def valid(self, top: int, bottom: int, left: int, right: int) -> NDArray[np.bool_]:
         """The validity mask of a rectangle: bool (rows, columns)."""
         result = np.ones((bottom - top, right - left), bool)
-        down, across = self.file.header.shape()
+        down, across = self.file.header.group_counts()
         span = self.side * (self.file.header.tile - self.file.header.overlap)
         # Overlapping groups have equal masks in the overlap; the later one is read.
         for i in range(min(top // span, down - 1), min((bottom - 1) // span, down - 1) + 1):
@@ -449,7 +449,7 @@ def _decoded_patches(
         while start < len(columns):
             shape = _size(layout, i, columns[start])
             batch = [j for j in columns[start : start + together] if _size(layout, i, j) == shape]
-            pixels = engine.synthesis([latents.tile(i, j) for j in batch], latents.file.header.rate).cpu()
+            pixels = engine.synthesis([latents.tile(i, j) for j in batch], latents.file.header.lam_index).cpu()
             for part in pixels:
                 yield part[: shape[0], : shape[1]].numpy()
             start += len(batch)
@@ -502,7 +502,7 @@ def _seamless_bands(
             left, right = pieces.columns[j]
             start, end = max(left, window.x), min(right, window.x + window.width)
             region, y, x = latents.region(top, bottom, left, right, engine.synthesis_halo)
-            pixels = engine.synthesis([region], header.rate)[0]
+            pixels = engine.synthesis([region], header.lam_index)[0]
             inner = pixels[first - y : last - y, start - x : end - x]
             band[:, start - window.x : end - window.x] = inner.round().to(torch.uint8).cpu().numpy()
             bar.update()

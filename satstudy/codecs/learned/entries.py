@@ -31,10 +31,10 @@ for _name, _label, _learned, _style in (
         CodecEntry(
             _name,
             _label,
-            setting="lam",
+            parameter="lam",
             ladder=EVERY_RATE_LADDER if _learned.every_rate else LADDER,
             factory=_make,
-            number=float,
+            setting_type=float,
             style=_style,
             learned=_learned,
         )

@@ -28,7 +28,7 @@ class Mbt2018Engine:
     strides: tuple[int, ...] = (UNIT,)
     synthesis_halo = HALO * UNIT
     piece = 512
-    rate = 0
+    lam_index = 0
 
     def __init__(
         self,
@@ -48,11 +48,11 @@ class Mbt2018Engine:
     def analysis(self, pixels: Tensor) -> list[Latents]:
         return [(y,) for y in self.transforms.analysis(pixels)]
 
-    def synthesis(self, latents: Sequence[Latents], rate: int) -> Tensor:
+    def synthesis(self, latents: Sequence[Latents], lam_index: int) -> Tensor:
         return self.transforms.synthesis(torch.stack([y for (y,) in latents]))
 
     def encode(self, tiles: Sequence[Latents]) -> bytes:
         return self.entropy.encode([y for (y,) in tiles])[0]
 
-    def decode(self, data: bytes, shapes: Sequence[tuple[int, int]], rate: int) -> list[Latents]:
+    def decode(self, data: bytes, shapes: Sequence[tuple[int, int]], lam_index: int) -> list[Latents]:
         return [(y,) for y in self.entropy.decode(data, shapes)]

@@ -2,6 +2,10 @@
 
 The decoder must compute exactly the probabilities of the encoder, or every symbol after the first difference is noise.
 So every number that decides a probability is an integer (`satstudy.codecs.coding.integers`).
+
+A stream has the symbols of z for all positions, then the residuals round(y − mean) of the latents. Latents are coded in
+the steps of a wavefront (`satstudy.codecs.mbt2018.wavefront`): in each step the context model gives the distributions
+at all positions whose causal neighbours are coded.
 """
 
 from __future__ import annotations
@@ -33,7 +37,7 @@ from satstudy.codecs.mbt2018.prior import check_tables, hyper_tables
 from satstudy.codecs.mbt2018.wavefront import CONTEXT, Steps, plan
 from satstudy.core.errors import DamagedFile, InputError
 
-#: Tiles that go through `h_a` together.
+#: Maximum number of tiles that go through `h_a` in one batch.
 HYPER_BATCH = 4
 #: Bytes of the latents' checksum.
 CHECKSUM = 2
@@ -45,9 +49,9 @@ class EntropyCoder:
     Parameters
     ----------
     model : the trained network
-    tables : from `hyper_tables`, as stored with the weights; computed from the model if not given
-    dtype : of the integers: torch.float32, faster, with float64 for the few rows that need it, or torch.float64;
-        the streams are the same
+    tables : probability tables of z as stored with the weights (`hyper_tables`); computed from the model if not given
+    dtype : that holds the integers: torch.float32 (faster; float64 for the few rows that need it) or torch.float64; the
+        streams are the same
     device : where the integer networks run; the range coder runs on the CPU
 
     Raises
@@ -77,9 +81,9 @@ class EntropyCoder:
         self.hyper_symbols = HyperSymbols(self.tables)
 
     def _parameters(self, z: Ints, shapes: Sequence[tuple[int, int]], steps: Steps) -> Tensor:
-        """The part of `entropy_parameters`' first layer that reads `h_s`: int32 (tiles·rows·columns, channels).
+        """The part of the first layer of `entropy_parameters` whose input is `h_s(z)`.
 
-        Tiles of one shape form a batch.
+        Tiles of equal shape go through the network in one batch. The result is int32 (tiles·rows·columns, channels).
         """
         _, rows, columns = steps.grid
         medians = self.tables["z_median"].numpy().astype(np.int64)
@@ -140,14 +144,14 @@ class EntropyCoder:
             target = target.reshape(-1, self.M) * (1 << ACTIVATION_BITS)
             result = torch.zeros(target.shape, dtype=torch.int32, device=self.device)
             buffer, offsets = self._buffer(steps), steps.context().to(self.device)
-            for at, plain in zip(steps.padded_indices, steps.indices, strict=True):
-                at, plain = at.to(self.device), plain.to(self.device)
-                level, mean = self.context(buffer, at, hyper.index_select(0, plain), offsets)
-                k = target.index_select(0, plain).sub_(mean).mul_(2.0**-ACTIVATION_BITS).round_()
+            for padded, index in zip(steps.padded_indices, steps.indices, strict=True):
+                padded, index = padded.to(self.device), index.to(self.device)
+                level, mean = self.context(buffer, padded, hyper.index_select(0, index), offsets)
+                k = target.index_select(0, index).sub_(mean).mul_(2.0**-ACTIVATION_BITS).round_()
                 k = k.clamp_(-MAX_SYMBOL, MAX_SYMBOL).to(torch.int32)
                 value = (k << ACTIVATION_BITS).add_(mean)
-                result.index_copy_(0, plain, value)
-                buffer.index_copy_(0, at, value.clamp_(-LIMIT, LIMIT).to(self.dtype))
+                result.index_copy_(0, index, value)
+                buffer.index_copy_(0, padded, value.clamp_(-LIMIT, LIMIT).to(self.dtype))
                 write_residuals(writer, k.flatten().cpu().numpy(), level.flatten().to(torch.uint8).cpu().numpy())
             return writer.finish() + _checksum(result), self._tiles(result, shapes, steps)
 
@@ -168,14 +172,14 @@ class EntropyCoder:
                 hyper = self._parameters(self.hyper_symbols.read(reader, positions), shapes, steps)
                 result = torch.zeros(math.prod(steps.grid), self.M, dtype=torch.int32, device=self.device)
                 buffer, offsets = self._buffer(steps), steps.context().to(self.device)
-                for at, plain in zip(steps.padded_indices, steps.indices, strict=True):
-                    at, plain = at.to(self.device), plain.to(self.device)
-                    level, mean = self.context(buffer, at, hyper.index_select(0, plain), offsets)
+                for padded, index in zip(steps.padded_indices, steps.indices, strict=True):
+                    padded, index = padded.to(self.device), index.to(self.device)
+                    level, mean = self.context(buffer, padded, hyper.index_select(0, index), offsets)
                     k = read_residuals(reader, level.flatten().to(torch.uint8).cpu().numpy())
                     symbols = torch.from_numpy(k).to(self.device).reshape(mean.shape)
                     value = (symbols << ACTIVATION_BITS).add_(mean)
-                    result.index_copy_(0, plain, value)
-                    buffer.index_copy_(0, at, value.clamp_(-LIMIT, LIMIT).to(self.dtype))
+                    result.index_copy_(0, index, value)
+                    buffer.index_copy_(0, padded, value.clamp_(-LIMIT, LIMIT).to(self.dtype))
             except (AssertionError, ValueError) as error:
                 raise DamagedFile(f"The coded latents do not fit this model ({error}).") from None
             if not reader.coder.maybe_exhausted():
@@ -209,9 +213,9 @@ def _hyper_shape(shape: tuple[int, int]) -> tuple[int, int]:
     return math.ceil(shape[0] / HYPER_STRIDE), math.ceil(shape[1] / HYPER_STRIDE)
 
 
-#: Positions whose neighbourhoods are gathered at once.
+#: Number of positions whose 3×3 neighbourhoods are in memory at once.
 STRIP = 4096
-#: The rows of `CONTEXT`.
+#: The rows of `CONTEXT`. Each is an input of `Linear` of its own: shorter vectors seldom need float64.
 CONTEXT_ROWS = [slice(0, 5), slice(5, 10), slice(10, 12)]
 
 
@@ -275,8 +279,8 @@ class HyperSynthesis:
             for tiles, rows, around in self._neighbourhoods(x):
                 part = grid[tiles, rows]
                 for phase, layer in enumerate(phases):
-                    seen = [line[:, phase % 2 * c :] for line in around[phase // 2 :]]
-                    values = to_activation(layer.sums(*seen), leaky=True)
+                    inputs = [line[:, phase % 2 * c :] for line in around[phase // 2 :]]
+                    values = to_activation(layer.sums(*inputs), leaky=True)
                     part[:, :, phase // 2, :, phase % 2] = values.reshape(*part.shape[:2], w, -1)
             x = grid.reshape(b, 2 * h, 2 * w, -1)
         b, h, w, _ = x.shape
@@ -292,7 +296,8 @@ class ContextModel:
 
     Attributes
     ----------
-    from_hyper : the part of the first layer that reads the output of `h_s`, for all positions at once
+    from_hyper : the part of the first layer of `entropy_parameters` whose input is the output of `h_s`; it needs no
+        context, so it is computed for all positions at once
     """
 
     def __init__(self, model: Model, dtype: torch.dtype, device: torch.device):
@@ -311,7 +316,7 @@ class ContextModel:
         self.thresholds = torch.tensor(scale_thresholds(), dtype=torch.int32, device=device)
 
     def __call__(self, buffer: Tensor, at: Tensor, hyper: Tensor, offsets: Tensor) -> tuple[Tensor, Tensor]:
-        """The distributions of some positions.
+        """The distributions of the latents at the positions of one step.
 
         Parameters
         ----------

@@ -43,7 +43,7 @@ class WaveletEngine:
         device: torch.device | str = "cpu",
     ):
         self.device = torch.device(device)
-        self.rate = lam_index(lam)
+        self.lam_index = lam_index(lam)
         self.model = copy.deepcopy(model).requires_grad_(False).eval()
         self.model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.coder = WaveletCoder(model, tables, self.device)
@@ -51,30 +51,31 @@ class WaveletEngine:
     def at(self, lam: float) -> WaveletEngine:
         """The same engine at another λ; networks and tables are shared."""
         other = copy.copy(self)
-        other.rate = lam_index(lam)
+        other.lam_index = lam_index(lam)
         return other
 
-    def _condition(self, rate: int) -> Tensor:
-        return condition(torch.tensor([lam_of(rate)], dtype=torch.float32, device=self.device))
+    def _condition(self, lam_index: int) -> Tensor:
+        return condition(torch.tensor([lam_of(lam_index)], dtype=torch.float32, device=self.device))
 
     def analysis(self, pixels: Tensor) -> list[Latents]:
         with full_precision():
             # A permuted (b, h, w, 3) tensor is channels-last without a copy.
             x = pixels.to(self.device).permute(0, 3, 1, 2).float().mul_(1 / 255)
-            bands = self.model.decompose(x, self._condition(self.rate))
+            bands = self.model.decompose(x, self._condition(self.lam_index))
             return [(bands.low[i], *(detail[i] for detail in bands.details)) for i in range(len(pixels))]
 
-    def synthesis(self, latents: Sequence[Latents], rate: int) -> Tensor:
+    def synthesis(self, latents: Sequence[Latents], lam_index: int) -> Tensor:
         with full_precision():
             low, *details = (torch.stack(tensors).to(self.device) for tensors in zip(*latents, strict=True))
-            x = self.model.recompose(Bands(low, details), self._condition(rate))
+            x = self.model.recompose(Bands(low, details), self._condition(lam_index))
             return x.clamp_(0, 1).mul_(255).permute(0, 2, 3, 1)
 
     def encode(self, tiles: Sequence[Latents]) -> bytes:
         bands = [Bands(low[None], [detail[None] for detail in details]) for low, *details in tiles]
-        return self.coder.encode(bands, self.rate)[0]
+        return self.coder.encode(bands, self.lam_index)[0]
 
-    def decode(self, data: bytes, shapes: Sequence[tuple[int, int]], rate: int) -> list[Latents]:
+    def decode(self, data: bytes, shapes: Sequence[tuple[int, int]], lam_index: int) -> list[Latents]:
         return [
-            (bands.low[0], *(detail[0] for detail in bands.details)) for bands in self.coder.decode(data, shapes, rate)
+            (bands.low[0], *(detail[0] for detail in bands.details))
+            for bands in self.coder.decode(data, shapes, lam_index)
         ]

@@ -46,7 +46,7 @@ def test_rows_beyond_float32_are_taken_in_float64():
     x = np.stack([rng.integers(-3, 4, 64), rng.integers(LIMIT - 9, LIMIT, 64)])
     layer = Linear([torch.from_numpy(weight)], torch.zeros(3), torch.float32, CPU)
     lengths = np.sqrt((x.astype(float) ** 2).sum(1))
-    assert lengths[0] < layer.allowed[0] < lengths[1]
+    assert lengths[0] < layer.max_norms[0] < lengths[1]
     expected = x @ np.rint(weight * 1024).astype(np.int64)
     assert np.abs(expected).max() > 2**24  # float32 would round it
     assert np.array_equal(layer.sums(torch.from_numpy(x).float()).numpy().astype(np.int64), expected)

@@ -21,7 +21,7 @@ ONE = Header(120, 200, "independent", 64, 0, 4, PRINT, {"a": 1})
 
 def streams_for(header: Header, seed: int = 0) -> list[bytes]:
     rng = np.random.default_rng(seed)
-    count = header.shape()[0] * header.shape()[1]
+    count = header.group_counts()[0] * header.group_counts()[1]
     return [rng.integers(0, 256, size, dtype=np.uint8).tobytes() for size in rng.integers(0, 300, count)]
 
 
@@ -107,7 +107,7 @@ def test_a_change_in_a_stream_is_refused_when_that_stream_is_read():
 
 def test_a_newer_version_asks_for_an_update():
     data = bytearray(write(SMALL, streams_for(SMALL)))
-    data[3] = bitstream.WITH_RATE + 1
+    data[3] = bitstream.WITH_LAM + 1
     with pytest.raises(InputError, match="update satstudy") as caught:
         read(bytes(data))
     assert not isinstance(caught.value, DamagedFile)
@@ -289,7 +289,7 @@ def test_random_bytes_are_refused_with_a_sentence(data, valid_start):
 )
 def test_the_overhead_is_below_one_percent_at_low_rates(tiling, tile, overlap, group):
     header = Header(1496, 1496, tiling, tile, overlap, group, PRINT)
-    count = header.shape()[0] * header.shape()[1]
+    count = header.group_counts()[0] * header.group_counts()[1]
     coded = 0.02 * 1496**2 / 8
     streams = [bytes(int(coded) // count)] * count
     overhead = len(write(header, streams)) - sum(map(len, streams))
@@ -298,8 +298,8 @@ def test_the_overhead_is_below_one_percent_at_low_rates(tiling, tile, overlap, g
 
 def test_notes_are_checked_before_anything_is_coded():
     with pytest.raises(InputError, match="shorten them"):
-        bitstream.packed_notes({"text": "x" * bitstream.MAX_NOTES})
-    assert bitstream.packed_notes({}) == b""
+        bitstream.pack_notes({"text": "x" * bitstream.MAX_NOTES})
+    assert bitstream.pack_notes({}) == b""
 
 
 def test_too_many_pixels_are_refused_before_the_index_is_read():

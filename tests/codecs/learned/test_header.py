@@ -13,7 +13,7 @@ from satstudy.codecs.coding.bitstream import MAX_SIDE
 def test_groups_hold_every_tile_once_and_in_the_order_of_the_streams(header):
     layout = header.layout()
     groups = list(header.groups())
-    down, across = header.shape()
+    down, across = header.group_counts()
     assert len(groups) == down * across
     assert all(groups)
     tiles = [tile for group in groups for tile in group]
@@ -23,14 +23,14 @@ def test_groups_hold_every_tile_once_and_in_the_order_of_the_streams(header):
             assert groups[header.group_index(i, j)] == header.group_tiles(i, j)
             assert all((r // header.group, c // header.group) == (i, j) for r, c in header.group_tiles(i, j))
     assert tiles[-1] == (len(layout.rows) - 1, len(layout.columns) - 1)
-    assert header.tiles() == (len(layout.rows), len(layout.columns))
+    assert header.tile_counts() == (len(layout.rows), len(layout.columns))
 
 
 @given(header=headers())
 @settings(deadline=None)
 def test_the_area_of_a_group_is_that_of_its_tiles(header):
     layout = header.layout()
-    down, across = header.shape()
+    down, across = header.group_counts()
     for i in range(down):
         for j in range(across):
             patches = [layout[at] for at in header.group_tiles(i, j)]

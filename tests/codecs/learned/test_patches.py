@@ -28,7 +28,7 @@ class Tiles:
             for j, (c, d) in enumerate(layout.columns)
         }
         self.forgotten = []
-        self.file = SimpleNamespace(header=SimpleNamespace(rate=0))
+        self.file = SimpleNamespace(header=SimpleNamespace(lam_index=0))
 
     def tile(self, i, j):
         return self.known[i, j]

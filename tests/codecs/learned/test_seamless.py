@@ -30,7 +30,7 @@ class Plane:
 
     def __init__(self, y, height, width):
         self.y, self.row = y, 0
-        self.file = SimpleNamespace(header=SimpleNamespace(height=height, width=width, rate=0))
+        self.file = SimpleNamespace(header=SimpleNamespace(height=height, width=width, lam_index=0))
 
     def forget(self, row):
         self.row = max(self.row, row)
