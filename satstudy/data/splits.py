@@ -130,40 +130,35 @@ def file_number(path: Path) -> int | None:
     return int(match[1]) if match else None
 
 
-def by_number(
-    records: Sequence[ImageRecord],
-    root: Path | str,
-    train: range = range(0, 40),
-    val_class: range = range(88, 100),
-) -> pd.DataFrame:
+#: Numbers of the images in val-class (`by_number`).
+VAL_CLASS_NUMBERS = range(88, 100)
+
+
+def by_number(records: Sequence[ImageRecord], root: Path | str, first: int = 40) -> pd.DataFrame:
     """Split by `file_number`: UC Merced, where neighbouring numbers can show neighbouring ground.
 
-    Parameters
-    ----------
-    train : numbers of train-compress; all others are val-compress
-    val_class : numbers of val-class; the rest of val-compress is train-class
+    Numbers below `first` are train-compress, all others val-compress: those in `VAL_CLASS_NUMBERS` val-class, the rest
+    train-class.
 
     Raises
     ------
     InputError
-        A name without a number, a number in both ranges, an object in two splits, or a split without a category.
+        A name without a number, an object in two splits, or a split that lacks a category.
     """
-    if set(train) & set(val_class):
-        raise InputError(f"train = {train} and val_class = {val_class} overlap: an image cannot be in both.")
     rows = []
     for record in records:
         number = file_number(record.path)
         if number is None:
             raise InputError(f"{record.path} has no number at the end of its name: use make() instead.")
-        name = "train-compress" if number in train else "val-class" if number in val_class else "train-class"
-        rows.append((record, name))
+        rest = "val-class" if number in VAL_CLASS_NUMBERS else "train-class"
+        rows.append((record, "train-compress" if number < first else rest))
     categories = {record.category for record in records}
-    for name in ("train-compress", "train-class", *(["val-class"] if len(val_class) else [])):
+    for name in ("train-compress", "train-class", "val-class"):
         empty = sorted(categories - {record.category for record, side in rows if side == name})
         if empty or not rows:
             raise InputError(
                 f"{name} has no image of {len(empty)} of {len(categories)} categories ({', '.join(empty[:3])}, …): "
-                "choose other ranges, or use make() instead."
+                "choose another number, or use make() instead."
             )
     sides: dict[str, set[str]] = defaultdict(set)
     for record, name in rows:

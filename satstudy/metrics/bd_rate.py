@@ -33,6 +33,8 @@ from satstudy.metrics.bootstrap import (
     resampled_means,
 )
 
+#: The codec that others are compared with by default.
+REFERENCE = "jpeg2000"
 #: Minimum PSNR range in dB that the curves of an image must share for a meaningful BD-rate.
 MIN_SHARED = 1.0
 
@@ -288,7 +290,7 @@ class Comparison(NamedTuple):
 
 def bd_rates(
     frame: pd.DataFrame,
-    reference: str = "jpeg2000",
+    reference: str = REFERENCE,
     *,
     common: bool = False,
     objects: Mapping[str, Hashable] | None = None,
@@ -454,7 +456,7 @@ def _clusters(images: Sequence[str], objects: Mapping[str, Hashable] | None) -> 
     return [objects[name] for name in images]
 
 
-def by_category(frame: pd.DataFrame, reference: str = "jpeg2000", **options: Any) -> pd.DataFrame:
+def by_category(frame: pd.DataFrame, reference: str = REFERENCE, **options: Any) -> pd.DataFrame:
     """`bd_rates` for the images of each category, with `category` as the first column."""
     require(frame, ("category",), "The rate-distortion table", "run `evaluate` first")
     tables = {category: bd_rates(part, reference, **options) for category, part in frame.groupby("category")}
@@ -556,42 +558,28 @@ class RateSaved(NamedTuple):
     high: float
 
 
-def rate_saved_at_psnr(
-    frame: pd.DataFrame,
-    codec_a: str,
-    codec_b: str,
-    psnr: float | None = None,
-    *,
-    objects: Mapping[str, Hashable] | None = None,
-    **bootstrap: Any,
-) -> RateSaved:
+def rate_saved_at_psnr(frame: pd.DataFrame, codec_a: str, codec_b: str, **bootstrap: Any) -> RateSaved:
     """The rate that `codec_a` saves relative to `codec_b` at equal PSNR, as in Table 1 of the paper.
 
-    Rates are those of the mean curves at `psnr` dB (`rate_at_psnr`), by default the middle of the range that both
-    reach.
+    Rates are those of the mean curves (`rate_at_psnr`) in the middle of the PSNR range that both reach.
 
     Parameters
     ----------
-    objects, bootstrap : as `bd_rates`
+    bootstrap : as `bd_rates`
 
     Raises
     ------
     InputError
-        A codec that is not in the frame, or a PSNR that is out of the range of one of them.
+        A codec that is not in the frame, or no PSNR that both reach.
     """
     a, b = _curves(frame, codec_a), _curves(frame, codec_b)
-    images = image_set(frame[frame["codec"].isin([codec_a, codec_b])])
-    low, high = shared_psnr(a.mean_psnr, b.mean_psnr)
-    target = (low + high) / 2 if psnr is None else psnr
-    if not low <= target <= high:
-        raise InputError(
-            f"{target:g} dB lies outside {low:.2f}–{high:.2f} dB, which both {codec_a} and {codec_b} reach."
-        )
+    image_set(frame[frame["codec"].isin([codec_a, codec_b])])  # raises if the codecs have different images
+    target = sum(shared_psnr(a.mean_psnr, b.mean_psnr)) / 2
 
     def saved(bpp_a: Floats, psnr_a: Floats, bpp_b: Floats, psnr_b: Floats) -> float:
         return 100 * (1 - rate_at_psnr(bpp_a, psnr_a, target) / rate_at_psnr(bpp_b, psnr_b, target))
 
-    found = _of_means(a, b, saved, clusters=_clusters(images, objects), **bootstrap)
+    found = _of_means(a, b, saved, **bootstrap)
     bpp_a, bpp_b = (rate_at_psnr(curves.bpp.mean(axis=0), curves.mean_psnr, target) for curves in (a, b))
     return RateSaved(target, bpp_a, bpp_b, *found)
 
@@ -599,30 +587,25 @@ def rate_saved_at_psnr(
 # --- Speed ------------------------------------------------------------------------------------------------
 
 
-def speeds(
-    frame: pd.DataFrame,
-    reference: str = "jpeg2000",
-    *,
-    objects: Mapping[str, Hashable] | None = None,
-    **bootstrap: Any,
-) -> pd.DataFrame:
-    """BD-rate and relative speed of every codec against `reference`, from a frame with times of one run.
+def speeds(frame: pd.DataFrame, **options: Any) -> pd.DataFrame:
+    """BD-rate and speed of every codec relative to JPEG 2000, from a frame with times of one run.
 
     Parameters
     ----------
     frame : also with `encode_s` and `decode_s`
+    options : of `bd_rates`
 
     Returns
     -------
     DataFrame
         codec, bd_rate, low, high (in %, from `bd_rates`), encode, decode (speed relative to the reference: medians over
-        images of the ratio of times, each a mean over settings); the reference has 0, 1 and 1
+        images of the ratio of times, each a mean over settings); JPEG 2000 has 0, 1 and 1
     """
     times = frame.groupby(["codec", "image"])[["encode_s", "decode_s"]].mean()
-    table = bd_rates(frame, reference, objects=objects, **bootstrap)[["codec", "bd_rate", "low", "high"]]
-    own = pd.DataFrame([(reference, 0.0, 0.0, 0.0)], columns=table.columns)
+    table = bd_rates(frame, **options)[["codec", "bd_rate", "low", "high"]]
+    own = pd.DataFrame([(REFERENCE, 0.0, 0.0, 0.0)], columns=table.columns)
     table = pd.concat([own, table], ignore_index=True)
     for column, name in (("encode_s", "encode"), ("decode_s", "decode")):
-        ratios = {codec: (times.loc[reference, column] / times.loc[codec, column]).median() for codec in table["codec"]}
+        ratios = {codec: (times.loc[REFERENCE, column] / times.loc[codec, column]).median() for codec in table["codec"]}
         table[name] = table["codec"].map(ratios)
     return table

@@ -66,7 +66,7 @@ class Cells:
         return {row: i for i, (column, row) in enumerate(self.names) if column == trained_on}
 
 
-def cells(predictions: pd.DataFrame, measures: Mapping[str, Floats] | None = None, resamples: int = 2000) -> Cells:
+def cells(predictions: pd.DataFrame, measures: Mapping[str, Floats] | None = None) -> Cells:
     """The accuracies of all cells of a predictions frame, resampled together.
 
     Parameters
@@ -100,7 +100,7 @@ def cells(predictions: pd.DataFrame, measures: Mapping[str, Floats] | None = Non
         names += [("", name) for name in measures]
     objects = predictions.drop_duplicates("image").set_index("image")["object"].loc[images].tolist()
     seeds = wide.index.get_level_values("seed").tolist()
-    draws = resampled_means(table, clusters=objects, runs=seeds, resamples=resamples)
+    draws = resampled_means(table, clusters=objects, runs=seeds)
     return Cells(tuple(names), table.mean(axis=0), draws)
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from satstudy.core.frames import require
+from satstudy.metrics.bd_rate import REFERENCE
 from satstudy.report.labels import codec_name
 
 HOURS_A_YEAR = 24 * 365
@@ -55,9 +56,7 @@ def operating_points(frame: pd.DataFrame) -> pd.DataFrame:
     return points.groupby("codec", as_index=False).mean()
 
 
-def archive(
-    points: pd.DataFrame, terabytes_a_day: float, machine_hour: float, terabyte_month: float, against: str = "jpeg2000"
-) -> pd.DataFrame:
+def archive(points: pd.DataFrame, terabytes_a_day: float, machine_hour: float, terabyte_month: float) -> pd.DataFrame:
     """What it takes to code all that a constellation sends, and to keep a year of it for a year.
 
     Parameters
@@ -70,7 +69,7 @@ def archive(
     -------
     DataFrame
         A row a codec, the cheapest first: machines that code without pause; terabytes that are kept; money a year for
-        machines, for storage and for both, and both relative to the codec `against`
+        machines, for storage and for both, and both relative to JPEG 2000
     """
     seconds = terabytes_a_day * 1e6 * points["encode"]
     table = pd.DataFrame({"codec": points["codec"], "machines": seconds / 86400})
@@ -78,7 +77,7 @@ def archive(
     table["coding"] = table["machines"] * HOURS_A_YEAR * machine_hour
     table["storage"] = table["terabytes"] * 12 * terabyte_month
     table["money"] = table["coding"] + table["storage"]
-    base = table.loc[table["codec"] == against, "money"]
+    base = table.loc[table["codec"] == REFERENCE, "money"]
     table["relative"] = table["money"] / base.iloc[0] if len(base) else np.nan
     return table.sort_values("money", ignore_index=True)
 
@@ -98,11 +97,11 @@ def shown(table: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def break_even(points: pd.DataFrame, machine_hour: float, terabyte_month: float, against: str = "jpeg2000") -> str:
-    """A list, as Markdown: after how many months of keeping each codec costs less than the codec `against`."""
-    table = archive(points, 1.0, machine_hour, terabyte_month, against).set_index("codec")
-    base, lines = table.loc[against], []
-    for codec, row in table.drop(index=against).iterrows():
+def break_even(points: pd.DataFrame, machine_hour: float, terabyte_month: float) -> str:
+    """A list, as Markdown: after how many months of keeping each codec costs less than JPEG 2000."""
+    table = archive(points, 1.0, machine_hour, terabyte_month).set_index("codec")
+    base, lines = table.loc[REFERENCE], []
+    for codec, row in table.drop(index=REFERENCE).iterrows():
         saved = (base["storage"] - row["storage"]) / 12  # a month
         dearer = row["coding"] - base["coding"]
         name = codec_name(str(codec))

@@ -145,8 +145,8 @@ def rate_distortion(
 
 
 @styled
-def bd_rate_bars(table: pd.DataFrame, reference: str = "jpeg2000") -> Figure:
-    """BD-rate of each codec against a reference, the mean over images, with interval whiskers.
+def bd_rate_bars(table: pd.DataFrame) -> Figure:
+    """BD-rate of each codec against JPEG 2000, the mean over images, with interval whiskers.
 
     Parameters
     ----------
@@ -154,7 +154,7 @@ def bd_rate_bars(table: pd.DataFrame, reference: str = "jpeg2000") -> Figure:
     """
     require(table, ("codec", "reference", "bd_rate", "low", "high"), "The BD-rate table", "run `bd_rates` first")
     # Codecs without a number are last.
-    table = bd_rate.rows_against(table, reference).sort_values("bd_rate", ignore_index=True)
+    table = bd_rate.rows_against(table, bd_rate.REFERENCE).sort_values("bd_rate", ignore_index=True)
     figure, axes = plt.subplots(figsize=(WIDTH, 1.0 + 0.42 * len(table)))
     lines = codec_lines(table["codec"])
     for i, (codec, value) in enumerate(zip(table["codec"], table["bd_rate"], strict=True)):
@@ -172,8 +172,8 @@ def _bd_label(table: pd.DataFrame) -> str:
 
 
 @styled
-def rate_by_category(table: pd.DataFrame, codec: str = "learned", reference: str = "jpeg2000") -> Figure:
-    """BD-rate of one codec against another by category, best first, with the number of images.
+def rate_by_category(table: pd.DataFrame, codec: str = "learned") -> Figure:
+    """BD-rate of a codec against JPEG 2000 by category, best first, with the number of images.
 
     Parameters
     ----------
@@ -182,13 +182,15 @@ def rate_by_category(table: pd.DataFrame, codec: str = "learned", reference: str
     Raises
     ------
     InputError
-        A missing column, or the table does not compare these codecs.
+        A missing column, or the table does not compare these two.
     """
     columns = ("category", "codec", "reference", "bd_rate", "low", "high", "images")
     require(table, columns, "The table by category", "run `by_category` first")
-    table = table[(table["codec"] == codec) & (table["reference"] == reference)]
+    table = table[(table["codec"] == codec) & (table["reference"] == bd_rate.REFERENCE)]
     if table.empty:
-        raise InputError(f"The table has no BD-rate of {codec} against {reference}: name codecs that it holds.")
+        raise InputError(
+            f"The table has no BD-rate of {codec} against {bd_rate.REFERENCE}: name a codec that it holds."
+        )
     table = table.sort_values("bd_rate", ignore_index=True)
     figure, axes = plt.subplots(figsize=(WIDTH, 1.0 + 0.24 * len(table)))
     whiskers(axes, table, "bd_rate")
@@ -274,7 +276,7 @@ def _change(log: Floats) -> Floats:
 
 
 @styled
-def rate_against_speed(speeds: pd.DataFrame, reference: str = "jpeg2000") -> Figure:
+def rate_against_speed(speeds: pd.DataFrame) -> Figure:
     """Bits at equal PSNR against speed, of encoders at the left and of decoders at the right; best is below right.
 
     Variants of one codec ("avif-speed6") are joined by a line.
@@ -298,7 +300,7 @@ def rate_against_speed(speeds: pd.DataFrame, reference: str = "jpeg2000") -> Fig
                         axes.annotate(effort, (x, y), (3, 3), textcoords="offset points", fontsize=7)
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
-        axes.set_xlabel(f"{column[:-1]}ing speed, times {codec_name(reference)}'s")
-    panels[0].set_ylabel(f"BD-rate against {codec_name(reference)} in %")
+        axes.set_xlabel(f"{column[:-1]}ing speed, times {codec_name(bd_rate.REFERENCE)}'s")
+    panels[0].set_ylabel(f"BD-rate against {codec_name(bd_rate.REFERENCE)} in %")
     legend_above(figure, panels[0])
     return figure

@@ -49,44 +49,31 @@ def seam_profile(frame: pd.DataFrame, value: Literal["gradient", "error"] = "gra
 SEAM_VALUES = {
     "lost": "PSNR lost in overlaps and within 8 px of seams,\nin dB (against seamless at the same pixels)",
     "gap": "PSNR away from seams less PSNR in overlaps\nand within 8 px of seams, in dB",
-    "psnr_near": "PSNR in overlaps and within 8 px of seams in dB",
-    "psnr": "PSNR in dB",
-    "ratio": "gradient at seams, decoded / original",
 }
 
 
 @styled
-def overlap_ablation(
-    frame: pd.DataFrame, value: Literal["lost", "gap", "psnr_near", "psnr", "ratio"] | None = None
-) -> Figure:
+def overlap_ablation(frame: pd.DataFrame) -> Figure:
     """What an overlap costs in bits and gains at the seams, for each weighting, with seamless beside.
 
-    Means over images, a panel for each λ. Images of one patch have no seam and are left out.
+    Means over images, a panel for each λ. Images of one patch have no seam and are left out. The error near seams is
+    compared with that of seamless at the same pixels, since tilings have their seams in different places. If a row
+    lacks the seamless image, it is compared with the error elsewhere in the same image.
 
     Parameters
     ----------
     frame : the seam frame (`metrics.seams`)
-    value : what is plotted against the rate; by default `lost` where every row has a reference, else `gap`.
-        Tilings have their seams in different places. `lost` compares with seamless at the same pixels, `gap` only
-        with the rest of the same image, `psnr_near` with nothing. `ratio` is the gradient at the seams over that of
-        the original
 
     Raises
     ------
     InputError
         A missing column, no image with a seam, or other images for one tiling than for another.
     """
-    if value not in (None, *SEAM_VALUES):
-        raise InputError(f"value = {value!r}: take one of {', '.join(SEAM_VALUES)}.")
     frame = with_derived(frame)
     frame = frame[~frame["image"].isin(frame.loc[frame["psnr_near"].isna(), "image"])]
     if frame.empty:
         raise InputError("No image of the seam frame has a seam: take images larger than a patch.")
-    value = value or ("lost" if frame["lost"].notna().all() else "gap")
-    if frame[value].isna().any():
-        raise InputError(
-            f"Some rows of the seam frame have no {value}: give `metrics.seams.measure` the seamless image."
-        )
+    value = "lost" if frame["lost"].notna().all() else "gap"
     sides = sorted(set(frame.loc[frame["tiling"] != "seamless", "patch"]))
     if len(sides) > 1:
         raise InputError(f"The seam frame has patches of {', '.join(map(str, sides))} pixels: keep one size.")
@@ -118,11 +105,9 @@ def _ablation_panel(axes: Axes, frame: pd.DataFrame, value: str) -> None:
         for overlap, x, y in zip(part["overlap"], part["bpp"], part[value], strict=True):
             key = (int(overlap), round(x, 9))
             tops[key] = max(y, tops.get(key, -np.inf))
-    falling = value in ("lost", "gap")  # the label stands where the curve does not go
-    shift, side = ((5, 3), "left") if falling else ((-5, 3), "right")
-    for (overlap, x), y in tops.items():
+    for (overlap, x), y in tops.items():  # curves fall, so the place above and right of a point is free
         axes.annotate(
-            f"{overlap} px", (x, y), shift, textcoords="offset points", ha=side, va="bottom", fontsize=8, zorder=2,
+            f"{overlap} px", (x, y), (5, 3), textcoords="offset points", ha="left", va="bottom", fontsize=8, zorder=2,
             bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.6},
         )  # fmt: skip
     for _, row in means[means["tiling"] == "seamless"].iterrows():

@@ -87,13 +87,13 @@ def tilings(pairs: pd.DataFrame) -> str:
     return f"**Tilings.** Bits of `seamless` against blending at equal PSNR: {'; '.join(parts)}."
 
 
-def blending(seams: pd.DataFrame, overlap: int = 8) -> str:
-    """Bits that `seamless` saves against blending with the paper's overlap, or the overlap nearest to it."""
+def blending(seams: pd.DataFrame) -> str:
+    """Bits that `seamless` saves against blending with the paper's overlap of 8 pixels, or the nearest overlap."""
     blends = seams[(seams["tiling"] == "blend") & (seams["weighting"] == "mean")]
     seamless = seams[seams["tiling"] == "seamless"]
     if blends.empty or seamless.empty:
         return "**Seams.** Blending and `seamless` were not both measured."
-    nearest = min(set(blends["overlap"]), key=lambda other: abs(other - overlap))
+    nearest = min(set(blends["overlap"]), key=lambda overlap: abs(overlap - 8))
     blend = blends[blends["overlap"] == nearest]
     more = bits_change(seamless, blend)
     gained = signed(float(seamless["psnr"].mean()) - float(blend["psnr"].mean()), digits=2)
@@ -172,9 +172,9 @@ def _trained(condition: str) -> str:
     return "uncompressed" if condition == registry.ORIGINAL else condition
 
 
-def sufficient(rates: pd.DataFrame, trained: str = "original") -> str:
+def sufficient(rates: pd.DataFrame) -> str:
     """The lowest rate of each codec within one point of the accuracy on uncompressed images."""
-    part = rates[rates["trained"] == trained]
+    part = rates[rates["trained"] == registry.ORIGINAL]
     texts = [
         f"{codec_name(row['codec'])} "
         + ("not reached" if pd.isna(row["bpp"]) else interval(row["bpp"], row["low"], row["high"], 2))

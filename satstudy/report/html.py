@@ -107,9 +107,9 @@ def _webp(image: Image.Image, exact: bool) -> bytes:
         return file.getvalue()
 
 
-def _img(webp: bytes, alt: str, width: int, height: int, more: str = "") -> str:
+def _img(webp: bytes, alt: str, width: int, height: int) -> str:
     address = f"data:image/webp;base64,{base64.b64encode(webp).decode()}"
-    return f'<img src="{address}" alt="{escape(alt)}" width="{width}" height="{height}" loading="lazy"{more}>'
+    return f'<img src="{address}" alt="{escape(alt)}" width="{width}" height="{height}" loading="lazy">'
 
 
 def describe(drawn: Figure) -> str:

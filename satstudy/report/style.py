@@ -150,10 +150,10 @@ def styled(function: Callable[P, Figure]) -> Callable[P, Figure]:
     return wrapper
 
 
-def legend_above(figure: Figure, axes: Axes, columns: int = 4) -> None:
-    """A legend above the axes, where it covers no data, in rows of at most `columns`."""
+def legend_above(figure: Figure, axes: Axes) -> None:
+    """A legend above the axes, where it covers no data, in rows of at most four."""
     handles, labels = axes.get_legend_handles_labels()
-    rows = math.ceil(len(labels) / columns)
+    rows = math.ceil(len(labels) / 4)
     figure.legend(handles, labels, loc="outside upper center", ncols=math.ceil(len(labels) / rows))
 
 

@@ -6,7 +6,7 @@ Estimates with a 95 % interval are written "80.7 [78.1, 83.0]". The paper's numb
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
@@ -41,14 +41,7 @@ from satstudy.report.style import codec_lines
 # --- Rate and distortion --------------------------------------------------------------------------------
 
 
-def table_1(
-    frame: pd.DataFrame,
-    domain: str = "mbt2018",
-    natural: str = "mbt2018-natural",
-    *,
-    psnr: float | None = None,
-    objects: Mapping[str, Hashable] | None = None,
-) -> pd.DataFrame:
+def table_1(frame: pd.DataFrame, domain: str = "mbt2018", natural: str = "mbt2018-natural") -> pd.DataFrame:
     """The rate saved by training on overhead images, at equal PSNR, beside the paper's Table 1.
 
     Rates are those of the mean curves at one PSNR (`metrics.bd_rate.rate_saved_at_psnr`). The paper compares two points
@@ -57,8 +50,6 @@ def table_1(
     Parameters
     ----------
     domain, natural : names of the codec trained on overhead and on natural images
-    psnr : in dB; by default the middle of the PSNR range of both curves
-    objects : image → its object; images of one object are resampled together
 
     Raises
     ------
@@ -67,7 +58,7 @@ def table_1(
     """
     columns = ("image", "codec", "setting", "bpp", "psnr")
     require(frame, columns, "The rate-distortion table", "run `evaluate` first")
-    found = bd_rate.rate_saved_at_psnr(frame, domain, natural, psnr, objects=objects)
+    found = bd_rate.rate_saved_at_psnr(frame, domain, natural)
     paper = paper_table_1()
     (_, psnr_n, bpp_n), (_, psnr_d, bpp_d) = paper.itertuples(index=False)
     rows = [
@@ -112,30 +103,20 @@ def domain_table(gains: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["tested on", "trained on", "bits in %"])
 
 
-def rd_table(
-    frame: pd.DataFrame,
-    *,
-    objects: Mapping[str, Hashable] | None = None,
-    resamples: int = 1000,
-    times: bool = False,
-) -> pd.DataFrame:
+def rd_table(frame: pd.DataFrame, *, resamples: int = 1000, times: bool = False) -> pd.DataFrame:
     """Means over images of each codec and setting, with bootstrap intervals over images.
 
     Parameters
     ----------
-    objects : image → the object it shows; images of one object are resampled together
     times : also medians over images of the seconds per megapixel to encode and to decode
     """
     columns = ("image", "codec", "setting", "bpp", "psnr", "ms_ssim")
     require(frame, columns, "The rate-distortion table", "run `evaluate` first")
     means = bd_rate.mean_curves(frame)
-    clusters = None if objects is None else [objects[name] for name in sorted(set(frame["image"]))]
     rows = []
     for curve in means.to_dict("records"):
         part = frame[(frame["codec"] == curve["codec"]) & (frame["setting"] == curve["setting"])].sort_values("image")
-        rates, quality = (
-            bootstrap_interval(part[c].to_numpy(), clusters=clusters, resamples=resamples) for c in ("bpp", "psnr")
-        )
+        rates, quality = (bootstrap_interval(part[c].to_numpy(), resamples=resamples) for c in ("bpp", "psnr"))
         row = {
             "codec": codec_name(curve["codec"]),
             "setting": curve["setting"],
@@ -313,15 +294,15 @@ def wrapping_table(wrapping: pd.DataFrame, pairs: pd.DataFrame, bare: pd.DataFra
     return pd.DataFrame(rows)
 
 
-def speed_table(speeds: pd.DataFrame, reference: str = "jpeg2000") -> pd.DataFrame:
-    """Bits and speed of each codec relative to the reference, the fastest encoder first.
+def speed_table(speeds: pd.DataFrame) -> pd.DataFrame:
+    """Bits and speed of each codec relative to JPEG 2000, the fastest encoder first.
 
     Parameters
     ----------
     speeds : from `metrics.bd_rate.speeds`
     """
     require(speeds, ("codec", "bd_rate", "low", "high", "encode", "decode"), "The speeds", "run `speeds` first")
-    name = codec_name(reference)
+    name = codec_name(bd_rate.REFERENCE)
     rows = []
     for row in speeds.sort_values("encode", ascending=False).to_dict("records"):
         numbers = {f"{what}, times {name}": f"{row[what]:.2g}" for what in ("encode", "decode")}

@@ -237,10 +237,8 @@ def example_images(study: Study, images: str = "") -> list[Path]:
     return [study.root / name for name in firsts]
 
 
-def rate_crops(
-    study: Study, images: Sequence[Path], count: int = 4, side: int = 160
-) -> tuple[dict[str, Pixels], dict[str, Any]]:
-    """What `figures_images.saved_crops` draws: the most detailed crop of an image of middling detail, at `count` rates.
+def rate_crops(study: Study, images: Sequence[Path], side: int = 160) -> tuple[dict[str, Pixels], dict[str, Any]]:
+    """What `figures_images.saved_crops` draws: the most detailed crop of an image of middling detail, at four rates.
 
     The learned codec over its ladder, and JPEG at the qualities whose files are nearest to these in size. Of `images`,
     the one whose variance is the median: a rule, not a choice.
@@ -252,7 +250,7 @@ def rate_crops(
     top, left = detailed_crop(image, side)
     lams = study.lams
     # From the lowest rate up, over the whole ladder.
-    some = [lams[round(i)] for i in np.linspace(0, len(lams) - 1, min(count, len(lams)))]
+    some = [lams[round(i)] for i in np.linspace(0, len(lams) - 1, min(4, len(lams)))]
     codings = [coded(study.example_codec(lam), image) for lam in some]
     codings += [of_size("jpeg", image, len(coding.data)) for coding in codings]
     found = cropped(image, codings, top, left, side)
@@ -274,7 +272,7 @@ class Blended:
     data_bytes: int
 
 
-def blend_image(study: Study, image: Pixels, lam: float, progress: bool = True) -> list[Blended]:
+def blend_image(study: Study, image: Pixels, lam: float) -> list[Blended]:
     """An image coded with every overlap of the profile, by mean and by ramp, and seamless."""
     checkpoint = study.weights(lam)
     ways: list[tuple[Tiling, str, int]] = []
@@ -285,7 +283,7 @@ def blend_image(study: Study, image: Pixels, lam: float, progress: bool = True) 
             ways += [("blend", "mean", overlap), ("blend", "ramp", overlap)]
     ways.append(("seamless", "none", 0))
     made = []
-    for tiling, weighting, overlap in tqdm(ways, desc="tilings", unit="coding", disable=not progress):
+    for tiling, weighting, overlap in tqdm(ways, desc="tilings", unit="coding", disable=not study.progress):
         codec = LearnedCodec(checkpoint, tiling, overlap=overlap, weighting="ramp" if weighting == "ramp" else "mean")
         data = codec.encode(image)
         made.append(Blended(tiling, weighting, overlap, codec.decode(data), len(data)))

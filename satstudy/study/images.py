@@ -113,7 +113,7 @@ class StudyImages:
                     f"The profile {self.profile.name} splits by number, which has no variant that tears objects "
                     "apart: set accuracy.leakage to false, or splits.method to objects."
                 )
-            frame = splits.by_number(self._scans["all"].records, self.root, train=range(want.number))
+            frame = splits.by_number(self._scans["all"].records, self.root, first=want.number)
         else:
             sizes = splits.Sizes(
                 train_compress=want.train_compress,

@@ -63,31 +63,30 @@ def of_size(name: str, image: Pixels, size: float) -> Coding:
     return Coding(codec, files[best], codec.decode(files[best]))
 
 
-def equal_files(image: Pixels, bpp: float, others: Sequence[str] = ("avif", "jpeg2000")) -> list[Coding]:
-    """The learned codec with the weights that ship, and others, in files that are as equal in size as they can be.
+def equal_files(image: Pixels, bpp: float) -> list[Coding]:
+    """The learned codec with the shipped weights, AVIF and JPEG 2000, in files of nearly equal size.
 
-    The learned codec aims at `bpp`, the first of the others at the size of that file, the learned codec again at the
-    size of this one, and the rest at that of the learned codec.
+    AVIF has the coarsest settings: it aims at the size of a first file of the learned codec at `bpp`, then the learned
+    codec at the size of the AVIF file, and JPEG 2000 at that of the learned codec.
 
     Parameters
     ----------
     image : uint8 (height, width, 3)
     bpp : wanted rate in bits per pixel
-    others : names in `satstudy.codecs.registry`
 
     Raises
     ------
     InputError
-        A rate that is not above 0, or as `of_size`.
+        A rate that is not above 0, or no shipped weights.
     """
     if not bpp > 0:
         raise InputError(f"The rate of {bpp:g} bpp must be above 0: take 0.3, for one.")
     pixels = image[..., 0].size
     ladder = shipped_ladder()
-    first = of_size(others[0], image, len(ladder.encode(image, bpp=bpp).data))
-    learned = ladder.encode(image, bpp=8 * len(first.data) / pixels)
+    avif = of_size("avif", image, len(ladder.encode(image, bpp=bpp).data))
+    learned = ladder.encode(image, bpp=8 * len(avif.data) / pixels)
     own = Coding(learned.codec, learned.data, learned.codec.decode(learned.data))
-    return [own, first, *(of_size(name, image, len(own.data)) for name in others[1:])]
+    return [own, avif, of_size("jpeg2000", image, len(own.data))]
 
 
 def coding_table(image: Pixels, codings: Sequence[Coding]) -> pd.DataFrame:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from satstudy.codecs.learned.codec import LearnedCodec
@@ -14,7 +13,7 @@ OTHERS = ("jpeg", "jpeg2000", "avif")
 
 
 def equal_bytes(
-    name: str, image: Pixels, learned: LearnedCodec, side: int = 320, others: Sequence[str] = OTHERS
+    name: str, image: Pixels, learned: LearnedCodec, side: int = 320
 ) -> tuple[dict[str, Pixels], dict[str, Any]]:
     """The most detailed crop of an image, as each codec leaves it at the size of the learned codec's file.
 
@@ -30,7 +29,7 @@ def equal_bytes(
         Pictures (`original`, and one for each codec), and facts for `figures_images.coded_pictures`
     """
     own = coded(learned, image)
-    codings = [*(of_size(other, image, len(own.data)) for other in others), own]
+    codings = [*(of_size(other, image, len(own.data)) for other in OTHERS), own]
     side = min(side, *image.shape[:2])
     top, left = detailed_crop(image, side)
     found = cropped(image, codings, top, left, side)

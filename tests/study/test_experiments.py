@@ -173,7 +173,7 @@ def test_an_own_image_that_changed_is_coded_anew(opened, tmp_path, picture):
 
 def test_an_image_is_coded_in_every_way_and_measured(opened, picture):
     study, image = opened(), picture(272, 260)
-    made = blend_image(study, image, 0.01, progress=False)
+    made = blend_image(study, image, 0.01)
     ways = [(way.tiling, way.weighting, way.overlap) for way in made]
     assert ways == [("independent", "none", 0), ("blend", "mean", 8), ("blend", "ramp", 8), ("seamless", "none", 0)]
     assert all(way.decoded.shape == image.shape for way in made)
@@ -192,7 +192,7 @@ def test_an_image_is_coded_in_every_way_and_measured(opened, picture):
 
 def test_what_is_kept_of_a_seam_and_of_the_rates_draws_their_figures(opened, picture):
     study, image = opened(), picture(300, 520)
-    made = {way.tiling: way for way in blend_image(study, image, 0.01, progress=False) if way.weighting != "ramp"}
+    made = {way.tiling: way for way in blend_image(study, image, 0.01) if way.weighting != "ramp"}
     crops, facts = seam_crops("scene.png", image, made["independent"], made["blend"], made["seamless"], 0.01)
     top, left, size = facts["top"], facts["left"], facts["size"]
     assert (crops["original"] == image[top : top + size, left : left + size]).all()

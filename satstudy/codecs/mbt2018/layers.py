@@ -218,6 +218,6 @@ def conv(inputs: int, outputs: int, kernel: int = 5, stride: int = 2) -> nn.Conv
     return nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2)
 
 
-def deconv(inputs: int, outputs: int, kernel: int = 5, stride: int = 2) -> nn.ConvTranspose2d:
-    """A transposed convolution that multiplies the size by its stride."""
-    return nn.ConvTranspose2d(inputs, outputs, kernel, stride, padding=kernel // 2, output_padding=stride - 1)
+def deconv(inputs: int, outputs: int) -> nn.ConvTranspose2d:
+    """A 5×5 transposed convolution that doubles the size."""
+    return nn.ConvTranspose2d(inputs, outputs, 5, 2, padding=2, output_padding=1)
