@@ -170,7 +170,7 @@ def test_an_unknown_parameter_stops_and_names_the_right_one(tmp_path):
     status, text = execute(command, tmp_path, tmp_path / "build")
     assert status != 0
     assert (
-        "InputError: This notebook has no parameter 'lamb': did you mean lam? It takes profile, lam, images, codecs"
+        "InputError: This notebook has no parameter 'lamb': did you mean lam? There are profile, lam, images, codecs"
         in text
     )
     assert not (tmp_path / "build").exists(), "nothing was made before"

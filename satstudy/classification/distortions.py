@@ -6,7 +6,6 @@ Each maps uint8 (height, width, 3) to the same. A condition names it by a word, 
 
 from __future__ import annotations
 
-import difflib
 import functools
 import io
 import zlib
@@ -17,7 +16,7 @@ import numpy as np
 from PIL import Image, ImageFilter
 from scipy.fft import dctn, idctn
 
-from satstudy.core.errors import InputError
+from satstudy.core.errors import InputError, choices
 from satstudy.core.types import Floats, Pixels
 
 
@@ -133,9 +132,7 @@ class Distortion:
         """
         word, _, number = text.partition(" ")
         if word not in DISTORTIONS:
-            near = difflib.get_close_matches(word, DISTORTIONS, 1)
-            hint = f"did you mean {near[0]}? There are" if near else "there are"
-            raise InputError(f"{text!r} is no distortion: {hint} {', '.join(DISTORTIONS)}.")
+            raise InputError(f"{text!r} is no distortion: {choices(word, DISTORTIONS)}.")
         limits = DISTORTIONS[word][1]
         if limits is None and not number:
             return cls(word)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import re
 import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from satstudy.core.errors import InputError
+from satstudy.core.errors import InputError, similar
 from satstudy.core.geometry import TILINGS
 
 #: Shells that `--completion` writes a script for.
@@ -97,8 +96,8 @@ class _Parser(argparse.ArgumentParser):
 
 def _hint(name: str, known: Iterable[str]) -> str:
     """The nearest known name in parentheses, or nothing."""
-    near = difflib.get_close_matches(name, list(known), 1)
-    return f" (did you mean {near[0]}?)" if near else ""
+    near = similar(name, known)
+    return f" (did you mean {near}?)" if near else ""
 
 
 class _Version(argparse.Action):

@@ -16,13 +16,12 @@ JPEG(quality=50, subsampling='4:2:0', progressive=None, name='jpeg')
 
 from __future__ import annotations
 
-import difflib
 import importlib.util
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
-from satstudy.core.errors import InputError
+from satstudy.core.errors import InputError, choices
 from satstudy.core.types import Pixels
 
 #: The condition of images that are not coded.
@@ -227,9 +226,7 @@ def find(name: str) -> CodecEntry:
         There is no codec of that name; the message has the nearest one.
     """
     if name not in _entries:
-        near = difflib.get_close_matches(name, _entries, 1)
-        hint = f"did you mean {near[0]}? There are" if near else "take one of"
-        raise InputError(f"There is no codec {name!r}: {hint} {', '.join(_entries)}.")
+        raise InputError(f"There is no codec {name!r}: {choices(name, _entries)}.")
     return _entries[name]
 
 

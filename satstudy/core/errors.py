@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 
 class SatstudyError(Exception):
@@ -21,6 +22,24 @@ class DamagedFile(InputError):
 
 class WrongWeights(InputError):
     """A compressed file that was made with other weights than those at hand."""
+
+
+def similar(name: str, known: Iterable[str]) -> str | None:
+    """The known name that is most similar to a mistyped one, if one is."""
+    return next(iter(difflib.get_close_matches(name, list(known), 1, 0.5)), None)
+
+
+def choices(name: str, known: Iterable[str]) -> str:
+    """The end of a message about an unknown name: the nearest known one, and all of them.
+
+    >>> choices("avfi", ["jpeg", "avif"])
+    'did you mean avif? There are jpeg, avif'
+    >>> choices("x", ["jpeg", "avif"])
+    'take one of jpeg, avif'
+    """
+    known = list(known)
+    near = similar(name, known)
+    return (f"did you mean {near}? There are " if near else "take one of ") + ", ".join(known)
 
 
 @contextlib.contextmanager

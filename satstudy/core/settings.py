@@ -6,7 +6,6 @@ pydantic checks types, choices (`Literal`) and ranges (`Annotated[int, Field(ge=
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import json
 import re
 import typing
@@ -16,7 +15,7 @@ from typing import Annotated, Any, TypeVar
 import yaml
 from pydantic import BeforeValidator, ConfigDict, TypeAdapter, ValidationError
 
-from satstudy.core.errors import InputError
+from satstudy.core.errors import InputError, choices
 
 T = TypeVar("T")
 
@@ -112,15 +111,13 @@ def _sentence(kind: Any, where: str, errors: list[Any]) -> str:
         kind = _hints(kind)[parent]
     table, known = ".".join([where, *parents]), _hints(kind)
     if first["type"] == "unexpected_keyword_argument":
-        near = difflib.get_close_matches(name, known, 1)
-        hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}."
-        return f"{table} has no setting {name!r}: {hint}"
+        return f"{table} has no setting {name!r}: {choices(name, known)}."
     if first["type"] == "missing":
         lacking = [error["loc"][-1] for error in errors if error["loc"][:-1] == first["loc"][:-1]]
         return f"{table} lacks {', '.join(lacking)}: add it."
-    choices = ", ".join(map(str, typing.get_args(known.get(name))))
+    options = ", ".join(map(str, typing.get_args(known.get(name))))
     sentence = _SENTENCES.get(first["type"], "{place} is {given!r}: {msg}.")
-    facts = {"place": f"{table}.{name}".rstrip("."), "given": first["input"], "choices": choices, "msg": first["msg"]}
+    facts = {"place": f"{table}.{name}".rstrip("."), "given": first["input"], "choices": options, "msg": first["msg"]}
     return sentence.format(**facts, **first.get("ctx", {}))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import itertools
 import json
 import types
@@ -22,7 +21,7 @@ from satstudy.codecs import registry
 from satstudy.codecs.learned import checkpoint
 from satstudy.codecs.learned.checkpoint import Checkpoint
 from satstudy.core import paths
-from satstudy.core.errors import InputError
+from satstudy.core.errors import InputError, choices
 from satstudy.core.types import Pixels
 from satstudy.data.images import find_images
 from satstudy.metrics import bd_rate
@@ -62,9 +61,7 @@ def check_parameters(namespace: Mapping[str, Any]) -> None:
         value = namespace[name]
         if callable(value) or isinstance(value, types.ModuleType) or type(value).__module__ != "builtins":
             continue  # papermill defines plain values only
-        near = difflib.get_close_matches(name, known, 1, 0.5)
-        hint = f"did you mean {near[0]}? It" if near else "it"
-        raise InputError(f"This notebook has no parameter {name!r}: {hint} takes {', '.join(known)}.")
+        raise InputError(f"This notebook has no parameter {name!r}: {choices(name, known)}.")
     for name, kind in known.items():
         value = namespace.get(name)
         if kind is float and isinstance(value, int) and not isinstance(value, bool):

@@ -6,7 +6,6 @@ A number may be written for a list of one.
 
 from __future__ import annotations
 
-import difflib
 import re
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -17,7 +16,7 @@ from pydantic import Field
 from satstudy.codecs import registry
 from satstudy.codecs.wavelet.config import WaveletConfig
 from satstudy.core import paths
-from satstudy.core.errors import InputError
+from satstudy.core.errors import InputError, choices
 from satstudy.core.geometry import Tiling
 from satstudy.core.settings import Several, read
 from satstudy.data.synthetic.scene import CATEGORIES, SMALLEST
@@ -356,7 +355,5 @@ def load(name: str) -> Profile:
     """
     path = location(name)
     if not path.is_file():
-        near = difflib.get_close_matches(name, names(), 1)
-        hint = f"did you mean {near[0]}? There are" if near else "take one of"
-        raise InputError(f"There is no profile {name!r}: {hint} {', '.join(names())}, or the path of a YAML file.")
+        raise InputError(f"There is no profile {name!r}: {choices(name, names())}, or the path of a YAML file.")
     return read(Profile, path)

@@ -91,7 +91,7 @@ def test_names_are_read_and_written(text):
     ("text", "said"),
     [
         ("blurr 1", "did you mean blur"),
-        ("rotate 3", "there are swap, scale"),
+        ("rotate 3", "take one of swap, scale"),
         ("blur", "blur takes a number from 0 to 20"),
         ("blur much", "a number"),
         ("blur 21", "from 0 to 20"),

@@ -47,8 +47,11 @@ def test_tables_become_dataclasses_with_their_defaults():
         ([], "here must be a table of settings, not []."),
         ({}, "here lacks part: add it."),
         ({"part": {}}, "here.part lacks crop: add it."),
-        ({"part": {"crop": 3}, "lable": "x"}, "here has no setting 'lable': did you mean label?"),
-        ({"part": {"crop": 3}, "zzz": 1}, "here has no setting 'zzz': known are part, label, progress, options, lr."),
+        (
+            {"part": {"crop": 3}, "lable": "x"},
+            "here has no setting 'lable': did you mean label? There are part, label, progress, options, lr.",
+        ),
+        ({"part": {"crop": 3}, "zzz": 1}, "here has no setting 'zzz': take one of part, label, progress, options, lr."),
         ({"part": {"crop": 3.5}}, "here.part.crop is 3.5 and must be int."),
         ({"part": {"crop": True}}, "here.part.crop is True and must be int."),
         ({"part": {"crop": 3, "rates": "many"}}, "here.part.rates must be a list, not 'many'."),
@@ -63,7 +66,10 @@ def test_tables_become_dataclasses_with_their_defaults():
         ({"part": {"crop": 3, "rates": 10}}, "here.part.rates is 10: take a value below 10."),
         ({"part": {"crop": 3}, "lr": "2"}, "here.lr is '2' and must be float."),
         ({"part": {"crop": 3}, "lr": float("nan")}, "here.lr is nan: Input should be a finite number."),
-        ({"part": {"crop": "x"}, "lable": 1}, "here has no setting 'lable': did you mean label?"),
+        (
+            {"part": {"crop": "x"}, "lable": 1},
+            "here has no setting 'lable': did you mean label? There are part, label, progress, options, lr.",
+        ),
     ],
 )
 def test_what_does_not_fit_is_named_with_its_place(given, says):

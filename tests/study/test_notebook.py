@@ -55,7 +55,7 @@ def test_parameters_that_fit_pass():
         ({"lamb": 0.01}, ["'lamb'", "did you mean lam?", "profile, lam, images"]),
         ({"lmbda": 0.01}, ["'lmbda'", "did you mean lam?"]),
         ({"Profile": "smoke"}, ["'Profile'", "did you mean profile?"]),
-        ({"xyz": None}, ["'xyz'", "takes profile, lam, images"]),
+        ({"xyz": None}, ["'xyz'", "take one of profile, lam, images"]),
         ({"qualities": [1, 2]}, ["'qualities'"]),
         ({"options": {"a": 1}}, ["'options'"]),
     ],
