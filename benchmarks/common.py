@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +15,7 @@ from torch import Tensor
 from satstudy.codecs.learned import checkpoint
 from satstudy.codecs.learned.checkpoint import Checkpoint
 from satstudy.codecs.mbt2018.model import Model, build
+from satstudy.core.hardware import processor
 from satstudy.core.paths import BUILD, atomic, commit
 from satstudy.data.synthetic.scene import draw
 
@@ -127,13 +126,8 @@ def best(function: Callable[[], Any], repeats: int = 3) -> float:
 
 def machine() -> dict[str, Any]:
     """What the figures were taken on."""
-    model = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        names = [line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
-        model = names[0] if names else model
     return {
-        "processor": model,
+        "processor": processor(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,

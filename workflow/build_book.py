@@ -33,6 +33,7 @@ import yaml
 
 from satstudy.cli import arguments
 from satstudy.core import paths
+from satstudy.core.hardware import processor
 from satstudy.report import html as written
 from satstudy.report import story
 
@@ -204,10 +205,8 @@ def build_table(pages: dict[str, Path]) -> str:
 
 def hardware() -> str:
     """The processor, its cores, and the memory, as the system calls them."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    model = next((line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.machine())
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return f"{model}, {os.cpu_count()} cores, {memory:.0f} GiB of memory, Python {platform.python_version()}"
+    return f"{processor()}, {os.cpu_count()} cores, {memory:.0f} GiB of memory, Python {platform.python_version()}"
 
 
 # --- The reference of the code ----------------------------------------------------------------------------

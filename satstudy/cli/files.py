@@ -168,23 +168,15 @@ def weights(lam: float | None = None, path: Path | str | None = None) -> Checkpo
         return checkpoint.load(path)
     if (every := checkpoint.shipped_for_every_rate()) is not None:
         return checkpoint.load(every)
-    known = shipped()
+    known = checkpoint.shipped()
+    if not known:
+        raise checkpoint.none_ship("for overhead images", "name some with --weights")
     if lam is None:
         lam = checkpoint.nearest(DEFAULT_LAM, list(known))
     if lam not in known:
         names = ", ".join(f"{other:g}" for other in known)
-        raise InputError(f"No weights ship for --lam {lam:g}: take one of {names}, or name weights with --weights.")
+        raise checkpoint.none_ship(f"for --lam {lam:g}", f"take one of {names}, or name weights with --weights")
     return checkpoint.load(known[lam])
-
-
-def shipped(domain: str = "overhead") -> dict[float, Path]:
-    """`satstudy.codecs.learned.checkpoint.shipped`, of which there must be some."""
-    from satstudy.codecs.learned import checkpoint
-
-    known = checkpoint.shipped(domain)
-    if not known:
-        raise InputError(f"No weights for {domain} images ship with this package: name some with --weights.")
-    return known
 
 
 def matching(fingerprint: bytes) -> Checkpoint:

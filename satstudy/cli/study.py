@@ -118,7 +118,7 @@ def adapt(arguments: argparse.Namespace) -> int:
 
     path = arguments.weights or checkpoint.shipped_for_every_rate()
     if path is None:
-        raise InputError("No weights that serve every rate ship with this version: name some with --weights.")
+        raise checkpoint.none_ship("that serve every rate", "name some with --weights")
     if arguments.steps < 1:
         raise InputError(f"--steps {arguments.steps} trains nothing: take 1 or more.")
     options = {"steps": arguments.steps, "device": arguments.device, "progress": shows_progress(arguments)}

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import platform
+import re
 import signal
 import sys
 import threading
@@ -23,10 +25,21 @@ def fast_bf16(device: torch.device) -> bool:
 
 
 def _cpu_flag(flag: str) -> bool:
+    return f" {flag} " in _cpuinfo()
+
+
+def _cpuinfo() -> str:
+    """What Linux says of the processor; nothing on other systems."""
     try:
-        return f" {flag} " in Path("/proc/cpuinfo").read_text()
+        return Path("/proc/cpuinfo").read_text()
     except OSError:
-        return False
+        return ""
+
+
+def processor() -> str:
+    """The model of the processor, or its architecture where the system does not say which model it is."""
+    found = re.search(r"^model name\s*: (.+)$", _cpuinfo(), re.MULTILINE)
+    return found[1] if found else platform.machine()
 
 
 @contextlib.contextmanager

@@ -55,7 +55,7 @@ class EveryRateWeights(StudyWeights):
         if not train.steps:
             path = self._every_rate_start or checkpoint.shipped_for_every_rate(domain)
             if path is None:
-                raise InputError(f"No weights of the domain {domain} that serve every rate ship: set every_rate.steps.")
+                raise checkpoint.none_ship(f"of the domain {domain} that serve every rate", "set every_rate.steps")
             return checkpoint.load(path)
         folder = self.every_rate_folder(domain)
         finished = folder / "weights.safetensors"

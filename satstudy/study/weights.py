@@ -108,7 +108,7 @@ class StudyWeights(StudyImages):
         if init == "shipped":
             shipped = checkpoint.shipped()
             if not shipped:
-                raise InputError("No weights ship with this package: set train.init to scratch.")
+                raise checkpoint.none_ship("for overhead images", "set train.init to scratch")
             return shipped[nearest(lam, list(shipped))]
         path = paths.ROOT / init
         if not path.is_file():
@@ -189,7 +189,7 @@ class StudyWeights(StudyImages):
             return checkpoint.load(shipped[lam])
         if train.init == "shipped" and train.steps == 0:
             known = f"take one of {', '.join(f'{x:g}' for x in shipped)}" if shipped else "set train.steps"
-            raise InputError(f"No weights of the domain {domain} ship for lam = {lam:g}: {known}.")
+            raise checkpoint.none_ship(f"of the domain {domain} for lam = {lam:g}", known)
         if train.steps == 0 and (start_file := self._start_file(lam)) is not None:
             found = checkpoint.load(start_file)
             if not found.serves_every_rate and found.lam != lam:

@@ -181,7 +181,7 @@ def test_own_images_have_the_weights_that_ship_and_no_banner(tmp_path, tiny_mode
         assert shown == []
         assert study.lams == [0.01], "what ships, not what the profile trains"
         assert study.weights(0.01).path == tmp_path / "weights" / "overhead-lam0.01.safetensors"
-        with pytest.raises(InputError, match=r"ship for lam = 0\.005: take one of 0\.01"):
+        with pytest.raises(InputError, match=r"for lam = 0\.005 ship with this package: take one of 0\.01"):
             study.weights(0.005)
         assert study.results == tmp_path / "build" / "tiny-own" / "results"
         notebook.provenance(study)

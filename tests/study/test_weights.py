@@ -133,7 +133,7 @@ def test_without_steps_the_shipped_weights_serve_as_they_are(here, monkeypatch):
     monkeypatch.setattr(weights, "Trainer", lambda *a, **k: pytest.fail("trained"))
     still = opened(train={"steps": 0})
     assert still.weights(0.01).path == paths.WEIGHTS / "overhead-lam0.01.safetensors"
-    with pytest.raises(InputError, match=r"overhead ship for lam = 0.02: take one of 0.01"):
+    with pytest.raises(InputError, match=r"overhead for lam = 0.02 ship with this package: take one of 0.01"):
         still.weights(0.02)
     with pytest.raises(InputError, match="natural ship"):
         still.weights(0.01, NATURAL)

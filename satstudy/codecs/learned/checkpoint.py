@@ -297,6 +297,15 @@ def shipped_for_every_rate(domain: str = OVERHEAD) -> Path | None:
     return None
 
 
+def none_ship(kind: str, remedy: str) -> InputError:
+    """The error that the package has no weights of a kind, to be raised.
+
+    >>> none_ship("for overhead images", "name some with --weights")
+    InputError('No weights for overhead images ship with this package: name some with --weights.')
+    """
+    return InputError(f"No weights {kind} ship with this package: {remedy}.")
+
+
 def ships(learned: Learned) -> bool:
     """Whether weights of a learned codec are in the package."""
     if learned.every_rate:

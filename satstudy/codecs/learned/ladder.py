@@ -35,21 +35,19 @@ def shipped_codecs(entry: CodecEntry, **options: Any) -> list[LearnedCodec]:
         None ship.
     """
     assert entry.learned is not None
-    if entry.learned.every_rate:
-        path = checkpoint.shipped_for_every_rate(entry.learned.domain)
-        return codecs_of(checkpoint.load(path), entry, **options) if path else _none(entry)
-    files = checkpoint.shipped(entry.learned.domain).values()
-    return [LearnedCodec(checkpoint.load(path), **options) for path in files] or _none(entry)
+    if not checkpoint.ships(entry.learned):
+        raise checkpoint.none_ship(f"of {entry.name}", "train them, or name a file of weights")
+    if entry.learned.every_rate and (path := checkpoint.shipped_for_every_rate(entry.learned.domain)):
+        return codecs_of(checkpoint.load(path), entry, **options)
+    return [
+        LearnedCodec(checkpoint.load(path), **options) for path in checkpoint.shipped(entry.learned.domain).values()
+    ]
 
 
 def codecs_of(weights: Checkpoint, entry: CodecEntry, **options: Any) -> list[LearnedCodec]:
     """The codecs of given weights: at each λ of the ladder if they serve every rate, else the one."""
     base = LearnedCodec(weights, **options)
     return [base.at(float(lam)) for lam in entry.ladder] if weights.serves_every_rate else [base]
-
-
-def _none(entry: CodecEntry) -> list[LearnedCodec]:
-    raise InputError(f"No weights of {entry.name} ship: train them, or name a file of weights.")
 
 
 class Coded(NamedTuple):
@@ -142,7 +140,7 @@ def shipped_ladder(**options: Any) -> Ladder:
     """
     every, known = checkpoint.shipped_for_every_rate(), list(checkpoint.shipped().values())
     if every is None and not known:
-        raise InputError("No weights for overhead images ship with this package: name some with --weights.")
+        raise checkpoint.none_ship("for overhead images", "name some with --weights")
     return Ladder(known if every is None else checkpoint.load(every), **options)
 
 

@@ -23,7 +23,7 @@ from torch import Tensor
 from satstudy.codecs.coding.probability import LEVELS as SCALES
 from satstudy.codecs.coding.probability import MAX_SYMBOL, ResidualTables
 from satstudy.codecs.coding.range_coder import Ints, Reader, Writer, read_residuals, write_residuals
-from satstudy.codecs.wavelet.config import LEVELS, lam_of
+from satstudy.codecs.wavelet.config import LEVELS, lam_of, scaled_log
 from satstudy.codecs.wavelet.exact import (
     UNIT,
     convolutions_are_exact,
@@ -102,9 +102,8 @@ class WaveletCoder:
 
     def steps(self, index: int) -> tuple[float, Tensor]:
         """Quantization steps, relative to pixels in [0, 1]: of the low-pass band, and float32 (8, 9) of the others."""
-        t = index * math.log(2) / 192
         base = math.sqrt(3 * ERROR_BITS / lam_of(index)) / 255
-        return base, (base / torch.exp(self.gain + self.gain_slope * t)).float()
+        return base, (base / torch.exp(self.gain + self.gain_slope * scaled_log(index))).float()
 
     def tables(self, index: int) -> tuple[ResidualTables, Tensor]:
         """The tables of the range coder at a λ, and what each residual costs."""

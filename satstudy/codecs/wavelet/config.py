@@ -35,6 +35,15 @@ def lam_of(index: int) -> float:
     return LAM_CENTRE * LAM_RATIO**index
 
 
+def scaled_log(index: int) -> float:
+    """ln(λ / LAM_CENTRE) / 3 of an index; the networks get λ as powers of it (`codecs.wavelet.model.condition`).
+
+    >>> round(scaled_log(192), 4)  # λ = 0.08
+    0.6931
+    """
+    return index * (math.log(2) / 192)
+
+
 def named_lams() -> list[float]:
     """All λ that a file can name in the range of the training, rising; each is 1 % above the one before."""
     return [lam_of(index) for index in range(lam_index(LAM_MIN), lam_index(LAM_MAX) + 1)]

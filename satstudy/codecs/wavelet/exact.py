@@ -27,6 +27,7 @@ from torch import Tensor, nn
 
 from satstudy.codecs.coding.integers import full_precision
 from satstudy.codecs.coding.probability import scale_levels
+from satstudy.codecs.wavelet.config import scaled_log
 from satstudy.codecs.wavelet.model import LIMIT, TURNS, BandNetworks, WaveletModel
 from satstudy.core.errors import InputError
 
@@ -96,7 +97,7 @@ def exact_shifts(networks: BandNetworks, lam_index: int) -> list[list[Tensor]]:
     ----------
     lam_index : λ = `LAM_CENTRE` · `LAM_RATIO` ** lam_index
     """
-    t = lam_index * (math.log(2) / 192)  # a third of the logarithm of λ / LAM_CENTRE
+    t = scaled_log(lam_index)
     powers = (t, t * t, t * t * t)
     shifts = []
     for network in networks.each():

@@ -106,7 +106,8 @@ def likelihood(k: Tensor, scale: Tensor) -> Tensor:
 class Correction(nn.Module):
     """A small U-shaped network whose output is added to an image: half and quarter resolution.
 
-    float32 (b, 3, h, w), h and w multiples of 4, and (b, 3), the condition, to (b, 3, h, w).
+    float32 (b, 3, h, w), h and w multiples of 4, and (b, 3), the condition, to (b, 3, h, w). A pixel depends on those
+    up to 16 pixels away: 3×3 at half resolution, 2×2 with stride 2, twice 3×3 at a quarter, 3×3 at half.
     """
 
     def __init__(self, width: int):
@@ -129,10 +130,6 @@ class Correction(nn.Module):
             coarse = coarse + activation(layer(coarse))
         fine = fine + F.pixel_shuffle(self.up(coarse), 2)
         return F.pixel_shuffle(self.last(activation(fine)), 2)
-
-
-#: Pixels beyond a border that a `Correction` sees: 3×3 at half resolution, 2×2 stride 2, twice 3×3 at a quarter, 3×3.
-CORRECTION_REACH = 16
 
 
 class LevelNetwork(nn.Module):
