@@ -124,7 +124,7 @@ def _manifest(study: Study, archive: zipfile.ZipFile, folder: Path, recoded: boo
     rows = subset(study.manifest, "train-compress")
     if recoded:
         rows["path"] = [Path(name).with_suffix(".jpg").as_posix() for name in rows["path"]]
-    path = folder / study.manifest_path().name
+    path = folder / study.manifest_path.name
     write_manifest(path, rows)
     read_manifest(path)
     archive.write(path, f"build/{study.profile.name}/{path.name}")

@@ -5,7 +5,7 @@ the val split (*val-compress*). It splits the latter again into 1,551 images tha
 and 378 that validate it (*val-class*).
 
 Splits are made by object: all images of one object are in one split. Otherwise a classifier could recognize an object
-from its other images. The paper does not say how it splits; `level="image"` ignores objects, to measure this leakage.
+from its other images. The paper does not say how it splits.
 
 A split is stored as a *manifest*: a CSV table with path, category, object and split of each image.
 """
@@ -18,7 +18,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -57,7 +56,6 @@ def make(
     root: Path | str,
     sizes: Sizes,
     seed: int = 0,
-    level: Literal["object", "image"] = "object",
 ) -> pd.DataFrame:
     """Draw the four splits at random, stratified by category.
 
@@ -70,8 +68,6 @@ def make(
     train, val : images for train-compress and for val-compress; for fMoW its two splits. With val=None both are drawn
         from `train`, by object
     root : folder to which the manifest's paths are relative
-    level : "image" splits the same images of val-compress into train-class and val-class without regard to objects,
-        with the counts per category of "object", so that the two manifests differ only by leakage
 
     Returns
     -------
@@ -83,8 +79,6 @@ def make(
     InputError
         Too few images or objects, an image twice, or an image outside `root`.
     """
-    if level not in ("object", "image"):
-        raise InputError(f"level = {level!r}: take 'object' or 'image'.")
     rng = np.random.default_rng(seed)
     pools = [draw_pool(records, rng) for records in (train, val) if records is not None]
     if val is None:
@@ -115,8 +109,6 @@ def make(
     }
     drawn["val-compress"] = draw_objects(rest, sizes.val_compress - len(taken), rng)
     _warn_of_sizes(drawn, sizes)
-    if level == "image":
-        _shuffle_classes(drawn, rng)
     return manifest_from(((r, name) for name, records in drawn.items() for r in records), root)
 
 
@@ -187,19 +179,6 @@ def _warn_of_sizes(drawn: dict[str, list[ImageRecord]], sizes: Sizes) -> None:
         warnings.warn(f"Whole objects do not add up to the sizes asked for: {', '.join(short)} images.", stacklevel=3)
 
 
-def _shuffle_classes(drawn: dict[str, list[ImageRecord]], rng: np.random.Generator) -> None:
-    """Split train-class and val-class again without regard to objects, with the same counts per category."""
-    validation: dict[str, int] = defaultdict(int)
-    for record in drawn["val-class"]:
-        validation[record.category] += 1
-    mixed = sorted(drawn["train-class"] + drawn["val-class"], key=lambda r: r.path.as_posix())
-    drawn["train-class"], drawn["val-class"] = [], []
-    for i in rng.permutation(len(mixed)):
-        side = "val-class" if validation[mixed[i].category] > 0 else "train-class"
-        validation[mixed[i].category] -= 1
-        drawn[side].append(mixed[i])
-
-
 COLUMNS = ("path", "category", "object", "split")
 SPLITS = ("train-compress", "val-compress", "train-class", "val-class")
 
@@ -230,12 +209,6 @@ def subset(manifest: pd.DataFrame, name: str) -> pd.DataFrame:
         raise InputError(f"{name!r} is no split: take one of {', '.join(SPLITS)}.")
     names = SPLITS[1:] if name == "val-compress" else (name,)
     return manifest[manifest["split"].isin(names)].reset_index(drop=True)
-
-
-def leakage(manifest: pd.DataFrame) -> int:
-    """The number of images of val-class with an object that is also in train-class; 0 for a split by object."""
-    known = set(subset(manifest, "train-class")["object"])
-    return int(subset(manifest, "val-class")["object"].isin(known).sum())
 
 
 def write_manifest(path: Path | str, manifest: pd.DataFrame) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from satstudy.codecs import registry
-from satstudy.metrics.bd_rate import rows_against
+from satstudy.metrics.bd_rate import REFERENCE, rows_against
 from satstudy.metrics.seams import bits_change
 from satstudy.report.labels import DOMAINS, NATURAL, OVERHEAD, codec_name, interval, signed
 
@@ -37,17 +37,17 @@ def _percent(value: float, low: float, high: float) -> str:
     return f"{number} % {bounds}".rstrip()
 
 
-def rate(bd: pd.DataFrame, reference: str = "jpeg2000") -> str:
-    """How many bits each codec needs against the reference, learned codecs first."""
+def rate(bd: pd.DataFrame) -> str:
+    """How many bits each codec needs against JPEG 2000, learned codecs first."""
     if bd.empty:
         return "**Rate.** No codec was compared with the reference."
-    bd = rows_against(bd, reference)
+    bd = rows_against(bd, REFERENCE)
     measured = [registry.find(name) for name in registry.names() if name in set(bd["codec"])]
     codecs = [entry.name for entry in sorted(measured, key=lambda entry: entry.learned is None)]
     means = [f"{codec_name(codec)} {codec_change(bd, codec)}" for codec in codecs]
     of_means = [f"{codec_name(codec)} {codec_change(bd, codec, 'of_means')}" for codec in codecs]
     return (
-        f"**Rate.** BD-rate against {codec_name(reference)} (negative: fewer bits at equal PSNR), mean over "
+        f"**Rate.** BD-rate against {codec_name(REFERENCE)} (negative: fewer bits at equal PSNR), mean over "
         f"{int(bd['compared'].max()):,} images with 95 % intervals: {'; '.join(means)}. Of the mean curves: "
         f"{'; '.join(of_means)}."
     )
@@ -154,22 +154,19 @@ def explanation(hypotheses: pd.DataFrame) -> str:
     )
 
 
-def remedies(table: pd.DataFrame, base: str = "original") -> str:
+def remedies(table: pd.DataFrame) -> str:
     """The worst row of the classifier trained on uncompressed images, and of the best remedy."""
     parts = []
     for name, part in table.groupby("classifier", sort=False):
         best = part.sort_values("accuracy").iloc[-1]
-        rows = [part[part["trained_on"] == base].iloc[0], best]
+        names = {registry.ORIGINAL: "uncompressed"}
         texts = [
-            f"{_trained(r['trained_on'])} {interval(*(100 * r[c] for c in ('accuracy', 'low', 'high')))} %"
-            for r in rows
+            f"{names.get(r['trained_on'], r['trained_on'])} "
+            f"{interval(*(100 * r[c] for c in ('accuracy', 'low', 'high')))} %"
+            for r in (part[part["trained_on"] == registry.ORIGINAL].iloc[0], best)
         ]
         parts.append(f"{name}: {texts[0]}, best {texts[1]}")
     return f"**Remedies.** Lowest accuracy over all codings, by what was trained on: {'; '.join(parts)}."
-
-
-def _trained(condition: str) -> str:
-    return "uncompressed" if condition == registry.ORIGINAL else condition
 
 
 def sufficient(rates: pd.DataFrame) -> str:

@@ -183,15 +183,12 @@ class Classification(Conditions):
     def runs(self) -> list[Run]:
         """What is measured: frozen networks first, which take minutes where the others take hours."""
         wanted = self._wanted
-        columns, remedy_rows = _plain(self._available(wanted.train_on)), self._available(wanted.remedy_rows)
+        columns = _plain(self._available(wanted.train_on))
         tasks = [name for condition in wanted.head_rows for name in (condition, _task(condition))]
         points = self._available(wanted.curves)
         runs = [Run("matrix", name, columns, self.rows) for name in wanted.matrix_of]
         runs += self._hypothesis_runs()
-        runs += [
-            Run("remedies", name, columns | self.remedies(name), remedy_rows or self.rows)
-            for name in wanted.remedies_with
-        ]
+        runs += [Run("remedies", name, columns | self.remedies(name), self.rows) for name in wanted.remedies_with]
         if points:
             runs.append(Run("curves", wanted.curves_with, _plain([ORIGINAL]), [ORIGINAL, *points]))
             # The matrix of all pairs would be many times as many answers.

@@ -96,23 +96,10 @@ class StudyImages:
     @cached_property
     def manifest(self) -> pd.DataFrame:
         """The splits, by object: path, category, object, split (`satstudy.data.splits`)."""
-        return self._manifest("object")
-
-    def manifest_path(self, level: str = "object") -> Path:
-        """Where the splits are kept; another name when other settings would make others."""
-        key = digest(self.source_key, dataclasses.asdict(self.profile.splits), self.profile.seed)
-        return self.folder / f"splits-{level}-{key}.csv"
-
-    def _manifest(self, level: str) -> pd.DataFrame:
-        want, seed, path = self.profile.splits, self.profile.seed, self.manifest_path(level)
+        want, seed, path = self.profile.splits, self.profile.seed, self.manifest_path
         if path.exists():
             return read_manifest(path, self.root)
         if want.method == "number":
-            if level == "image":
-                raise InputError(
-                    f"The profile {self.profile.name} splits by number, which has no variant that tears objects "
-                    "apart: set accuracy.leakage to false, or splits.method to objects."
-                )
             frame = splits.by_number(self._scans["all"].records, self.root, first=want.number)
         else:
             sizes = splits.Sizes(
@@ -125,17 +112,22 @@ class StudyImages:
             train, val = (
                 (halves["all"].records, None) if "all" in halves else (halves["train"].records, halves["val"].records)
             )
-            frame = splits.make(train, val, self.root, sizes, seed, "image" if level == "image" else "object")
+            frame = splits.make(train, val, self.root, sizes, seed)
         write_manifest(path, frame)
         return frame
+
+    @property
+    def manifest_path(self) -> Path:
+        """Where the splits are kept; another name when other settings would make others."""
+        key = digest(self.source_key, dataclasses.asdict(self.profile.splits), self.profile.seed)
+        return self.folder / f"splits-object-{key}.csv"
 
     def images(self, split: str) -> list[Path]:
         """The files of a split, in the order of the manifest."""
         rows = subset(self.manifest, split)
         return [self.root / name for name in rows["path"]]
 
-    def records(self, split: str, level: str = "object") -> list[ImageRecord]:
+    def records(self, split: str) -> list[ImageRecord]:
         """The records of a split, in the order of the manifest."""
         known = {record.path: record for scan in self._scans.values() for record in scan.records}
-        rows = subset(self.manifest if level == "object" else self._manifest(level), split)
-        return [known[self.root / name] for name in rows["path"]]
+        return [known[self.root / name] for name in subset(self.manifest, split)["path"]]

@@ -280,11 +280,10 @@ class Accuracy:
     #: first. The `…_with` settings name classifiers.
     hypotheses: dict[str, Any] = field(default_factory=dict)
     hypotheses_with: Several[str] = ()
-    #: Other training sets: name → `satstudy.classification.cross_validation.Column`, validated on `remedy_rows` (by
-    #: default the rows of the matrix).
+    #: Other training sets: name → `satstudy.classification.cross_validation.Column`, validated on the rows of the
+    #: matrix.
     remedies: dict[str, Any] = field(default_factory=dict)
     remedies_with: Several[str] = ()
-    remedy_rows: Several[str] = ()
     #: Synthesis transform trained for the classifier: `satstudy.classification.synthesis_head.HeadConfig`, and the
     #: conditions it decodes.
     head: dict[str, Any] = field(default_factory=dict)

@@ -53,12 +53,12 @@ class Study(EveryRateWeights):
             chosen.append((name, image, category))
         return chosen
 
-    def codec(self, name: str, setting: Setting, tiling: Tiling | None = None) -> Codec:
+    def codec(self, name: str, setting: Setting) -> Codec:
         """A codec by its name in the registry; a learned one trains its weights if they are not there."""
         entry = registry.find(name)
         if entry.learned is None:
             return entry.make(setting)
-        tiling, domain = tiling or self.profile.rd.tiling, entry.learned.domain
+        tiling, domain = self.profile.rd.tiling, entry.learned.domain
         if entry.learned.every_rate:
             return entry.make(self.every_rate(domain), tiling=tiling, lam=setting)
         refine = self.profile.rd.refine if entry.learned.refined else 0

@@ -7,7 +7,7 @@ import pytest
 
 from satstudy.core.errors import InputError
 from satstudy.data.records import ImageRecord
-from satstudy.data.splits import COLUMNS, leakage, manifest_from, read_manifest, subset, write_manifest
+from satstudy.data.splits import COLUMNS, manifest_from, read_manifest, subset, write_manifest
 
 
 def table(*rows: tuple[str, str, str, str]) -> pd.DataFrame:
@@ -32,15 +32,6 @@ def test_val_compress_holds_its_class_sets():
     assert list(subset(GOOD, "train-compress").index) == [0]
     with pytest.raises(InputError, match="no split"):
         subset(GOOD, "val")
-
-
-def test_leakage_counts_validation_images_of_known_objects():
-    assert leakage(GOOD) == 0
-    both = table(*[(f"{i}.png", "a", o, s) for i, (o, s) in enumerate(
-        [("x", "train-class"), ("x", "val-class"), ("x", "val-class"), ("y", "val-class"), ("y", "val-compress")]
-    )])  # fmt: skip
-    assert leakage(both) == 2
-    assert leakage(both.iloc[:0]) == 0
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from small_study import opened
 
 from satstudy.core.errors import InputError
 from satstudy.data import splits
-from satstudy.data.splits import leakage, subset
+from satstudy.data.splits import subset
 from satstudy.data.synthetic.scene import CATEGORIES
 
 
@@ -16,7 +16,6 @@ def test_the_manifest_is_made_once_and_read_again(here, monkeypatch):
     first = opened().manifest
     counts = first["split"].value_counts()
     assert (counts["train-compress"], counts["train-class"], counts["val-class"]) == (6, 8, 4)
-    assert leakage(first) == 0
     monkeypatch.setattr(splits, "make", lambda *a, **k: pytest.fail("made again"))
     pd.testing.assert_frame_equal(opened().manifest, first)
 
@@ -30,15 +29,6 @@ def test_images_and_records_of_a_split_are_in_the_order_of_the_manifest(here):
     assert [record.object for record in records] == rows["object"].tolist()
     assert len(records) == 12
     assert {record.path for record in tiny_study.records("train-class")} < set(images)
-
-
-def test_a_split_by_image_keeps_the_sizes_and_leaks(here):
-    tiny_study = opened()
-    by_image = tiny_study.records("val-class", "image")
-    assert len(by_image) == 4
-    objects = {record.object for record in tiny_study.records("train-class", "image")}
-    assert any(record.object in objects for record in by_image)
-    assert len(tiny_study.manifest) == 18
 
 
 def test_other_split_settings_make_another_split(here):
@@ -81,8 +71,3 @@ def test_folders_are_split_by_number(numbered):
     assert max(int(path.stem[-2:]) for path in tiles.images("train-compress")) == 39
     assert {record.category for record in tiles.records("val-class")} == {"river", "harbor"}
     assert len(opened(**{**numbered, "splits": {"method": "number", "number": 20}}).images("train-compress")) == 40
-
-
-def test_splits_by_number_have_no_image_level(numbered):
-    with pytest.raises(InputError, match="splits by number"):
-        opened(**numbered).records("val-class", "image")

@@ -135,7 +135,7 @@ def test_without_steps_the_shipped_weights_serve_as_they_are(here, monkeypatch):
     assert still.weights(0.01).path == paths.WEIGHTS / "overhead-lam0.01.safetensors"
     with pytest.raises(InputError, match=r"overhead for lam = 0.02 ship with this package: take one of 0.01"):
         still.weights(0.02)
-    with pytest.raises(InputError, match="natural for lam = 0.01 ship"):
+    with pytest.raises(InputError, match=r"natural for lam = 0.01 ship"):
         still.weights(0.01, NATURAL)
 
 
