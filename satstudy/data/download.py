@@ -251,7 +251,6 @@ class FetchReport:
     """The result of `fetch`."""
 
     fetched: int = 0
-    present: int = 0  #: files that existed before
     bytes: int = 0  #: fetched
     retries: int = 0  #: of damaged files; the client retries failed requests by itself
     unverified: int = 0  #: files of the right size for which the bucket has no checksum
@@ -328,7 +327,7 @@ def fetch(
             "what is there is kept."
         )
 
-    report = FetchReport(len(missing), len(set(names)) - len(missing))
+    report = FetchReport(len(missing))
     unit: dict[str, Any] = {"unit": "B", "unit_scale": True} if total else {"unit": "file"}
     with tqdm(total=total or len(missing), desc="fetching fMoW", disable=not progress, **unit) as bar:
         for _, (received, verified, again) in _each(

@@ -157,9 +157,6 @@ class CheckReport:
     """The result of `check`."""
 
     categories: dict[str, int] = field(default_factory=dict)  #: readable images of each
-    objects: int = 0
-    smallest: tuple[int, int] | None = None  #: (height, width) of the image with the fewest pixels
-    largest: tuple[int, int] | None = None
     unreadable: list[tuple[Path, str]] = field(default_factory=list)
     notes: list[tuple[Path, str]] = field(default_factory=list)
 
@@ -183,23 +180,15 @@ def check(root: Path | str, progress: bool = True) -> CheckReport:
     read = functools.partial(scan, min_size=None) if _is_tree(Path(root)) else folders.scan
     result = read(root, on_error="skip", progress=progress)
     unreadable = list(result.skipped)
-    good: list[ImageRecord] = []
+    categories: Counter[str] = Counter()
     few = len(result.records) < 20
     for record in tqdm(result.records, desc="decoding", unit="image", disable=not progress or few):
         try:
             read_image(record.path)
-            good.append(record)
+            categories[record.category] += 1
         except InputError as error:
             unreadable.append((record.path, str(error)))
-    by_pixels = sorted(((r.height, r.width) for r in good), key=lambda size: (size[0] * size[1], size))
-    return CheckReport(
-        categories=dict(sorted(Counter(record.category for record in good).items())),
-        objects=len({record.object for record in good}),
-        smallest=by_pixels[0] if by_pixels else None,
-        largest=by_pixels[-1] if by_pixels else None,
-        unreadable=unreadable,
-        notes=list(result.notes),
-    )
+    return CheckReport(dict(sorted(categories.items())), unreadable, list(result.notes))
 
 
 #: fMoW's JSON files have a few kilobytes.

@@ -133,7 +133,7 @@ def entry_points(path, folder):
         report = fmow.check(folder, progress=False)
         if report.unreadable:
             raise InputError(report.unreadable[0][1])
-        return report.largest
+        return image_size(path)
 
     yield "check", checked
 

@@ -212,8 +212,6 @@ def test_checking_finds_what_the_header_hides(tmp_path):
     report = check(tmp_path)
     assert report.categories == {"dam": 2, "zoo": 1}
     assert report.images == 3
-    assert report.objects == 2
-    assert (report.smallest, report.largest) == ((30, 20), (60, 80))
     assert {path for path, _ in report.unreadable} == {cut, lost}
 
 
@@ -222,7 +220,6 @@ def test_checking_takes_class_folders_too(tmp_path):
     Image.new("RGB", (4, 3)).save(tmp_path / "river/river1.png")
     report = check(tmp_path)
     assert report.categories == {"river": 1}
-    assert report.largest == (3, 4)
     with pytest.raises(InputError):
         check(tmp_path / "none")
 
