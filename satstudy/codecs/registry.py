@@ -98,7 +98,7 @@ class CodecEntry:
     name : in profiles, conditions, result tables and on the command line
     label : in figures and in tables of the book
     parameter : name of the parameter that is varied along a rate-distortion curve: "quality"; its values are settings
-    ladder : the default settings of a curve, from few bits to many
+    ladder : the default settings, the points of a curve
     factory : makes a codec from a setting; a learned codec from a `Checkpoint`, with `tiling` and `refine` by keyword
     setting_type : int or float
     style : None takes one that no other codec has

@@ -5,8 +5,6 @@ import struct
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from smooth import picture
 
 from satstudy.codecs import HEVC, HTJ2K, JPEGLS, JPEGXL, VVC, hevc_vvc, registry
@@ -31,30 +29,6 @@ ANCHORS = [
 
 
 @pytest.mark.parametrize("name", ANCHORS)
-def test_the_setting_trades_rate_for_distortion_and_bytes_repeat(name):
-    image, points = picture(), []
-    for setting in entry(name).ladder[::2]:
-        codec = entry(name).make(setting)
-        data = codec.encode(image)
-        assert data == codec.encode(image)
-        points.append((-len(data), -metrics.psnr(image, codec.decode(data))))
-    assert points == sorted(points)
-    assert len(set(points)) == len(points)
-
-
-@pytest.mark.parametrize("name", ANCHORS)
-@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(st.integers(1, 41), st.integers(1, 41))
-def test_any_size_comes_back_in_its_size_and_near(name, height, width):
-    image = picture(height, width)
-    codec = entry(name).make(entry(name).ladder[0])
-    decoded = codec.decode(codec.encode(image))
-    assert decoded.shape == image.shape
-    assert decoded.dtype == np.uint8
-    assert metrics.psnr(image, decoded) > 20
-
-
-@pytest.mark.parametrize("name", ANCHORS)
 def test_white_and_black_stay_white_and_black(name):
     """Decoders that return values modulo 256 turn a decoded 256 into black (aous72/OpenJPH issue 234)."""
     image = np.zeros((64, 64, 3), np.uint8)
@@ -66,12 +40,11 @@ def test_white_and_black_stay_white_and_black(name):
 
 
 @pytest.mark.parametrize("name", ANCHORS)
-def test_foreign_and_cut_bytes_are_refused(name):
-    codec = entry(name).make(entry(name).ladder[2])
-    data = codec.encode(picture())
-    for damaged in (b"", b"\x00" * 40, data[:9], data[:20], b"\x89PNG" + data):
-        with pytest.raises(DamagedFile):
-            codec.decode(damaged)
+def test_the_finest_setting_is_near_the_image_at_any_side(name):
+    for height, width in ((1, 1), (1, 41), (33, 2), (41, 40)):
+        image = picture(height, width)
+        codec = entry(name).make(entry(name).ladder[0])
+        assert metrics.psnr(image, codec.decode(codec.encode(image))) > 20
 
 
 @pytest.mark.parametrize("name", ["hevc", "vvc"])
@@ -116,13 +89,6 @@ def test_jpeg_ls_keeps_its_bound(near):
 def test_settings_out_of_range_are_refused(make, words):
     with pytest.raises(InputError, match=words):
         make()
-
-
-@pytest.mark.parametrize("name", [name for name in registry.names() if not registry.find(name).learned])
-def test_every_classical_codec_says_its_version(name):
-    if entry(name).missing:
-        pytest.skip(entry(name).missing)
-    assert any(sign.isdigit() for sign in entry(name).version())
 
 
 def test_without_the_extra_the_entry_says_what_to_install(monkeypatch):
