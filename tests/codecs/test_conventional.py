@@ -45,9 +45,10 @@ def test_the_setting_trades_rate_for_distortion_and_bytes_repeat(name):
 @given(st.integers(1, 41), st.integers(1, 41), st.data())
 def test_any_size_comes_back_in_its_size(name, height, width, data):
     entry, image = registry.find(name), picture(height, width)
-    codec = entry.make(
-        data.draw(st.integers(1, 100) if entry.parameter == "quality" else st.sampled_from(entry.ladder))
-    )
+    values = st.sampled_from(entry.ladder)
+    if entry.parameter == "quality":
+        values |= st.integers(1, 100)
+    codec = entry.make(data.draw(values))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # a rate below the header's
         decoded = codec.decode(codec.encode(image))
