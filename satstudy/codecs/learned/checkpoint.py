@@ -109,20 +109,13 @@ class Checkpoint:
         with plain_defaults():
             return fingerprint(self.model, self.tables)
 
-    def engine(
-        self,
-        device: torch.device | str = "cpu",
-        *,
-        lam: float | None = None,
-        refine: int = 0,
-        dtype: torch.dtype = torch.float32,
-    ) -> Engine:
+    def engine(self, device: torch.device | str = "cpu", *, lam: float | None = None, refine: int = 0) -> Engine:
         """The model prepared for `LearnedCodec`.
 
         Parameters
         ----------
         lam : for weights of every rate; by default that of the checkpoint
-        refine, dtype : see `LearnedCodec`
+        refine : see `LearnedCodec`
 
         Raises
         ------
@@ -141,7 +134,7 @@ class Checkpoint:
             raise InputError(f"These weights are for lam = {self.lam:g}, not {lam:g}: name other weights.")
         from satstudy.codecs.mbt2018.engine import Mbt2018Engine
 
-        return Mbt2018Engine(self.model, self.tables, self.lam, device, refine=refine, dtype=dtype)
+        return Mbt2018Engine(self.model, self.tables, self.lam, device, refine=refine)
 
 
 def fingerprint(model: Model | WaveletModel, tables: dict[str, Tensor]) -> bytes:

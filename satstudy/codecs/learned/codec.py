@@ -45,7 +45,6 @@ class LearnedCodec:
     refine : steps of latent refinement (`satstudy.codecs.mbt2018.refinement`), 0 for none; each takes about as long as
         decoding
     device : where the networks run
-    dtype : of the integer networks, torch.float32 or torch.float64; the files are the same
     progress : show a bar with the time left
 
     Raises
@@ -74,12 +73,11 @@ class LearnedCodec:
         lam: float | None = None,
         refine: int = 0,
         device: torch.device | str = "cpu",
-        dtype: torch.dtype = torch.float32,
         progress: bool = False,
     ):
         self._options = {
             "tiling": tiling, "patch": patch, "overlap": overlap, "weighting": weighting, "lam": lam, "refine": refine,
-            "device": device, "dtype": dtype, "progress": progress,
+            "device": device, "progress": progress,
         }  # fmt: skip
         if tiling not in TILINGS:
             raise InputError(f"tiling = {tiling!r}: take one of {', '.join(TILINGS)}.")
@@ -102,7 +100,7 @@ class LearnedCodec:
         self.lam = checkpoint.lam if lam is None else lam
         with plain_defaults():
             self.fingerprint = checkpoint.fingerprint
-            self.engine: Engine = checkpoint.engine(device, refine=refine, lam=lam, dtype=dtype)
+            self.engine: Engine = checkpoint.engine(device, refine=refine, lam=lam)
 
     def at(self, lam: float) -> LearnedCodec:
         """The same codec at another λ, for weights that serve every rate; networks and tables are shared.

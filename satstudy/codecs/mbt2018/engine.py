@@ -22,7 +22,6 @@ class Mbt2018Engine:
     model, tables : from a file of weights
     lam : λ of the training
     refine : steps of latent refinement; 0 for none
-    dtype : of the integer networks, see `EntropyCoder`
     """
 
     strides: tuple[int, ...] = (UNIT,)
@@ -38,10 +37,9 @@ class Mbt2018Engine:
         device: torch.device | str = "cpu",
         *,
         refine: int = 0,
-        dtype: torch.dtype = torch.float32,
     ):
         self.transforms = RefinedTransforms(model, lam, refine, device) if refine else Transforms(model, device)
-        self.entropy = EntropyCoder(model, tables, dtype, device)
+        self.entropy = EntropyCoder(model, tables, device=device)
         self.device = self.transforms.device
         self.analysis_halo = self.transforms.margin * UNIT
 

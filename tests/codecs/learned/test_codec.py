@@ -397,11 +397,3 @@ def test_damaged_masks_are_refused_or_of_the_right_size(tiny_checkpoint, picture
         except DamagedFile:
             refused += 1
     assert refused > 5
-
-
-def test_dtypes_write_the_same_file(tiny_checkpoint, picture):
-    image = picture(100, 80)
-    double, single = (LearnedCodec(tiny_checkpoint, dtype=dtype) for dtype in (torch.float64, torch.float32))
-    data = double.encode(image)
-    assert single.encode(image) == data
-    assert np.array_equal(single.decode(data), double.decode(data))
