@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import safetensors
+import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -50,6 +51,13 @@ def metadata(path: Path | str) -> dict[str, str]:
     """The metadata of a file without reading its tensors; errors as `read`."""
     with _reading(path), safetensors.safe_open(path, framework="pt") as file:
         return file.metadata() or {}
+
+
+def require_finite(weights: Mapping[str, Tensor]) -> None:
+    """Raise InputError if the weights of a model have a value that is not finite."""
+    bad = next((name for name, tensor in weights.items() if not torch.isfinite(tensor.float()).all()), None)
+    if bad is not None:
+        raise InputError(f"These weights hold values that are not finite, in {bad}: train or fetch them again.")
 
 
 @contextlib.contextmanager

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from satstudy.codecs.learned import checkpoint
 from satstudy.codecs.learned.checkpoint import OVERHEAD, Checkpoint
-from satstudy.core import paths
 from satstudy.core.digests import digest, file_digest
 from satstudy.core.errors import InputError
 from satstudy.core.types import Pixels
@@ -107,16 +106,8 @@ class EveryRateWeights(StudyWeights):
                     f"{self.profile.name} starts from the weights for every rate of {profile.name}, which starts from "
                     "it or trains none: name another profile in every_rate.init."
                 )
-            later = (*self._later, self.profile.name)
-            earlier = dataclasses.replace(self, profile=profile, folder=paths.BUILD / profile.name, _later=later)
-            return earlier.every_rate().path
-        path = paths.ROOT / init
-        if not path.is_file():
-            raise InputError(
-                f"The profile {self.profile.name} starts from {path}, which is not there: put the weights there, or "
-                "set every_rate.init to scratch."
-            )
-        return path
+            return self._study_before(profile).every_rate().path
+        return self._named_file(init, "set every_rate.init to scratch")
 
     def _further(self) -> dict[str, list[Path]]:
         """Images of other sensors to train on, by set."""

@@ -7,6 +7,7 @@ import math
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from satstudy.core.errors import InputError
 from satstudy.data.images import find_images
 from satstudy.study import profiles
 from satstudy.study.images import StudyImages
+from satstudy.study.profiles import Profile
 from satstudy.training.loop import Trainer
 from satstudy.training.surgery import resize
 from satstudy.training.validation import central_crops
@@ -96,9 +98,28 @@ class StudyWeights(StudyImages):
         profile = profiles.load(name)
         if profile.name in (*self._later, self.profile.name):
             raise InputError(f"The profile {profile.name} starts from itself: name another one in train.init.")
-        return dataclasses.replace(
-            self, profile=profile, folder=paths.BUILD / profile.name, _later=(*self._later, self.profile.name)
-        )
+        return self._study_before(profile)
+
+    def _study_before(self, profile: Profile) -> Self:
+        """The study of a profile whose weights this one starts from."""
+        later = (*self._later, self.profile.name)
+        return dataclasses.replace(self, profile=profile, folder=paths.BUILD / profile.name, _later=later)
+
+    def _named_file(self, init: str, remedy: str) -> Path:
+        """The weights that a profile names by their path in the checkout.
+
+        Raises
+        ------
+        InputError
+            There is no such file.
+        """
+        path = paths.ROOT / init
+        if not path.is_file():
+            raise InputError(
+                f"The profile {self.profile.name} starts from {path}, which is not there: put the weights there, or "
+                f"{remedy}."
+            )
+        return path
 
     def _start_file(self, lam: float) -> Path | None:
         """The file of the weights that a training starts from; None for random ones."""
@@ -110,13 +131,7 @@ class StudyWeights(StudyImages):
             if not shipped:
                 raise checkpoint.none_ship("for overhead images", "set train.init to scratch")
             return shipped[nearest(lam, list(shipped))]
-        path = paths.ROOT / init
-        if not path.is_file():
-            raise InputError(
-                f"The profile {self.profile.name} starts from {path}, which is not there: put the weights there, or "
-                "set train.init to shipped or scratch."
-            )
-        return path
+        return self._named_file(init, "set train.init to shipped or scratch")
 
     @cached_property
     def _base(self) -> float:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from satstudy.codecs.mbt2018.layers import GDN, EntropyBottleneck, GaussianConditional, MaskedConv2d, conv, deconv
 from satstudy.core.errors import InputError
 from satstudy.core.loss import rate_distortion
+from satstudy.core.tensor_files import require_finite
 
 #: Pixels of the image per latent, and latents per hyper-latent, along one side.
 LATENT_STRIDE = 16
@@ -269,8 +270,7 @@ def from_weights(weights: dict[str, Tensor]) -> Model:
     )
     if wrong:
         raise InputError(f"These weights do not fit mbt2018 with N = {N}, M = {M}: see {', '.join(wrong[:3])}.")
-    bad = [name for name in wanted if not torch.isfinite(weights[name].float()).all()]
-    if bad:
-        raise InputError(f"These weights hold values that are not finite, in {bad[0]}: train or fetch them again.")
-    model.load_state_dict({name: weights[name].float() for name in wanted}, strict=False)
+    trained = {name: weights[name].float() for name in wanted}
+    require_finite(trained)
+    model.load_state_dict(trained, strict=False)
     return model.eval()

@@ -43,6 +43,7 @@ from satstudy.codecs.wavelet.subbands import (
     split_smooth,
 )
 from satstudy.core.errors import InputError
+from satstudy.core.tensor_files import require_finite
 
 #: Δ² · λ · 255² of a step Δ at which, by the theory of fine quantization, one more bit buys λ's worth of error.
 STEP_SQUARED = 18 / math.log(2)
@@ -499,8 +500,7 @@ def from_weights(weights: dict[str, Tensor], metadata: dict[str, str]) -> Wavele
     wrong = sorted(set(wanted) ^ set(weights)) or sorted(n for n in wanted if wanted[n].shape != weights[n].shape)
     if wrong:
         raise InputError(f"These weights do not fit a wavelet model of these sizes: see {', '.join(wrong[:3])}.")
-    bad = [name for name in wanted if not torch.isfinite(weights[name].float()).all()]
-    if bad:
-        raise InputError(f"These weights hold values that are not finite, in {bad[0]}: train or fetch them again.")
-    model.load_state_dict({name: weights[name].float() for name in wanted})
+    trained = {name: weights[name].float() for name in wanted}
+    require_finite(trained)
+    model.load_state_dict(trained)
     return model.eval()
