@@ -300,7 +300,7 @@ def claims(results: Results) -> list[Claim]:
                     "Fig. 6, curves alone",
                     f"{change(rows[0][1])} on {SETS[rows[0][0]]}{_spread(r for _, r in rows)}",
                     _verdict([sign(r) for _, r in rows]),
-                    "Over the range of PSNR that both codecs reach. The paper has no stronger rival; the next table has.",
+                    "Over the PSNR that both codecs reach. The paper has no stronger rival; the next table has.",
                 )
             )
     if "domain_gains" in results:
