@@ -6,7 +6,7 @@ import pytest
 
 from satstudy.core.errors import InputError
 from satstudy.data.images import write_image
-from satstudy.study.data_kinds import ALL, LEFT_OUT, gains, results, trained_without
+from satstudy.study.data_kinds import ALL, CHANGES, changed, gains, results
 from satstudy.study.study import open_study
 
 PROFILE = """
@@ -41,16 +41,16 @@ def study(tmp_path, picture, monkeypatch):
 
 def test_each_mixture_is_trained_and_measured_on_what_none_saw(study):
     frame = results(study)
-    assert set(frame["trained_on"]) == set(LEFT_OUT)
+    assert set(frame["trained_on"]) == set(CHANGES)
     measured = set(frame["image"])
     assert measured
-    for name in LEFT_OUT:
-        mixed = trained_without(study, name)
+    for name in CHANGES:
+        mixed = changed(study, name)
         seen = mixed._mixture(mixed._training_images("overhead")[0], "overhead").images
         assert not measured & {path.name for path in seen if not isinstance(path, np.ndarray)}
-    assert len(frame) == len(LEFT_OUT) * len(measured) * 2
-    fingerprints = {trained_without(study, name).every_rate().fingerprint for name in LEFT_OUT}
-    assert len(fingerprints) == len(LEFT_OUT)
+    assert len(frame) == len(CHANGES) * len(measured) * 2
+    fingerprints = {changed(study, name).every_rate().fingerprint for name in CHANGES}
+    assert len(fingerprints) == len(CHANGES)
     assert results(study).equals(frame)
 
 
