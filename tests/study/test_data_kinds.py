@@ -17,7 +17,7 @@ splits: {{method: number, number: 20}}
 train: {{lams: [0.01], steps: 0, validation: 0}}
 every_rate: {{steps: 9, sensors: 0.3, shrunk: 0.1}}
 domain:
-  training: {{steps: 2, lams: [0.005, 0.035], widths: [4, 4], depths: [1, 1], correction: 2, batch: 2, crop: 64, lr: 0.001}}
+  training: {{steps: 2, lams: [0.005, 0.035], widths: [4, 4], depths: [1, 1], correction: 2, batch: 2, crop: 64}}
   measured: [0.007, 0.02]
 rd: {{sets: {{neon: {root}/sensors}}}}
 """
