@@ -2,8 +2,7 @@
 
 Small models are trained from random weights for the same number of steps with different mixtures of images
 (`every_rate.sensors`, `.shrunk`, `.recolour`), and measured on the sets of `rd.sets` by the bytes of real files. They
-are trained for a narrow range of λ. One more, with all images, is trained for every λ: what it loses is the price of one
-network.
+serve a narrow range of λ. One more, with all images, serves every λ: what it loses is the price of one network.
 """
 
 from __future__ import annotations
