@@ -13,10 +13,12 @@ ALL = {
     "speed": speed.main,
     "transforms": speed.transforms,
     "mismatch": mismatch.main,
+    "mismatch-every-rate": mismatch.every_rate,
     "mismatch-paper": lambda: mismatch.main(paper=True),
     "fuzz": fuzz.main,
     "memory": memory.main,
     "training": training.main,
+    "memory-mbt2018": lambda: memory.main("mbt2018"),
     "memory-paper": lambda: memory.main("paper"),
 }
 
@@ -29,7 +31,7 @@ def main() -> None:
     elif arguments[:1] == ["fuzz-worker"]:
         fuzz.worker(int(arguments[1]), int(arguments[2]))
     else:
-        for name in arguments or ["speed", "transforms", "mismatch", "fuzz", "memory"]:
+        for name in arguments or ["speed", "transforms", "mismatch", "mismatch-every-rate", "fuzz", "memory"]:
             if name not in ALL:
                 raise SystemExit(f"There is no benchmark {name!r}: take {', '.join(ALL)}.")
             ALL[name]()

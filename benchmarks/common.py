@@ -97,6 +97,14 @@ def shipped(lam: float = 0.013) -> Checkpoint:
     return checkpoint.load(found[checkpoint.nearest(lam, list(found))])
 
 
+def shipped_for_every_rate() -> Checkpoint:
+    """The shipped weights of the wavelet codec."""
+    path = checkpoint.shipped_for_every_rate()
+    if path is None:
+        raise SystemExit("No weights that serve every rate ship in this checkout.")
+    return checkpoint.load(path)
+
+
 def paper_sized() -> Checkpoint:
     """`shipped` widened to N = M = 192."""
     loaded = shipped()

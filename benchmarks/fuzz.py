@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.common import save, shipped
+from benchmarks.common import save, shipped, shipped_for_every_rate
 from benchmarks.explore import resealed
 
 LIMIT = 6 * 2**30  #: bytes of address space, most of which PyTorch reserves and never uses
@@ -63,10 +63,12 @@ def worker(seed: int, count: int) -> None:
         LearnedCodec(shipped(), "blend", 64, 8),
         LearnedCodec(shipped(), "seamless", 64),
         LearnedCodec(shipped(), "independent", 128),
+        LearnedCodec(shipped_for_every_rate(), "seamless"),
+        LearnedCodec(shipped_for_every_rate(), "independent", 128, lam=0.001),
     ]
     files = []
-    # One of them has a group, a stream and a checksum for every four tiles, the others one group.
-    for codec, group in zip(codecs, (128, 2048, 2048), strict=True):
+    # One of each kind has several groups, each with a stream and a checksum; the others have one group.
+    for codec, group in zip(codecs, (128, 2048, 2048, 2048, 128), strict=True):
         learned.GROUP_PIXELS = group
         files.append(codec.encode(image, {"crs": "EPSG:32614"}))
     pixels = [codec.decode(data) for codec, data in zip(codecs, files, strict=True)]

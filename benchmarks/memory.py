@@ -9,7 +9,7 @@ import sys
 import time
 from typing import Any
 
-from benchmarks.common import RESULTS, paper_sized, save, scene, shipped
+from benchmarks.common import RESULTS, paper_sized, save, scene, shipped, shipped_for_every_rate
 
 SIZES = (1024, 2048, 4096, 8192, 14800)
 
@@ -18,7 +18,7 @@ def one(side: int, action: str, size: str) -> None:
     """Encode or decode one image; prints seconds and peak bytes."""
     from satstudy.codecs import LearnedCodec
 
-    checkpoint = paper_sized() if size == "paper" else shipped()
+    checkpoint = {"paper": paper_sized, "mbt2018": shipped, "learned": shipped_for_every_rate}[size]()
     codec = LearnedCodec(checkpoint, "seamless")
     path = RESULTS / f"memory-{size}-{side}.sat"
     width = 14802 if side == 14800 else side
@@ -39,7 +39,7 @@ def one(side: int, action: str, size: str) -> None:
     print(json.dumps({"seconds": seconds, "peak": peak, "bytes": len(data)}))
 
 
-def main(size: str = "shipped", largest: int = SIZES[-1]) -> None:
+def main(size: str = "learned", largest: int = SIZES[-1]) -> None:
     RESULTS.mkdir(parents=True, exist_ok=True)
     figures: dict[str, Any] = {}
     for side in SIZES:

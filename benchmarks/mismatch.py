@@ -9,9 +9,12 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from benchmarks.common import paper_sized, save, shipped
+from benchmarks.common import paper_sized, save, shipped, shipped_for_every_rate
 from satstudy.codecs.mbt2018.entropy import EntropyCoder
 from satstudy.codecs.mbt2018.transforms import Transforms
+from satstudy.codecs.wavelet.config import LAM_MAX, LAM_MIN, lam_index
+from satstudy.codecs.wavelet.engine import WaveletEngine
+from satstudy.core.errors import InputError
 from satstudy.data.synthetic.scene import CATEGORIES, draw
 
 #: (threads, patches in a stream, oneDNN, dtype)
@@ -76,8 +79,52 @@ def main(count: int = 1008, paper: bool = False) -> None:
         raise SystemExit(1)
 
 
-def _with(setting: Any, coders: dict[Any, EntropyCoder], function: Any) -> Any:
+def every_rate(count: int = 504) -> None:
+    """The same for the wavelet codec, at a random λ each: what is decoded, to the bit."""
+    engines = {device: _wavelet(device) for device in ("cpu", *(["cuda"] if torch.cuda.is_available() else []))}
+    settings = [(*setting, device) for setting in SETTINGS[::2] for device in engines]  # its arithmetic has one dtype
+    pixels = patches(count)
+    rng = np.random.default_rng(0)
+    threads, start = torch.get_num_threads(), 0
+    wrong = checked = 0
+    try:
+        with tqdm(total=count, unit="patch") as bar:
+            while start < count:
+                first, *others = (settings[i] for i in rng.permutation(len(settings))[:4])
+                lam = float(np.exp(rng.uniform(np.log(LAM_MIN), np.log(LAM_MAX))))
+                tiles = engines["cpu"].at(lam).analysis(pixels[start : start + first[1]])
+                shapes, rate = [(16, 16)] * len(tiles), lam_index(lam)
+                data = _with(first, engines, lambda engine, tiles=tiles, lam=lam: engine.at(lam).encode(tiles))
+                decoded = []
+                for setting in (first, *others):
+                    try:
+                        decoded.append(_with(setting, engines, lambda e, d=data, s=shapes, r=rate: e.decode(d, s, r)))
+                    except InputError:  # the checksum of what was decoded
+                        decoded.append([()] * len(tiles))
+                for other in decoded[1:]:
+                    pairs = zip(decoded[0], other, strict=True)
+                    wrong += sum(
+                        len(p) != len(q) or not all(torch.equal(a.cpu(), b.cpu()) for a, b in zip(p, q, strict=True))
+                        for p, q in pairs
+                    )
+                    checked += len(tiles)
+                start += len(tiles)
+                bar.update(len(tiles))
+    finally:
+        torch.set_num_threads(threads)
+    figures = {"patches": count, "decodings": checked, "mismatches": wrong, "devices": ", ".join(engines)}
+    save("mismatch-every-rate", figures)
+    if wrong:
+        raise SystemExit(1)
+
+
+def _wavelet(device: str) -> WaveletEngine:
+    checkpoint = shipped_for_every_rate()
+    return WaveletEngine(checkpoint.wavelet_model, 0.013, checkpoint.tables, device)
+
+
+def _with(setting: Any, coders: dict[Any, Any], function: Any) -> Any:
     threads, _, onednn, dtype, device = setting
     torch.set_num_threads(threads)
     with torch.backends.mkldnn.flags(enabled=onednn):
-        return function(coders[device, dtype])
+        return function(coders[device] if device in coders else coders[device, dtype])

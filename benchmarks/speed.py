@@ -8,7 +8,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from benchmarks.common import SIDE, best, compressai, paper_sized, save, scene, shipped
+from benchmarks.common import SIDE, best, compressai, paper_sized, save, scene, shipped, shipped_for_every_rate
 from satstudy.codecs import AVIF, JPEG2000, LearnedCodec
 from satstudy.codecs.learned.codec import BATCH
 from satstudy.core.geometry import grid
@@ -69,12 +69,15 @@ def main() -> None:
         coded = peer.encode(image)
         figures[f"{peer.name} encode MB/s"] = megabytes / best(lambda peer=peer: peer.encode(image))
         figures[f"{peer.name} decode MB/s"] = megabytes / best(lambda peer=peer, coded=coded: peer.decode(coded))
-    figures["learned encode MB/s"] = megabytes / figures["encode_s"]
-    figures["learned decode MB/s"] = megabytes / figures["decode_s"]
-    small = LearnedCodec(shipped(), "blend")
-    coded = small.encode(image)
-    figures["learned encode MB/s (shipped size)"] = megabytes / best(lambda: small.encode(image))
-    figures["learned decode MB/s (shipped size)"] = megabytes / best(lambda: small.decode(coded))
+    figures["mbt2018 encode MB/s (paper's size)"] = megabytes / figures["encode_s"]
+    figures["mbt2018 decode MB/s (paper's size)"] = megabytes / figures["decode_s"]
+    for name, weights in (("mbt2018", shipped()), ("learned", shipped_for_every_rate())):
+        one = LearnedCodec(weights)
+        coded = one.encode(image)
+        figures[f"{name} encode MB/s"] = megabytes / best(lambda one=one: one.encode(image))
+        figures[f"{name} decode MB/s"] = megabytes / best(lambda one=one, coded=coded: one.decode(coded))
+    for action in ("encode", "decode"):
+        figures[f"{action}: learned / mbt2018"] = figures[f"learned {action} MB/s"] / figures[f"mbt2018 {action} MB/s"]
     save("speed", figures)
 
 

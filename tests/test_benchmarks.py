@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import archive, common, explore, fuzz, gpu, training
+from benchmarks import archive, common, explore, fuzz, gpu, mismatch, training
 from satstudy.codecs.coding import bitstream
 from satstudy.codecs.mbt2018.entropy import EntropyCoder
+from satstudy.codecs.wavelet.engine import WaveletEngine
 
 
 def test_a_widened_model_is_the_same_function(tiny_model):
@@ -48,6 +49,25 @@ def test_hostile_files_differ_from_the_original(checkpoint):
     assert fuzz._valid(data)
     assert not fuzz._valid(bytes(forged))
     assert fuzz._valid(explore.resealed(bytes(forged)))
+
+
+@pytest.mark.filterwarnings("ignore:TF32 acceleration")  # of switching oneDNN off
+def test_a_decoder_that_computes_otherwise_is_counted(wavelet_checkpoint, tmp_path, monkeypatch):
+    monkeypatch.setattr(common, "RESULTS", tmp_path)
+    monkeypatch.setattr(mismatch, "shipped_for_every_rate", lambda: wavelet_checkpoint)
+    mismatch.every_rate(2)
+    figures = json.loads((tmp_path / "mismatch-every-rate.json").read_text())
+    assert (figures["decodings"], figures["mismatches"]) == (6, 0)
+    decode = WaveletEngine.decode
+
+    def other(self, *arguments):
+        low, *details = decode(self, *arguments)[0]
+        return [(low + (torch.get_num_threads() > 1), *details)]
+
+    monkeypatch.setattr(WaveletEngine, "decode", other)
+    monkeypatch.setattr(mismatch, "SETTINGS", [s for s in mismatch.SETTINGS if s[1] == 1])
+    with pytest.raises(SystemExit):
+        mismatch.every_rate(2)
 
 
 @pytest.mark.parametrize("name", explore.TARGETS)

@@ -9,6 +9,7 @@ import re
 
 import pytest
 import yaml
+from pybtex.database import parse_file
 from scripts import ROOT, script
 
 from satstudy.cli.arguments import parser
@@ -147,6 +148,20 @@ def test_the_time_of_each_notebook_and_the_machine_are_on_the_page_on_the_build(
     assert "<td>1.5</td>" in text
     assert "<td>2026-01-02</td>" in text
     assert re.search(r"built on .+, \d+ cores, \d+ GiB of memory, Python 3", text)
+
+
+def test_every_reference_has_an_address_and_a_label_that_can_be_read():
+    bibliography = script("bibliography")
+    known = parse_file(ROOT / "book" / "references.bib").entries
+    for name, entry in known.items():
+        assert entry.fields.get("doi") or entry.fields["url"].startswith("https://"), name
+    formatted = bibliography.Style().format_entries(known.values())
+    labels = {entry.key: entry.label for entry in formatted}
+    assert labels["minnen2018"] == "Minnen 2018"
+    assert labels["bjontegaard2001"] == "Bjøntegaard 2001"
+    assert len(set(labels.values())) == len(known)
+    twice = [known["yang2010"], known["yang2010"]]
+    assert list(bibliography.NameAndYear().format_labels(twice)) == ["Yang 2010", "Yang 2010b"]
 
 
 def test_formulas_are_mathml():

@@ -179,7 +179,7 @@ def command_page() -> str:
                     yield from commands(below)
 
     before = os.environ.get("COLUMNS")
-    os.environ["COLUMNS"] = "100"  # argparse's width, whatever the terminal of this build
+    os.environ["COLUMNS"] = "80"  # argparse's width: what the page has room for, whatever the terminal of this build
     try:
         texts = [f"## {one.prog}\n\n```text\n{one.format_help()}```\n" for one in commands(arguments.parser())]
     finally:

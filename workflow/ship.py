@@ -118,6 +118,8 @@ def headline(study: Study) -> str:
         raise SystemExit(str(error)) from None
     results = story.read(study.results)["results"]
     said = [findings.blending(seams)]
+    if "bd_rate_ms_ssim" in results:
+        said.insert(0, findings.ms_ssim(results["bd_rate_ms_ssim"], story.RIVALS))
     if "domain_gains" in results:
         said.append(findings.domain(results["domain_gains"]))
     return (

@@ -159,4 +159,6 @@ function curves(box) {
 document.addEventListener("DOMContentLoaded", () => {
   document.querySelectorAll(".compare").forEach(compare);
   document.querySelectorAll(".curves").forEach(curves);
+  // The theme gives the signs that fold its list of pages no name.
+  for (const sign of document.querySelectorAll(".bd-sidebar summary")) sign.setAttribute("aria-label", "Pages of this part");
 });

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -68,6 +68,26 @@ def domain(gains: pd.DataFrame) -> str:
         "**Domain.** Small codecs that were trained on the other kind of images, photographs or overhead imagery, need "
         f"at equal PSNR {' and '.join(parts)} bits; 95 % intervals over images and seeds."
     )
+
+
+def ms_ssim(pairs: pd.DataFrame, rivals: Sequence[str]) -> str:
+    """Bits of the main learned codec at equal MS-SSIM, which PSNR may rank otherwise.
+
+    Parameters
+    ----------
+    pairs : of `metrics.bd_rate.all_pairs` in MS-SSIM
+    """
+    codec = registry.main_codec(pairs["codec"])
+    rows = pairs[pairs["codec"] == codec].dropna(subset="bd_rate").set_index("reference")
+    parts = [
+        f"{codec_name(name)} {_percent(rows['bd_rate'][name], rows['low'][name], rows['high'][name])}"
+        for name in rivals
+        if name in rows.index
+    ]
+    if codec is None or not parts:
+        return "**MS-SSIM.** No learned codec was compared at equal MS-SSIM."
+    count = int(rows["images"].iloc[0])
+    return f"**MS-SSIM.** Bits of *{codec_name(codec)}* at equal MS-SSIM, {count:,} tiles: {'; '.join(parts)}."
 
 
 def tilings(pairs: pd.DataFrame) -> str:

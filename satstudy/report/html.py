@@ -81,7 +81,9 @@ def figure(drawn: Figure, number: int, mark: str = "") -> str:
 
 
 def _image(drawn: Figure, mark: str) -> str:
-    written = [drawn.text(0, 1.01, mark, fontsize=8, color=GREY, va="bottom")] if mark else []
+    # Above all that is drawn, a legend above the axes among it.
+    top = drawn.get_tightbbox().y1 / drawn.get_figheight() if mark else 0
+    written = [drawn.text(0, max(1, top) + 0.01, mark, fontsize=8, color=GREY, va="bottom")] if mark else []
     with io.BytesIO() as file:
         # Twice the resolution of the page, as the style has it.
         drawn.savefig(file, format="png", bbox_inches="tight")

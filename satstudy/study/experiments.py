@@ -151,15 +151,15 @@ def speed_frame(study: Study, lams: Sequence[float]) -> pd.DataFrame:
             for effort, codec in itertools.product(efforts, plain):
                 slower: Any = dataclasses.replace(cast(Any, codec), **{attribute: effort})
                 codecs.append(rate_distortion.Variant(f"{name}-{attribute}{effort}", slower))
-        elif entry.learned and entry.learned.refined:
-            plain_name = name.removesuffix("-refined")
-            codecs += [
-                rate_distortion.Variant(f"{plain_name}-refine{steps}", study.mbt2018(lam, refine=steps))
-                for steps in REFINEMENTS
-                for lam in settings
-            ]
-        elif entry.learned is None or entry.learned.domain == OVERHEAD:
+        elif entry.learned is None or (entry.learned.domain == OVERHEAD and not entry.learned.refined):
             codecs += plain
+        if f"{name}-refined" in registry.names():
+            # Every other λ: 500 steps take as long as 500 times decoding.
+            codecs += [
+                rate_distortion.Variant(f"{name}-refine{steps}", study.mbt2018(lam, refine=steps))
+                for steps in REFINEMENTS
+                for lam in settings[1::2] or settings
+            ]
     path = study.folder / f"speed-{digest(study.source_key, [name for name, *_ in crops], sorted(lams))}.csv"
     with one_thread():
         return _evaluate(study, crops, codecs, path)

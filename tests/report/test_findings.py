@@ -40,6 +40,15 @@ def test_a_loss_of_quality_has_a_minus_sign_and_no_change_has_none():
         assert f"at {said}" in findings.blending(worse)
 
 
+def test_ms_ssim_may_rank_otherwise():
+    rows = BD.assign(codec="learned", reference=BD["codec"].replace("learned", "mbt2018"))
+    text = findings.ms_ssim(rows, ["avif", "mbt2018", "vvc"])
+    assert text.startswith("**MS-SSIM.** Bits of *learned* at equal MS-SSIM, 1,200 tiles: AVIF −20.0 %")
+    assert "; mbt2018 −12.5 % [−13.0, −12.0]." in text
+    assert "was compared" in findings.ms_ssim(rows, ["vvc"])
+    assert "was compared" in findings.ms_ssim(BD, ["avif"])
+
+
 def test_what_other_training_images_cost_is_said_for_both_kinds():
     gains = pd.DataFrame(
         [("overhead", "both", 1, 0, 2), ("overhead", "natural", 5.2, 3.1, 7.3), ("natural", "overhead", -1.5, -4, 0.6)],

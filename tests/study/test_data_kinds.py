@@ -6,7 +6,7 @@ import pytest
 
 from satstudy.core.errors import InputError
 from satstudy.data.images import write_image
-from satstudy.study.data_kinds import ALL, LEFT_OUT, gains, results, trained_without
+from satstudy.study.data_kinds import ALL, CHANGES, changed, gains, results
 from satstudy.study.study import open_study
 
 PROFILE = """
@@ -17,7 +17,7 @@ splits: {{method: number, number: 20}}
 train: {{lams: [0.01], steps: 0, validation: 0}}
 every_rate: {{steps: 9, sensors: 0.3, shrunk: 0.1}}
 domain:
-  training: {{steps: 2, widths: [4, 4], depths: [1, 1], correction: 2, batch: 2, crop: 64, lr: 0.001}}
+  training: {{steps: 2, lams: [0.005, 0.035], widths: [4, 4], depths: [1, 1], correction: 2, batch: 2, crop: 64}}
   measured: [0.007, 0.02]
 rd: {{sets: {{neon: {root}/sensors}}}}
 """
@@ -41,16 +41,16 @@ def study(tmp_path, picture, monkeypatch):
 
 def test_each_mixture_is_trained_and_measured_on_what_none_saw(study):
     frame = results(study)
-    assert set(frame["trained_on"]) == set(LEFT_OUT)
+    assert set(frame["trained_on"]) == set(CHANGES)
     measured = set(frame["image"])
     assert measured
-    for name in LEFT_OUT:
-        mixed = trained_without(study, name)
+    for name in CHANGES:
+        mixed = changed(study, name)
         seen = mixed._mixture(mixed._training_images("overhead")[0], "overhead").images
         assert not measured & {path.name for path in seen if not isinstance(path, np.ndarray)}
-    assert len(frame) == len(LEFT_OUT) * len(measured) * 2
-    fingerprints = {trained_without(study, name).every_rate().fingerprint for name in LEFT_OUT}
-    assert len(fingerprints) == len(LEFT_OUT)
+    assert len(frame) == len(CHANGES) * len(measured) * 2
+    fingerprints = {changed(study, name).every_rate().fingerprint for name in CHANGES}
+    assert len(fingerprints) == len(CHANGES)
     assert results(study).equals(frame)
 
 
