@@ -9,6 +9,7 @@ import zipfile
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from small_command import files
 
 from satstudy.core.errors import DamagedFile, InputError
 from satstudy.data import packing
@@ -27,10 +28,6 @@ def zipped(files=FILES, method=zipfile.ZIP_STORED, mode=stat.S_IFREG | 0o644, ma
             entry.external_attr = (mode if name == marked else 0) << 16
             archive.writestr(entry, data)
     return buffer.getvalue()
-
-
-def files(folder):
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def test_all_comes_out_and_replaces_what_was_there(tmp_path):
