@@ -111,7 +111,7 @@ def _tensor_bytes(table: bytes) -> int:
     with contextlib.suppress(Exception):  # no table, or none of tensors
         entries = json.loads(table)
         ends = [entry["data_offsets"][1] for name, entry in entries.items() if name != "__metadata__"]
-        return max(0, min(max(ends, default=0), 1 << 20))
+        return max(0, min(int(max(ends, default=0)), 1 << 20))
     return 0
 
 

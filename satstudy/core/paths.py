@@ -54,7 +54,10 @@ def atomic(path: Path | str) -> Iterator[Path]:
 
 
 def commit() -> str:
-    """The short commit of the checkout, with `+` where tracked files differ from it; `unknown` without git."""
+    """The short commit of the checkout, with `+` where tracked files differ from it; `unknown` without git.
+
+    Kept results may differ: they are what a run at this commit writes.
+    """
 
     def git(*arguments: str) -> str:
         command = ["git", "-C", str(ROOT), *arguments]
@@ -62,6 +65,6 @@ def commit() -> str:
 
     try:
         head = git("rev-parse", "--short=10", "HEAD")
-        return head + ("+" if git("status", "--porcelain", "--untracked-files=no") else "")
+        return head + ("+" if git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!results") else "")
     except (OSError, subprocess.SubprocessError):
         return "unknown"

@@ -42,6 +42,8 @@ TIFF = (".tif", ".tiff")
 CACHE = 192 << 20
 #: Rows per strip when an image is read from top to bottom.
 STRIP = 512
+#: Bands left out that are named one by one.
+MANY = 16
 #: Keys of the notes with the georeference.
 PLACING = ("crs", "transform", "gcps", "rpcs")
 #: GDAL's drivers by container or by Pillow's name of a format.
@@ -69,9 +71,10 @@ class Raster:
         self.height, self.width = dataset.height, dataset.width
         self.notes: dict[str, Any] = {}
         self.remarks: list[str] = []
-        tags = [_colour(dataset, band) for band in dataset.indexes]
+        tags = _colours(dataset)
         self.bands = self._chosen(tags, bands)
-        kinds = {dataset.dtypes[band - 1] for band in self.bands}
+        types = dataset.dtypes
+        kinds = {types[band - 1] for band in self.bands}
         if kinds != {"uint8"}:
             raise InputError(f"{path} holds {', '.join(sorted(kinds))} and not uint8: scale it to 8 bits first.")
         self._ycc = header.ycc
@@ -101,7 +104,9 @@ class Raster:
         ):
             self.remarks.append(f"bands 1, 2, 3 are taken as red, green and blue, and are tagged {_listed(tags[:3])}")
         left = [band for band in visible if band not in chosen]
-        if left:
+        if len(left) > MANY:
+            self.remarks.append(f"{len(left)} of {count} bands are left out")
+        elif left:
             several = "s" if len(left) > 1 else ""
             self.remarks.append(f"band{several} {_listed(left)} of {count} {'are' if several else 'is'} left out")
         return chosen
@@ -129,7 +134,8 @@ class Raster:
             # GDAL adds an opaque alpha band where it converts inks.
             self.remarks.append("its inks are converted to RGB without a colour profile")
             masked = False
-        flags = {band: set(self.dataset.mask_flag_enums[band - 1]) for band in self.bands}
+        enums = self.dataset.mask_flag_enums  # of all bands: asked for once
+        flags = {band: set(enums[band - 1]) for band in self.bands}
         if self.alpha in self.bands:
             flags = {band: found for band, found in flags.items() if MaskFlags.alpha not in found}
         self._masks = sorted(band for band, found in flags.items() if MaskFlags.all_valid not in found)
@@ -275,11 +281,12 @@ def _window(top: int, bottom: int, left: int, right: int) -> Any:
     return Window(left, top, right - left, bottom - top)
 
 
-def _colour(dataset: Any, band: int) -> str:
+def _colours(dataset: Any) -> list[str]:
+    """The colour tag of each band, read once: rasterio asks all bands for it, of which a file may name 65,535."""
     try:
-        return str(dataset.colorinterp[band - 1].name)
+        return [str(tag.name) for tag in dataset.colorinterp]
     except ValueError:  # a tag that this version of rasterio has no name for
-        return "undefined"
+        return ["undefined"] * dataset.count
 
 
 def sidecars(path: Path) -> list[Path]:

@@ -190,7 +190,9 @@ def _domain(results: Results) -> Finding | None:
         1: "Training images of the domain help, and what is gained there is lost on photographs."
         if sign(there) > 0
         else "Training images of the domain help, and cost nothing on photographs.",
-        0: "No gain of training images of the domain is seen.",
+        0: "No gain of training images of the domain is seen, and a loss on photographs is."
+        if sign(there) > 0
+        else "No gain of training images of the domain is seen.",
         -1: "Photographs train a better codec for overhead imagery than overhead imagery does.",
     }[sign(here)]
     return Finding(

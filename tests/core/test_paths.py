@@ -80,3 +80,9 @@ def test_the_commit_is_named_with_a_plus_when_files_differ(tmp_path, monkeypatch
     assert not clean.endswith("+")
     (tmp_path / "a").write_text("2")
     assert commit() == clean + "+"
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "table.csv").write_text("1")
+    git("add", ".")
+    git("commit", "-q", "-m", "two")
+    (tmp_path / "results" / "table.csv").write_text("2")
+    assert commit()[-1] != "+", "results are what a run writes"

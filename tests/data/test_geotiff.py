@@ -81,6 +81,8 @@ def test_bands_are_taken_by_their_tags(tmp_path):
         assert any("taken as red, green and blue" in r for r in remarks) == (bands not in ([1, 2, 3], [1, 1, 1]))
     left = write_tiff(tmp_path / "six.tif", np.dstack([RGB, RGB]), photometric="MINISBLACK")
     assert opened(left).remarks == ["bands 4, 5, 6 of 6 are left out"]
+    many = write_tiff(tmp_path / "many.tif", np.dstack([RGB] * 8), photometric="MINISBLACK")
+    assert opened(many).remarks == ["21 of 24 bands are left out"]
     partly = write_tiff(tmp_path / "partly.tif", RGB, colours="blue green undefined")
     assert opened(partly).remarks == [
         "bands 1, 2, 3 are taken as red, green and blue, and are tagged blue, green, undefined"

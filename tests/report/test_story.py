@@ -84,7 +84,7 @@ def test_what_a_rate_means_follows_from_its_interval(roles, interval, meaning):
     [
         ((40, 30, 50), "yes", "lost on photographs"),
         ((6, 3, 9), "partly", "lost on photographs"),
-        ((1, -4, 2), "no", "No gain"),
+        ((1, -4, 2), "no", "and a loss on photographs is"),
         ((-3, -5, -1), "no", "Photographs train a better codec"),
     ],
 )
