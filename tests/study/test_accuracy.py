@@ -129,11 +129,22 @@ def test_curves_have_the_accuracies_of_the_answers(done):
 
 def test_a_second_time_nothing_is_computed_and_tables_are_the_same(done, monkeypatch):
     before = {path.name: path.read_bytes() for path in done.study.results.glob("accuracy*")}
-    assert len(before) == 11
+    assert len(before) == 12
     for name in ("train_network", "fit_linear_head"):
         monkeypatch.setattr(cross_validation, name, lambda *a, **k: pytest.fail("trained again"))
     Classification(done.study).run_all()
     assert {path.name: path.read_bytes() for path in done.study.results.glob("accuracy*")} == before
+
+
+def test_what_a_classifier_answers_adds_up_for_each_class_and_condition(done):
+    table = pd.read_csv(done.study.results / "accuracy_confusion.csv")
+    assert set(table["trained_on"]) == {"original"}
+    assert table.groupby(["validated_on", "label"])["share"].sum().to_numpy() == pytest.approx(1)
+    recalls = pd.read_csv(done.study.results / "accuracy_classes.csv")
+    recalls = recalls[(recalls["classifier"] == "frozen") & (recalls["trained_on"] == "original")]
+    right = table[table["label"] == table["predicted"]].set_index(["validated_on", "label"])["share"]
+    for row in recalls[recalls["accuracy"] > 0].itertuples():
+        assert right[row.validated_on, row.label] == pytest.approx(row.accuracy)
 
 
 def test_jobs_have_names_of_their_own_and_images_come_before_what_reads_them(done):
