@@ -233,6 +233,7 @@ def open_raster(
         The file cannot be read, has other than 8 bits, or lacks a band.
     """
     import rasterio
+    from rasterio._err import CPLE_BaseError  # raised where rasterio reads tags; no public module has it
     from rasterio.errors import NotGeoreferencedWarning, RasterioIOError
 
     with rasterio.Env(GDAL_CACHEMAX=CACHE), _in_utf8(path, *sidecars(path)) as named:
@@ -244,7 +245,11 @@ def open_raster(
                 reason = error.__cause__ or error
                 raise InputError(f"{path} is no {name} that GDAL can read ({reason}): fetch it again.") from None
         with dataset:
-            yield Raster(dataset, header, bands, masked, path)
+            try:
+                raster = Raster(dataset, header, bands, masked, path)
+            except CPLE_BaseError as error:
+                raise InputError(f"{path} has damaged tags ({error}): fetch it again.") from None
+            yield raster
 
 
 @contextlib.contextmanager
