@@ -117,9 +117,10 @@ def headline(study: Study) -> str:
     except InputError as error:
         raise SystemExit(str(error)) from None
     results = story.read(study.results)["results"]
-    said = [findings.blending(seams)]
+    said = []
     if "bd_rate_ms_ssim" in results:
-        said.insert(0, findings.ms_ssim(results["bd_rate_ms_ssim"], story.RIVALS))
+        said.append(findings.ms_ssim(results["bd_rate_ms_ssim"], story.RIVALS))
+    said.append(findings.blending(seams))
     if "domain_gains" in results:
         said.append(findings.domain(results["domain_gains"]))
     return (

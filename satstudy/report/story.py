@@ -21,6 +21,7 @@ from satstudy.core.types import Pixels
 from satstudy.metrics import bd_rate
 from satstudy.report import figures_rd, html, paper, pictures, tables
 from satstudy.report.figures_images import coded_pictures
+from satstudy.report.findings import of_other_domain
 from satstudy.report.labels import NATURAL, OVERHEAD, codec_name, interval, signed
 
 #: Table → frame, as `results/reference` has them: `bd_rate_naip`, `accuracy`, …
@@ -178,14 +179,15 @@ def _rate(results: Results) -> Finding | None:
     limit = f"{count:,} image{'s' if count > 1 else ''}, PSNR, the range that both codecs reach ({span})."
     others = [r for s, c in sets[1:] if (r := row(results, f"bd_rate{s}", c, str(best["reference"]))) is not None]
     if others:
-        limit += f" Against {rival} on other images: {_spread(others)[2:]}."
+        limit += f" Against {rival} on other images: {_spread(others)}."
     return Finding("Rate", f"{number} at equal PSNR.", meaning, limit)
 
 
 def _domain(results: Results) -> Finding | None:
     if "domain_gains" not in results:
         return None
-    here, there = (_of_other_domain(results, kind) for kind in (OVERHEAD, NATURAL))
+    gains = results["domain_gains"]
+    here, there = (of_other_domain(gains, kind).rename({"value": "bd_rate"}) for kind in (OVERHEAD, NATURAL))
     meaning = {
         1: "Training images of the domain help, and what is gained there is lost on photographs."
         if sign(there) > 0
@@ -203,13 +205,6 @@ def _domain(results: Results) -> Finding | None:
         f"{results['domain']['seed'].nunique()} trainings a side, of one data set each; intervals are over images and "
         "trainings.",
     )
-
-
-def _of_other_domain(results: Results, tested_on: str) -> pd.Series:
-    """The BD-rate of the training on the other kind of images than those of the test."""
-    gains = results["domain_gains"].rename(columns={"value": "bd_rate"})
-    other = NATURAL if tested_on == OVERHEAD else OVERHEAD
-    return gains[(gains["tested_on"] == tested_on) & (gains["test"] == other)].iloc[0]
 
 
 def _seams(results: Results) -> Finding | None:
@@ -300,13 +295,14 @@ def claims(results: Results) -> list[Claim]:
                 Claim(
                     f"Learned compression needs fewer bits than {codec_name(rival)}",
                     "Fig. 6, curves alone",
-                    f"{change(rows[0][1])} on {SETS[rows[0][0]]}{_spread(r for _, r in rows)}",
+                    f"{change(rows[0][1])} on {SETS[rows[0][0]]}"
+                    + (f"; {_spread(r for _, r in rows)}" if len(rows) > 1 else ""),
                     _verdict([sign(r) for _, r in rows]),
                     "Over the PSNR that both codecs reach. The paper has no stronger rival; the next table has.",
                 )
             )
     if "domain_gains" in results:
-        one = _of_other_domain(results, OVERHEAD)
+        one = of_other_domain(results["domain_gains"], OVERHEAD).rename({"value": "bd_rate"})
         saved = -100 * one["bd_rate"] / (100 + one["bd_rate"])
         found.append(
             Claim(
@@ -352,9 +348,11 @@ def claims(results: Results) -> list[Claim]:
 
 
 def _spread(rows: Iterable[pd.Series]) -> str:
-    """The least and the largest BD-rate of several sets, or nothing for one."""
+    """The least and the largest BD-rate of some sets, and how many there are."""
     values = sorted(float(one["bd_rate"]) for one in rows)
-    return f"; {signed(values[0])} % to {signed(values[-1])} % over {len(values)} sets" if len(values) > 1 else ""
+    if len(values) == 1:
+        return f"{signed(values[0])} % on 1 set"
+    return f"{signed(values[0])} % to {signed(values[-1])} % over {len(values)} sets"
 
 
 def _verdict(signs: list[int]) -> str:

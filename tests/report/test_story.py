@@ -117,6 +117,8 @@ def test_large_images_come_first_and_what_is_not_measured_is_left_out(roles):
     assert "11.0 % [8.0, 14.0] more bits" in finding.number
     (claim,) = story.claims(results)
     assert claim.agrees == "partly", "on one of two sets"
+    assert claim.here.endswith("; −30.0 % to +11.0 % over 2 sets")
+    assert finding.limit.endswith("Against JPEG 2000 on other images: −30.0 % on 1 set.")
     assert story.findings({}) == []
 
 
