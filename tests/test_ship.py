@@ -22,6 +22,13 @@ from satstudy.study.notebook import save_pictures
 CARD = (
     "# Model card\n\nBy hand.\n\n<!-- measured: workflow/ship.py -->\nold\n<!-- end of measured -->\n\nAlso by hand.\n"
 )
+#: Classifiers on two conditions, and the rates that suffice them.
+MATRIX = pd.DataFrame(
+    [("frozen", "original", "original", 0.9), ("frozen", "original", "jpeg 0.3bpp", 0.2),
+     ("frozen", "jpeg 0.3bpp", "original", 0.1), ("frozen", "jpeg 0.3bpp", "jpeg 0.3bpp", 0.7)],
+    columns=["classifier", "trained_on", "validated_on", "accuracy"],
+)  # fmt: skip
+RATES = pd.DataFrame([("jpeg", "original", 0.5, 0.4, 0.75)], columns=["codec", "trained", "bpp", "low", "high"])
 
 
 @pytest.fixture
@@ -65,6 +72,9 @@ def results(study):
     pd.DataFrame(rows).to_csv(study.results / "rate_distortion.csv", index=False)
     pd.concat([BD, BD.assign(reference="jpeg")]).to_csv(study.results / "bd_rate.csv", index=False)
     seams(8).to_csv(study.results / "seams.csv", index=False)
+    MATRIX.to_csv(study.results / "accuracy.csv", index=False)
+    (study.results / "accuracy.json").write_text(json.dumps({"uniform": 0.05}))
+    RATES.to_csv(study.results / "accuracy_rates.csv", index=False)
     grey = np.full((16, 16, 3), 128, np.uint8)
     coded = [(f"{codec}-1", codec, 0.25, 30.0) for codec in ("learned", "jpeg")]
     save_pictures(study, "crops", dict.fromkeys(("original", "learned-1", "jpeg-1"), grey), {"coded": coded})
@@ -123,6 +133,11 @@ def test_weights_ship_and_get_a_card_of_what_was_measured(study, shipping, every
     assert said.startswith("# Model card\n\nBy hand.\n")
     assert "| UC Merced tiles of 256×256 pixels |" in said, "bits against the rivals, set by set"
     assert f"\n- {findings.blending(seams(8))}\n" in said
+    assert (
+        "\n- **Classifiers.** Accuracy is frozen: 80.0 % on the condition they were trained on and 15.0 % on " in said
+    )
+    assert "; guessing gives 5.0 %)" in said
+    assert said.rstrip().count(f"\n- {findings.sufficient(RATES)}\n") == 1
     with Image.open(paths.ROOT / "book/_static/crops.png") as drawn:
         assert drawn.width > 100
     # Once more gives the same card.

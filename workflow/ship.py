@@ -28,7 +28,7 @@ from satstudy.core import paths
 from satstudy.core.errors import InputError
 from satstudy.report import figures_images, findings, story
 from satstudy.study import rate_distortion
-from satstudy.study.notebook import load_pictures, load_table
+from satstudy.study.notebook import load_facts, load_pictures, load_table
 from satstudy.study.study import Study, open_study
 
 #: In the model card and the README: what stands between these lines is written here.
@@ -123,6 +123,11 @@ def headline(study: Study) -> str:
     said.append(findings.blending(seams))
     if "domain_gains" in results:
         said.append(findings.domain(results["domain_gains"]))
+    if "accuracy" in results:
+        said.append(findings.classifiers(results["accuracy"], load_facts(study, "accuracy")))
+    for name, sentence in (("remedies", findings.remedies), ("rates", findings.sufficient)):
+        if f"accuracy_{name}" in results:
+            said.append(sentence(results[f"accuracy_{name}"]))
     return (
         "\nBits of *learned* against other codecs at equal PSNR, in %, by the bytes of real files of images that were "
         "not trained on; in brackets 95 % intervals over classes or places, where there are several.\n\n"

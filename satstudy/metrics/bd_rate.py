@@ -292,7 +292,6 @@ def bd_rates(
     frame: pd.DataFrame,
     reference: str = REFERENCE,
     *,
-    common: bool = False,
     objects: Mapping[str, Hashable] | None = None,
     **bootstrap: Any,
 ) -> pd.DataFrame:
@@ -303,13 +302,12 @@ def bd_rates(
     images: with a fixed λ or quality, images of high detail get more bits, which raise the mean PSNR least, so the
     codec appears worse than one of fixed rate (see `choose_by_lambda`).
 
+    Each codec is compared over the PSNR range that it shares with the reference.
     An image on which any codec shares less than `MIN_SHARED` dB with the reference is left out for all codecs. A codec
     with too small a range on most images gets a note instead of a number.
 
     Parameters
     ----------
-    common : compare all codecs over the PSNR range that all reach on an image, so that the numbers of a table are
-        comparable; otherwise each over the range that it shares with the reference
     objects : image → its object, place or class; images of one object are resampled together
     bootstrap : `resamples`, `seed` and `level` of `bootstrap_interval`
 
@@ -322,8 +320,7 @@ def bd_rates(
     clusters = _clusters(images, objects)
     ref = _curves(frame, reference)
     tests = {codec: _curves(frame, codec) for codec in sorted(set(frame["codec"]) - {reference})}
-    everything = [ref, *tests.values()]
-    spans = {codec: _shared(everything if common else [ref, test]) for codec, test in tests.items()}
+    spans = {codec: _shared([ref, test]) for codec, test in tests.items()}
     enough = {codec: high - low >= MIN_SHARED for codec, (low, high) in spans.items()}
     usable = [codec for codec, mask in enough.items() if 2 * mask.sum() >= len(images)]
     kept = np.all([enough[codec] for codec in usable], axis=0) if usable else np.ones(len(images), bool)

@@ -103,6 +103,22 @@ def domain_table(gains: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["tested on", "trained on", "bits in %"])
 
 
+def data_kinds_table(gains: pd.DataFrame, names: Mapping[str, str]) -> pd.DataFrame:
+    """BD-rates of each training without one kind of images against the training with all, a row for each set.
+
+    Parameters
+    ----------
+    gains : of `satstudy.study.data_kinds`
+    names : set → what its images are
+    """
+    cells = gains.assign(
+        text=[signed(*bounds) for bounds in zip(gains["bd_rate"], gains["low"], gains["high"], strict=True)]
+    )
+    found = cells.pivot(index="set", columns="codec", values="text").loc[gains["set"].unique(), gains["codec"].unique()]
+    found.insert(0, "bits in % against all kinds", [names.get(name, name) for name in found.index])
+    return found.reset_index(drop=True).rename_axis(columns=None)
+
+
 def rd_table(frame: pd.DataFrame, *, resamples: int = 1000, times: bool = False) -> pd.DataFrame:
     """Means over images of each codec and setting, with bootstrap intervals over images.
 
