@@ -60,6 +60,25 @@ def in_jp2h(path, find, replace):
     return path
 
 
+def with_boxes(path, bands, *boxes):
+    """A JPEG 2000 whose header box holds `ihdr` and these boxes: pairs of a type and its content."""
+    data = write_jp2(path, bands).read_bytes()
+    height, width, count = bands.shape
+    head = jp2_box(b"ihdr", struct.pack(">IIHBBBB", height, width, count, 7, 7, 0, 0))
+    head = jp2_box(b"jp2h", head + b"".join(jp2_box(*box) for box in boxes))
+    start = jp2_box(b"jP  ", b"\r\n\x87\n") + jp2_box(b"ftyp", b"jp2 \0\0\0\0jp2 ")
+    path.write_bytes(start + head + data[data.index(b"jp2c") - 4 :])
+    return path
+
+
+def jp2_box(kind, content):
+    return struct.pack(">I4s", 8 + len(content), kind) + content
+
+
+#: The box of a JPEG 2000 that says its colours are sRGB.
+SRGB_BOX = (b"colr", struct.pack(">BbBI", 1, 0, 0, 16))
+
+
 def turned(path, orientation, image=RGB, **options):
     """An image with an orientation in its EXIF, its TIFF tag or its AVIF boxes, by the name's ending."""
     picture = Image.fromarray(image)

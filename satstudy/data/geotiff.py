@@ -64,6 +64,7 @@ class Raster:
     fill : value of pixels without data in the decoded image: nodata, or 0 with a mask or an alpha band; None if every
         pixel has data
     mask_origin : where the mask of pixels without data is from, as words: "its mask", "its nodata value 0"
+    by_alpha : whether it is from an alpha band
     """
 
     def __init__(self, dataset: Any, header: Header, bands: Sequence[int] | None, masked: bool, path: Path):
@@ -72,6 +73,8 @@ class Raster:
         self.notes: dict[str, Any] = {}
         self.remarks: list[str] = []
         tags = _colours(dataset)
+        if 0 < header.premultiplied <= len(tags):
+            tags[header.premultiplied - 1] = "alpha"  # which GDAL does not say of a JPEG 2000
         self.bands = self._chosen(tags, bands)
         types = dataset.dtypes
         kinds = {types[band - 1] for band in self.bands}
@@ -80,7 +83,7 @@ class Raster:
         self._ycc = header.ycc
         self._table = self._lookup()
         self.alpha = next((band for band, tag in zip(dataset.indexes, tags, strict=True) if tag == "alpha"), 0)
-        self.fill = self._fill(masked, header.nodata)
+        self.fill = self._fill(masked, header)
         self._place(header)
 
     def _chosen(self, tags: list[str], bands: Sequence[int] | None) -> list[int]:
@@ -127,40 +130,50 @@ class Raster:
             return 255 - values
         return values if largest < 255 else None
 
-    def _fill(self, masked: bool, tagged: bool) -> int | None:
+    def _fill(self, masked: bool, header: Header) -> int | None:
         from rasterio.enums import MaskFlags
 
-        if self.dataset.tags(ns="IMAGE_STRUCTURE").get("SOURCE_COLOR_SPACE") == "CMYK":
-            # GDAL adds an opaque alpha band where it converts inks.
+        inks = self.dataset.tags(ns="IMAGE_STRUCTURE").get("SOURCE_COLOR_SPACE") == "CMYK"
+        if inks:
             self.remarks.append("its inks are converted to RGB without a colour profile")
-            masked = False
+            self.alpha = 0  # GDAL adds an opaque band where it converts inks
         enums = self.dataset.mask_flag_enums  # of all bands: asked for once
-        flags = {band: set(enums[band - 1]) for band in self.bands}
-        if self.alpha in self.bands:
-            flags = {band: found for band, found in flags.items() if MaskFlags.alpha not in found}
+        # GDAL takes for a mask only an alpha band that is the last of two or four: it is read here wherever it stands.
+        flags = {band: set(enums[band - 1]) for band in self.bands if MaskFlags.alpha not in enums[band - 1]}
+        by_value = any(MaskFlags.nodata in found for found in flags.values())
+        value = self.dataset.nodatavals[self.bands[0] - 1]
+        valued = value is not None or header.nodata
+        fits = value in range(256)  # rasterio gives none that is far from them
         self._masks = sorted(band for band, found in flags.items() if MaskFlags.all_valid not in found)
         # A pixel has data where one of the coded bands has.
-        if not masked or len(self._masks) < len(set(self.bands)):
+        if not masked or len(self._masks) < len(set(self.bands)) or (by_value and (inks or (valued and not fits))):
             self._masks = []
-        self._by_alpha = bool(self._masks) and MaskFlags.alpha in flags[self._masks[0]]
-        by_value = any(MaskFlags.nodata in found for found in flags.values())
-        self.mask_origin = f"band {self.alpha}, which is tagged alpha" if self._by_alpha else "its mask"
-        value = self.dataset.nodatavals[self.bands[0] - 1]
-        if value is None and not tagged:
-            return 0 if self._masks else None
-        if value not in range(256):  # rasterio gives none that is far from them
+        self.by_alpha = masked and not self._masks and self.alpha not in (0, *self.bands) and not (valued and fits)
+        self.mask_origin = f"band {self.alpha}, which is tagged alpha" if self.by_alpha else "its mask"
+        if self.by_alpha and header.premultiplied:
+            self.remarks.append("its colours are stored multiplied by alpha, and stay so")
+        elif masked and not self.by_alpha and self.alpha not in (0, *self.bands):
+            first = "nodata value" if by_value or not self._masks else "mask"
+            self.remarks.append(f"band {self.alpha}, which is tagged alpha, is not used, since its {first} goes first")
+        if valued and not fits:
             self.remarks.append("its nodata value is none of 8 bits and marks no pixel")
-            return 0 if self._masks and not by_value else None
-        if not masked:
+        if not valued or not fits:
+            return 0 if self._masks or self.by_alpha else None
+        if not masked or inks:
             self.remarks.append(f"its nodata value {value:g} is not kept")
-            return None
+            return 0 if self._masks else None
         shown = self._table[int(value)] if self._table is not None and self._table.ndim == 1 else value
-        self.mask_origin = f"its nodata value {value:g}" if by_value else self.mask_origin
+        self.mask_origin = f"its nodata value {int(value)}" if by_value else self.mask_origin
         self.notes["nodata"] = int(shown)
         return int(shown)
 
     def _place(self, header: Header) -> None:
         self.notes |= placing(self.dataset)
+        if self.dataset.tags(ns="RPC") and "rpcs" not in self.notes:
+            self.remarks.append("its RPCs are incomplete and not kept")
+        if self.dataset.tags(ns="GEOLOCATION"):
+            self.remarks.append("its geolocation arrays are not kept")
+        self._place_by_sidecars()
         for key, texts in (("names", self.dataset.descriptions), ("units", self.dataset.units)):
             chosen = [texts[band - 1] or "" for band in self.bands]
             if any(chosen):
@@ -175,6 +188,26 @@ class Raster:
             keep_profile(base64.b64decode(profile), self.notes, self.remarks)
         if header.icc:
             keep_profile(header.icc, self.notes, self.remarks)
+
+    def _place_by_sidecars(self) -> None:
+        """A CRS from a `.prj` beside the image, which GDAL passes over; a clause on files that it could not use."""
+        from rasterio.crs import CRS
+        from rasterio.errors import CRSError
+
+        lost = []
+        for file in sidecars(self.path):
+            if not {"transform", "gcps"} & set(self.notes):
+                lost += [file.name] if file.suffix.lower() not in (".xml", ".msk") else []
+            elif file.suffix.lower() == ".prj" and not {"crs", "gcps"} & set(self.notes):
+                try:
+                    with file.open("rb") as opened:
+                        text = opened.read(1 << 16).decode()
+                    self.notes["crs"] = _crs_text(CRS.from_wkt(text, morph_from_esri_dialect=True))
+                    self.remarks.append(f"its CRS is that of {file.name} beside it")
+                except (CRSError, OSError, UnicodeDecodeError):
+                    lost.append(file.name)
+        if lost:
+            self.remarks.append(unkept(lost))
 
     def read(self, top: int, bottom: int, left: int, right: int) -> Pixels:
         """uint8 (bottom − top, right − left, 3)."""
@@ -193,11 +226,13 @@ class Raster:
         """Which pixels have data: bool (rows, columns); None if all have."""
         from rasterio.errors import NodataShadowWarning
 
-        if not self._masks:
+        if not self._masks and not self.by_alpha:
             return None
+        part = _window(top, bottom, left, right)
         with _damage(self.path), warnings.catch_warnings():
             warnings.simplefilter("ignore", NodataShadowWarning)  # nodata goes before alpha, as everywhere in GDAL
-            found = self.dataset.read_masks(self._masks, window=_window(top, bottom, left, right))
+            masks = self.dataset.read_masks(self._masks, window=part) if self._masks else None
+            found = self.dataset.read([self.alpha], window=part) if masks is None else masks
         mask: Mask = (found > 0).any(axis=0)
         return None if mask.all() else mask
 
@@ -205,11 +240,11 @@ class Raster:
         """The numbers of pixels without data, and of partly transparent pixels; reads all masks of the image."""
         hidden = partly = 0
         opaque = 2 ** int(self.dataset.tags(self.alpha, ns="IMAGE_STRUCTURE").get("NBITS", 8)) - 1 if self.alpha else 0
-        for top in range(0, self.height, STRIP) if self._masks else ():
+        for top in range(0, self.height, STRIP) if self._masks or self.by_alpha else ():
             strip = top, min(top + STRIP, self.height), 0, self.width
             mask = self.valid(*strip)
             hidden += 0 if mask is None else int((~mask).sum())
-            if self._by_alpha:
+            if self.by_alpha:
                 with _damage(self.path):
                     levels = self.dataset.read(self.alpha, window=_window(*strip))
                 partly += int(((levels > 0) & (levels < opaque)).sum())
@@ -236,14 +271,16 @@ def open_raster(
     from rasterio._err import CPLE_BaseError  # raised where rasterio reads tags; no public module has it
     from rasterio.errors import NotGeoreferencedWarning, RasterioIOError
 
-    with rasterio.Env(GDAL_CACHEMAX=CACHE), _in_utf8(path, *sidecars(path)) as named:
+    with rasterio.Env(GDAL_CACHEMAX=CACHE), _in_utf8(path) as named:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
             try:
                 dataset = rasterio.open(named, driver=name)
             except RasterioIOError as error:
                 reason = error.__cause__ or error
-                raise InputError(f"{path} is no {name} that GDAL can read ({reason}): fetch it again.") from None
+                raise InputError(
+                    f"{path} is no {name} that GDAL can read ({reason}): fetch it again, or convert it to a plain TIFF."
+                ) from None
         with dataset:
             try:
                 raster = Raster(dataset, header, bands, masked, path)
@@ -253,8 +290,8 @@ def open_raster(
 
 
 @contextlib.contextmanager
-def _in_utf8(path: Path, *others: Path) -> Iterator[Path]:
-    """A name of the file in UTF-8, as GDAL requires, with `others` beside it."""
+def _in_utf8(path: Path) -> Iterator[Path]:
+    """A name of the file or folder in UTF-8, as GDAL requires, with the files beside it that share its stem."""
     try:
         os.fspath(path).encode()
         yield path.absolute()  # some relative names have a meaning for GDAL, such as GTIFF_DIR:2:a.tif
@@ -262,12 +299,12 @@ def _in_utf8(path: Path, *others: Path) -> Iterator[Path]:
     except UnicodeEncodeError:
         pass
     with tempfile.TemporaryDirectory() as folder:
-        links = []
-        for file in (path, *others):
+        path, linked = path.absolute(), Path(folder, "image")
+        for file in (path, *path.parent.iterdir()):
             ending = file.name.removeprefix(path.stem).encode("ascii", "ignore").decode()
-            links.append(Path(folder, f"image{ending}"))
-            links[-1].symlink_to(file.absolute())
-        yield links[0]
+            if file.name.startswith(path.stem) and not os.path.lexists(f"{linked}{ending}"):
+                Path(f"{linked}{ending}").symlink_to(file)
+        yield Path(f"{linked}{path.suffix.encode('ascii', 'ignore').decode()}")
 
 
 @contextlib.contextmanager
@@ -277,7 +314,10 @@ def _damage(path: Path) -> Iterator[None]:
     try:
         yield
     except RasterioIOError as error:
-        raise InputError(f"{path} is truncated or damaged ({error.__cause__ or error}): fetch it again.") from None
+        raise InputError(
+            f"{path} is truncated or damaged, or of a kind that GDAL cannot read ({error.__cause__ or error}): "
+            "fetch it again, or convert it to a plain TIFF."
+        ) from None
 
 
 def _window(top: int, bottom: int, left: int, right: int) -> Any:
@@ -295,12 +335,18 @@ def _colours(dataset: Any) -> list[str]:
 
 
 def sidecars(path: Path) -> list[Path]:
-    """Files beside an image that GDAL reads with it: `.aux.xml`, world files, MapInfo's `.tab`."""
+    """Files beside an image that belong to it: `.aux.xml`, a mask, world files, MapInfo's `.tab`, a CRS."""
     ending = path.suffix.lstrip(".")
-    world = [f"{ending}w", "wld", "tab"] + ([f"{ending[0]}{ending[-1]}w"] if ending else [])
-    names = [f"{path.name}.aux.xml", *(f"{path.stem}.{end}" for other in world for end in (other, other.upper()))]
+    world = [f"{ending}w", "wld", "tab", "prj"] + ([f"{ending[0]}{ending[-1]}w"] if ending else [])
+    spelt = (form(end) for end in world for form in (str, str.lower, str.upper, str.capitalize))
+    names = [f"{path.name}.aux.xml", f"{path.name}.msk", *(f"{path.stem}.{end}" for end in spelt)]
     files = [path.with_name(name) for name in dict.fromkeys(names)]
     return [file for file in files if os.path.isfile(file)]  # which a name that is too long is not
+
+
+def unkept(names: Sequence[str]) -> str:
+    """A clause on sidecar files that are not read."""
+    return f"what {' and '.join(names)} beside it say is not kept"
 
 
 def _listed(values: Iterable[Any]) -> str:
@@ -330,8 +376,9 @@ def placing(dataset: Any) -> dict[str, Any]:
     if points:
         rows = [[point.row, point.col, point.x, point.y, point.z or 0.0] for point in points]
         notes["gcps"] = {"points": rows} | ({"crs": _crs_text(crs)} if crs else {})
-    if dataset.rpcs:
-        notes["rpcs"] = {key: value for key, value in dataset.rpcs.to_dict().items() if value is not None}
+    with contextlib.suppress(KeyError, ValueError):  # rasterio's, of incomplete coefficients
+        if dataset.rpcs:
+            notes["rpcs"] = {key: value for key, value in dataset.rpcs.to_dict().items() if value is not None}
     return notes
 
 

@@ -20,7 +20,7 @@ MAX_PARTS = 4096
 MAX_ICC = 1 << 20
 
 #: The formats that are parsed here; `other` is left to Pillow.
-Container = Literal["tiff", "jpeg2000", "avif", "heif", "png", "other"]
+Container = Literal["tiff", "jpeg2000", "avif", "heif", "png", "jpeg", "other"]
 
 
 @dataclass
@@ -36,8 +36,11 @@ class Header:
     nodata : whether a TIFF has a nodata value, of 8 bits or not
     ycc : whether a JPEG 2000 has components Y, Cb and Cr of one size, which GDAL does not convert
     icc : ICC profile of a JPEG 2000 file
+    premultiplied : band, counted from 1, of an alpha that the colours are multiplied by; 0 for none
+    masked : whether a JPEG is followed by a mask, as GDAL writes it
     exif : whether a PNG has EXIF or text, or a TIFF a GPS position
     cicp : colour primaries, transfer and matrix (ITU-T H.273) other than those of sRGB
+    gamma : whether a PNG has a gamma or primaries (gAMA, cHRM) other than those of sRGB
     """
 
     container: Container
@@ -48,8 +51,11 @@ class Header:
     nodata: bool = False
     ycc: bool = False
     icc: bytes = b""
+    premultiplied: int = 0
+    masked: bool = False
     exif: bool = False
     cicp: tuple[int, ...] = ()
+    gamma: bool = False
 
 
 def read_header(path: Path | str) -> Header:
@@ -92,7 +98,7 @@ def opened(path: Path | str) -> Iterator[BinaryIO]:
 
 
 def _parse(file: BinaryIO, start: bytes) -> Header:
-    readers = {"tiff": _tiff, "jpeg2000": _jpeg2000, "avif": _isobmff, "heif": _isobmff, "png": _png}
+    readers = {"tiff": _tiff, "jpeg2000": _jpeg2000, "avif": _isobmff, "heif": _isobmff, "png": _png, "jpeg": _jpeg}
     header = Header(_container(start))
     if header.container in readers:
         # Truncated or altered: whoever decodes the file says so.
@@ -108,6 +114,8 @@ def _container(start: bytes) -> Container:
         return "jpeg2000"
     if start[4:8] == b"ftyp":
         return "avif" if start[8:12] in (b"avif", b"avis", b"mif1", b"msf1") else "heif"
+    if start[:3] == b"\xff\xd8\xff":
+        return "jpeg"
     return "png" if start[:8] == b"\x89PNG\r\n\x1a\n" else "other"
 
 
@@ -115,11 +123,13 @@ def _container(start: bytes) -> Container:
 
 SUBFILE, OLD_SUBFILE, COMPRESSION, PHOTOMETRIC = 254, 255, 259, 262
 ORIENTATION, INK_SET, GPS, NODATA = 274, 332, 34853, 42113
+SAMPLES, SUB_DIRECTORIES, EXTRA_SAMPLES, DEPTH = 277, 330, 338, 32997
 _UNKNOWN_COLOURS = {
     4: "a transparency mask", 8: "CIELAB colours", 9: "CIELAB colours", 10: "CIELAB colours",
     32803: "a colour filter array", 32844: "LogLuv colours", 32845: "LogLuv colours", 34892: "a colour filter array",
 }  # fmt: skip
 _INKS, _YCC, _JPEG = 5, 6, 7
+_REDUCED, _MASK, _PREMULTIPLIED = 1, 4, 1
 
 
 def _tiff(file: BinaryIO, header: Header) -> None:
@@ -144,16 +154,22 @@ def _tiff(file: BinaryIO, header: Header) -> None:
             # The first value alone, of a number stored in the entry itself.
             value = struct.unpack_from(order + {1: "B", 3: "H"}.get(kind, "I"), entries, place + (12 if big else 8))[0]
             tags[tag] = value
-        pages += not (tags.get(SUBFILE, 0) & 5 or tags.get(OLD_SUBFILE, 0) == 2)  # neither an overview nor a mask
+        pages += not (tags.get(SUBFILE, 0) & (_REDUCED | _MASK) or tags.get(OLD_SUBFILE, 0) == 2)
         first = first or tags
         (at,) = struct.unpack(number, file.read(struct.calcsize(number)))
     header.pages = max(1, pages)
     header.orientation = first.get(ORIENTATION, 1) if 1 <= first.get(ORIENTATION, 1) <= 8 else 1
     header.nodata, header.exif = NODATA in first, GPS in first
+    if first.get(EXTRA_SAMPLES) == _PREMULTIPLIED and first.get(SAMPLES) in (2, 4):
+        header.premultiplied = first[SAMPLES]
     model = first.get(PHOTOMETRIC, 1)
-    header.colours = _UNKNOWN_COLOURS.get(model, "")
-    if model == _INKS and first.get(INK_SET, 1) != 1:
+    header.colours = _UNKNOWN_COLOURS.get(model, "" if model <= _YCC else f"colours of kind {model}")
+    if model == _INKS and (first.get(INK_SET, 1) != 1 or first.get(SAMPLES, 4) > 4):
         header.colours = "inks other than cyan, magenta, yellow and black"
+    if first.get(SUBFILE, 0) & _REDUCED and (pages or SUB_DIRECTORIES in first):
+        header.colours = "a preview before the image itself"
+    if first.get(DEPTH, 1) > 1:
+        header.colours = "a volume"
     converted = model == _INKS or (model == _YCC and first.get(COMPRESSION) != _JPEG)
     if converted and header.orientation != 1:
         header.colours = "a turned image in inks or YCbCr"  # libtiff turns it in part when it converts it
@@ -184,7 +200,8 @@ def _length(file: BinaryIO) -> int:
 
 
 _SRGB, _GREY, _SYCC = 16, 17, 18
-_ICC_METHODS = (2, 3)
+_ENUMERATED, _ICC_METHODS = 1, (2, 3)
+_PREMULTIPLIED_OPACITY = 2
 
 
 def _jpeg2000(file: BinaryIO, header: Header) -> None:
@@ -193,29 +210,41 @@ def _jpeg2000(file: BinaryIO, header: Header) -> None:
     if file.read(4) == b"\xff\x4f\xff\x51":
         _codestream(file, 0, header)
         return
-    model, streams, palette, even = 0, 0, False, False
+    model, streams, columns, even = 0, 0, 0, False
     for kind, start, stop in _boxes(file, 0, end):
         if kind == b"jp2h":
             for inner, a, b in _boxes(file, start, stop):
                 file.seek(a)
                 if inner == b"colr" and not model:
-                    method, _, _, model = struct.unpack(">BbBI", file.read(7))
+                    method, _, _, first = struct.unpack(">BbBI", file.read(7))
                     if method in _ICC_METHODS:
                         file.seek(a + 3)
                         header.icc, model = file.read(min(b - a - 3, MAX_ICC)), _SRGB
+                    elif method == _ENUMERATED:  # a reader passes over methods that it does not know
+                        model = first
                 elif inner == b"pclr":
                     _, columns = struct.unpack(">HB", file.read(3))
                     header.bits = max([header.bits, *((depth & 0x7F) + 1 for depth in file.read(columns))])
-                    palette = True
+                elif inner == b"cmap":
+                    straight = b"".join(struct.pack(">HBB", 0, 1, column) for column in range(3))
+                    if file.read(min(b - a, MAX_PARTS)) != straight:
+                        header.colours = "a palette of other than red, green and blue"
+                elif inner == b"cdef":
+                    (entries,) = struct.unpack(">H", file.read(2))
+                    for channel, kind_of, _ in struct.iter_unpack(">HHH", file.read(6 * min(entries, MAX_PARTS))):
+                        if kind_of == _PREMULTIPLIED_OPACITY:
+                            header.premultiplied = channel + 1
         elif kind == b"jp2c":
             streams += 1
             if streams == 1:
                 even = _codestream(file, start, header)
     header.pages = max(1, streams)
     if model == _SYCC:
-        header.ycc = even and not palette
+        header.ycc = even and not columns
     elif model not in (0, _SRGB, _GREY):
         header.colours = f"colours of kind {model}"
+    if len(header.icc) >= 20 and header.icc[16:20] not in (b"RGB ", b"GRAY"):
+        header.colours = f"colours by a profile for {header.icc[16:20].decode('ascii', 'replace').strip()}"
 
 
 def _codestream(file: BinaryIO, start: int, header: Header) -> bool:
@@ -261,18 +290,39 @@ def _isobmff(file: BinaryIO, header: Header) -> None:
 # --- PNG -------------------------------------------------------------------------------------------------------
 
 
+#: In units of 1/100,000.
+_SRGB_VALUES = {b"gAMA": (45455,), b"cHRM": (31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000)}
+
+
 def _png(file: BinaryIO, header: Header) -> None:
-    """Bits, and whether an EXIF or text chunk stands anywhere (W3C, *PNG Specification*, 3rd edition, §11)."""
-    at = 8
+    """Bits, colour space, and whether an EXIF or text chunk stands anywhere (W3C, *PNG*, 3rd edition, §11)."""
+    at, named = 8, False
     for _ in range(MAX_PARTS):
         file.seek(at)
         length, kind = struct.unpack(">I4s", file.read(8))
         if kind == b"IHDR":
             header.bits = max(header.bits, file.read(9)[8])
-        elif kind == b"cICP":
-            header.cicp = _foreign(file.read(3))
+        elif kind in (b"gAMA", b"cHRM"):
+            values = struct.unpack(f">{len(_SRGB_VALUES[kind])}I", file.read(4 * len(_SRGB_VALUES[kind])))
+            header.gamma |= any(abs(a - b) > 500 for a, b in zip(values, _SRGB_VALUES[kind], strict=True))
+        elif kind in (b"cICP", b"iCCP", b"sRGB"):  # these go before gAMA and cHRM
+            named = True
+            header.cicp = _foreign(file.read(3)) if kind == b"cICP" else header.cicp
+        elif kind == b"IDAT":
+            header.gamma &= not named
         elif kind in (b"eXIf", b"iTXt", b"tEXt", b"zTXt"):
             header.exif = True
         elif kind == b"IEND":
             return
         at += 12 + length
+
+
+# --- JPEG ------------------------------------------------------------------------------------------------------
+
+
+def _jpeg(file: BinaryIO, header: Header) -> None:
+    """Whether a deflated mask of one bit a pixel follows the image, and after it the length of the image (GDAL)."""
+    file.seek(-4, 2)
+    (length,) = struct.unpack("<I", file.read(4))
+    file.seek(length - 2)
+    header.masked = length > 2 and file.read(2) == b"\xff\xd9" and file.read(1) == b"\x78"

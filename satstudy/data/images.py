@@ -181,7 +181,7 @@ def open_image(
         return
     if bands:
         raise InputError(f"{path} is read as RGB: --bands needs a TIFF or JPEG 2000.")
-    with _pillow(path) as opened, _sidecar(path, opened.format or "") as sidecar:
+    with _pillow(path) as opened, _sidecar(path, header, opened.format or "", masked) as sidecar:
         yield _whole(path, opened, header, sidecar, masked)
 
 
@@ -222,6 +222,8 @@ def _lost_metadata(header: Header, pages: int, gps: bool = False) -> list[str]:
     remarks = [f"the first of its {pages} images or pages is taken"] if pages > 1 else []
     if gps or (header.exif and header.container == "tiff"):
         remarks.append("the GPS position in its EXIF is not kept")
+    if header.gamma:
+        remarks.append("its gamma or primaries (gAMA, cHRM) are not kept")
     if header.cicp:
         remarks.append(f"its colour space (CICP {'/'.join(map(str, header.cicp))}) is not kept")
     return remarks
@@ -250,11 +252,11 @@ def _pillow(path: Path) -> Iterator[Image.Image]:
 
 
 @contextlib.contextmanager
-def _sidecar(path: Path, format: str) -> Iterator[geotiff.Raster | list[str]]:
-    """The image opened by GDAL if it has sidecar files (such as a world file) that GDAL reads; else their names."""
+def _sidecar(path: Path, header: Header, format: str, masked: bool) -> Iterator[geotiff.Raster | list[str]]:
+    """The image opened by GDAL if that reads its mask or sidecar files (such as a world file); else their names."""
     names = [file.name for file in geotiff.sidecars(path)]
-    if names and format in geotiff.DRIVERS:
-        with geotiff.open_raster(path, Header("other"), geotiff.DRIVERS[format]) as raster:
+    if (names or header.masked) and format in geotiff.DRIVERS:
+        with geotiff.open_raster(path, Header("other"), geotiff.DRIVERS[format], masked=masked) as raster:
             yield raster
     else:
         yield names
@@ -299,13 +301,14 @@ def _whole(
         remarks.append("its inks are converted to RGB without a colour profile")
     elif profile := image.info.get("icc_profile"):
         geotiff.keep_profile(profile, notes, remarks)
+    mask_beside = None
     if isinstance(sidecar, geotiff.Raster):
         notes |= sidecar.notes
         remarks += sidecar.remarks
-        if "nodata" in notes:
-            fill, mask_origin = (sidecar.fill if masked else None), sidecar.mask_origin
+        if sidecar.fill is not None and not sidecar.by_alpha:
+            mask_beside, fill, mask_origin = sidecar, sidecar.fill, sidecar.mask_origin
     elif sidecar:
-        remarks.append(f"what {' and '.join(sidecar)} beside it say is not kept")
+        remarks.append(geotiff.unkept(sidecar))
     if orientation != 1 and any(key in notes for key in geotiff.PLACING):
         remarks.append(_orientation_remark(orientation))
         orientation = 1
@@ -320,8 +323,8 @@ def _whole(
                 pixels, levels = pixels[..., :3], pixels[..., 3]
         except Exception as error:
             raise InputError(f"{path} is truncated or damaged ({error}): fetch it again.") from None
-        if isinstance(sidecar, geotiff.Raster) and "nodata" in notes:
-            return pixels, sidecar.valid(0, height, 0, width), 0
+        if mask_beside:
+            return pixels, mask_beside.valid(0, height, 0, width), 0
         if levels is None or not transparent:
             return pixels, None, 0
         return pixels, levels > 0, int(((levels > 0) & (levels < 255)).sum())

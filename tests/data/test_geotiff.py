@@ -1,10 +1,24 @@
 """Rasters in and TIFFs out: bands, colours, masks, and what places them on the ground."""
 
+import struct
 import warnings
 
 import numpy as np
 import pytest
-from field_files import RGB, X, Y, in_jp2h, look, profile, rasterio, turned, write_jp2, write_tiff
+from field_files import (
+    RGB,
+    SRGB_BOX,
+    X,
+    Y,
+    in_jp2h,
+    look,
+    profile,
+    rasterio,
+    turned,
+    with_boxes,
+    write_jp2,
+    write_tiff,
+)  # fmt: skip
 from PIL import Image, TiffImagePlugin
 
 from satstudy.cli.files import decode_to
@@ -158,7 +172,7 @@ def test_a_turned_tiff_with_a_georeference_stays_as_it_is_stored_and_says_so(tmp
 def test_a_turned_photograph_with_a_world_file_likewise(tmp_path):
     turned(tmp_path / "a.jpg", 6)
     assert image_size(tmp_path / "a.jpg") == (56, 40)
-    (tmp_path / "a.jgw").write_text("0.5\n0\n0\n-0.5\n300000.25\n4999999.75\n")
+    (tmp_path / "a.jgw").write_text(WORLD)
     image = opened(tmp_path / "a.jpg")
     assert image_size(tmp_path / "a.jpg") == read_image(tmp_path / "a.jpg").shape[:2] == (40, 56)
     assert image.notes == {"transform": [0.5, 0.0, 300000.0, 0.0, -0.5, 5000000.0]}
@@ -246,6 +260,65 @@ def test_an_infrared_band_tagged_alpha_hides_until_it_is_named_or_masks_are_off(
         assert hidden(path, bands=bands) == (0, 0)
 
 
+@pytest.mark.parametrize(
+    ("colours", "bands"),
+    [
+        ("alpha red green blue", [2, 3, 4]),
+        ("red green blue nir alpha", [1, 2, 3]),
+        ("gray undefined alpha", [1, 1, 1]),
+        ("red green blue alpha alpha", [1, 2, 3]),
+    ],
+)
+def test_an_alpha_band_hides_wherever_it_stands(codec, tmp_path, colours, bands):
+    """GDAL takes for a mask only an alpha band that is the second of two or the fourth of four."""
+    names = colours.split()
+    alpha = np.where(X < 20, 0, 255).astype(np.uint8)
+    image = np.dstack([alpha if name == "alpha" else RGB[..., i % 3] for i, name in enumerate(names)])
+    path = write_tiff(tmp_path / "a.tif", image, colours=colours)
+    assert np.array_equal(read_image(path), image[..., [band - 1 for band in bands]])
+    assert hidden(path) == (800, 0)
+    assert hidden(path, masked=False) == hidden(path, bands=[names.index("alpha") + 1] * 3) == (0, 0)
+    through(codec, path, tmp_path / "b.tif")
+    assert np.array_equal(look(tmp_path / "b.tif")[1], X >= 20)
+
+
+def test_what_goes_before_an_alpha_band_is_said(tmp_path):
+    """A nodata value does, and a mask, as everywhere in GDAL; a nodata value that marks nothing does not."""
+    alpha = np.dstack([RGB, np.where(X < 20, 0, 255).astype(np.uint8)])
+    options = {"photometric": "RGB", "alpha": "YES"}
+    for first, more, count in (("nodata value", {"nodata": 0}, 0), ("mask", {"mask": Y >= 10}, 560)):
+        path = write_tiff(tmp_path / "a.tif", alpha, **options, **more)
+        assert hidden(path) == (count, 0)
+        assert opened(path).remarks == [f"band 4, which is tagged alpha, is not used, since its {first} goes first"]
+        path.unlink()
+    path = write_tiff(tmp_path / "b.tif", alpha, **options)
+    for value in ("-9999", "0.5"):
+        with Image.open(path) as image:
+            image.save(tmp_path / "c.tif", tiffinfo={42113: value})
+        assert hidden(tmp_path / "c.tif") == (800, 0)
+        assert opened(tmp_path / "c.tif").remarks == ["its nodata value is none of 8 bits and marks no pixel"]
+
+
+def test_colours_that_are_multiplied_by_alpha_are_said_to_stay_so(tmp_path):
+    alpha = np.dstack([RGB, np.where(X < 20, 0, 100).astype(np.uint8)])
+    path = write_tiff(tmp_path / "a.tif", alpha, photometric="RGB", alpha="PREMULTIPLIED")
+    assert opened(path).remarks == ["its colours are stored multiplied by alpha, and stay so"]
+    assert hidden(path) == (800, 1440)
+    kinds = struct.pack(">H12H", 4, 0, 0, 1, 1, 0, 2, 2, 0, 3, 3, 2, 0)  # the fourth: premultiplied opacity
+    path = with_boxes(tmp_path / "a.jp2", alpha, SRGB_BOX, (b"cdef", kinds))
+    assert opened(path).remarks == ["its colours are stored multiplied by alpha, and stay so"]
+    assert hidden(path) == (800, 1440)
+
+
+def test_a_mask_hides_inks_too(tmp_path):
+    four = np.dstack([RGB, GREY])
+    path = write_tiff(tmp_path / "a.tif", four, mask=Y >= 10, photometric="CMYK")
+    assert hidden(path) == (560, 0)
+    assert opened(path).remarks == ["its inks are converted to RGB without a colour profile"]
+    with pytest.raises(InputError, match="holds inks other than"):
+        read_image(write_tiff(tmp_path / "b.tif", np.dstack([four, GREY]), photometric="CMYK", alpha="YES"))
+
+
 def test_a_value_that_no_pixel_can_have_is_left_out_and_said(codec, picture, tmp_path):
     source = write_tiff(tmp_path / "a.tif", picture(40, 40))
     for value in ("-9999", "nan", "12.5"):
@@ -301,6 +374,8 @@ def rpcs():
 
 #: For each kind what is written, in terms of rasterio; text is a CRS, and six numbers are a transform.
 NORTH, GEOGRAPHIC = (0.5, 0, 3e5, 0, -0.5, 5e6), (1e-4, 0, 10, 0, -1e-4, 45)
+#: `NORTH` as a world file, which has the middle of the first pixel.
+WORLD = "0.5\n0\n0\n-0.5\n300000.25\n4999999.75\n"
 GEOSTATIONARY = "+proj=geos +lon_0=-75 +h=35786023 +ellps=GRS80 +units=m +sweep=x"
 KINDS = {
     "north up": (UTM, NORTH),
@@ -420,7 +495,7 @@ def test_other_formats_are_placed_too(codec, tmp_path, ending):
     world = tmp_path / "w.png"
     Image.fromarray(RGB).save(world)
     assert opened(world).notes == {}
-    (tmp_path / "w.pgw").write_text("0.5\n0\n0\n-0.5\n300000.25\n4999999.75\n")
+    (tmp_path / "w.pgw").write_text(WORLD)
     assert opened(world).notes == {"transform": list(NORTH)}
 
 
@@ -428,6 +503,81 @@ def test_a_world_file_that_cannot_be_read_is_named(tmp_path):
     Image.fromarray(RGB).save(tmp_path / "a.avif")
     (tmp_path / "a.wld").write_text("1\n0\n0\n-1\n0\n0\n")
     assert opened(tmp_path / "a.avif").remarks == ["what a.wld beside it say is not kept"]
+
+
+@pytest.mark.parametrize("world", ["pgw", "PGW", "Pgw", "pngw", "PNGW", "wld", "WLD"])
+@pytest.mark.parametrize("name", ["a.png", "a.PNG"])
+def test_a_world_file_may_be_spelt_in_capitals(tmp_path, name, world):
+    Image.fromarray(RGB).save(tmp_path / name)
+    (tmp_path / f"a.{world}").write_text(WORLD)
+    with rasterio.open(tmp_path / name) as by_gdal:
+        assert list(by_gdal.transform)[:6] == list(NORTH)
+    assert opened(tmp_path / name).notes == {"transform": list(NORTH)}
+
+
+@pytest.mark.parametrize("text", ["", "abc", "1\n2\n", "0\n0\n0\n0\n0\n0\n", "nan\n0\n0\nnan\n0\n0\n"])
+def test_a_world_file_that_says_nothing_is_named(tmp_path, text):
+    for name, world in (("a.png", "pgw"), ("a.tif", "tfw"), ("a.jp2", "j2w")):
+        Image.fromarray(RGB).save(tmp_path / name)
+        (tmp_path / f"a.{world}").write_text(text)
+        assert opened(tmp_path / name).notes == {}
+        assert opened(tmp_path / name).remarks == [f"what a.{world} beside it say is not kept"]
+        (tmp_path / f"a.{world}").unlink()
+    Image.fromarray(RGB).save(tmp_path / "a.webp")  # of which GDAL reads no world file
+    (tmp_path / "a.wld").write_text(WORLD)
+    assert opened(tmp_path / "a.webp").remarks == ["what a.wld beside it say is not kept"]
+
+
+def test_a_crs_beside_an_image_is_taken_where_there_is_no_other(codec, tmp_path):
+    """ESRI's programs write a `.prj`, which GDAL reads for no format of these."""
+    found = rasterio.crs.CRS.from_user_input(UTM).to_wkt(version="WKT1_ESRI")
+    assert found.startswith('PROJCS["WGS_1984_UTM_Zone_33N"')
+    for name, world in (("a.png", "pgw"), ("a.tif", "tfw"), ("a.jp2", "j2w"), ("a.JPG", "JGW")):
+        Image.fromarray(RGB).save(tmp_path / name)
+        (tmp_path / f"a.{world}").write_text(WORLD)
+        for prj in ("a.prj", "a.PRJ"):
+            (tmp_path / prj).write_text(found)
+            image = opened(tmp_path / name)
+            assert image.notes == {"transform": list(NORTH), "crs": UTM}
+            assert image.remarks == [f"its CRS is that of {prj} beside it"]
+            for wrong in ("nonsense", "/etc/passwd", "http://127.0.0.1/x", ""):
+                (tmp_path / prj).write_text(wrong)
+                assert opened(tmp_path / name).remarks == [f"what {prj} beside it say is not kept"]
+            (tmp_path / prj).unlink()
+    (tmp_path / "a.prj").write_text(found)
+    through(codec, tmp_path / "a.png", tmp_path / "b.tif")
+    assert look(tmp_path / "b.tif")[2]["crs"] == UTM
+    own = write_tiff(tmp_path / "a.tif", RGB, crs="EPSG:3857", transform=placed())
+    assert (opened(own).notes["crs"], opened(own).remarks) == ("EPSG:3857", [])
+    for name in ("c.avif", "c.tif"):  # one that GDAL does not read, and one without any place
+        Image.fromarray(RGB).save(tmp_path / name)
+        (tmp_path / "c.prj").write_text(found)
+        assert opened(tmp_path / name).remarks == ["what c.prj beside it say is not kept"]
+
+
+@pytest.mark.parametrize("ending", ["png", "jpg", "webp"])
+def test_a_mask_that_gdal_writes_to_other_formats_hides(codec, tmp_path, ending):
+    """Beside a PNG or WebP, and behind the pixels of a JPEG."""
+    source = write_tiff(tmp_path / "s.tif", RGB, mask=Y >= 10, photometric="RGB")
+    path = tmp_path / f"a.{ending}"
+    rasterio.shutil.copy(source, path, driver={"jpg": "JPEG"}.get(ending, ending.upper()))
+    assert (tmp_path / f"a.{ending}.msk").exists() == (ending != "jpg")
+    assert np.array_equal(look(path)[1], Y >= 10)
+    assert (hidden(path), hidden(path, masked=False)) == ((560, 0), (0, 0))
+    through(codec, path, tmp_path / "b.tif")
+    assert np.array_equal(look(tmp_path / "b.tif")[1], Y >= 10)
+
+
+def test_what_else_places_an_image_is_said_to_be_lost(tmp_path):
+    path = write_tiff(tmp_path / "a.tif", RGB, transform=placed())
+    with rasterio.open(path, "r+") as dataset:
+        dataset.update_tags(ns="GEOLOCATION", X_DATASET="lon.tif", Y_DATASET="lat.tif", X_BAND="1", Y_BAND="1")
+    assert opened(path).remarks == ["its geolocation arrays are not kept"]
+    path = write_tiff(tmp_path / "b.tif", RGB)
+    (tmp_path / "b.tif.aux.xml").write_text(
+        '<PAMDataset><Metadata domain="RPC"><MDI key="LINE_OFF">1</MDI></Metadata></PAMDataset>'
+    )
+    assert opened(path).remarks == ["its RPCs are incomplete and not kept"]
 
 
 def test_a_colour_profile_goes_through_a_tiff(codec, tmp_path):
@@ -444,8 +594,17 @@ def test_a_name_that_is_not_utf8_reaches_gdal(codec, tmp_path):
 
     folder = tmp_path / os.fsdecode(b"f\xff")
     folder.mkdir()
+    # A mask beside it comes along.
+    source = write_tiff(tmp_path / "m.tif", RGB, transform=placed())
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=False), rasterio.open(source, "r+") as dataset:
+        dataset.write_mask(Y >= 10)
+    for ending in ("", ".msk"):
+        (tmp_path / f"m.tif{ending}").rename(folder / os.fsdecode(b"m\xfe.tif" + ending.encode()))
+    assert hidden(folder / os.fsdecode(b"m\xfe.tif")) == (560, 0)
+    for name in os.listdir(folder):
+        (folder / name).unlink()
     path = write_tiff(tmp_path / "t.tif", RGB, crs=UTM, nodata=0).rename(folder / os.fsdecode(b"a\xfe.tif"))
-    (folder / os.fsdecode(b"a\xfe.tfw")).write_text("0.5\n0\n0\n-0.5\n300000.25\n4999999.75\n")
+    (folder / os.fsdecode(b"a\xfe.tfw")).write_text(WORLD)
     assert opened(path).notes == {"crs": UTM, "transform": list(NORTH), "nodata": 0}
     through(codec, path, folder / os.fsdecode(b"b\xfe.tif"))
     (folder / os.fsdecode(b"b\xfe.tif")).rename(tmp_path / "b.tif")
