@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from satstudy.cli.arguments import shows_progress
 from satstudy.core import paths
-from satstudy.core.errors import InputError, SatstudyError
+from satstudy.core.errors import InputError, SatstudyError, printable
 
 if TYPE_CHECKING:
     from satstudy.codecs import LearnedCodec
@@ -237,7 +237,7 @@ def _say(path: Path, remark: object) -> None:
     from tqdm.auto import tqdm
 
     text = " ".join(str(remark).split())  # foreign errors have lines
-    tqdm.write(f"satstudy: {text if str(path) in text else f'{path}: {text}'}", file=sys.stderr)
+    tqdm.write(f"satstudy: {printable(text if str(path) in text else f'{path}: {text}')}", file=sys.stderr)
 
 
 def _each(pairs: Sequence[Pair], arguments: argparse.Namespace, work: Callable[[Path, Path], str]) -> int:
@@ -252,6 +252,8 @@ def _each(pairs: Sequence[Pair], arguments: argparse.Namespace, work: Callable[[
     from tqdm.auto import tqdm
 
     folder = Path(arguments.image).is_dir()
+    if arguments.report and (Path(arguments.report).suffix.lower() != ".csv" or Path(arguments.report).is_dir()):
+        raise InputError(f"{arguments.report} is to become a table: name a file with the ending .csv.")
     sources_of = Counter(pair.target for pair in pairs)
     rows: list[Sequence[Any]] = []
     counts: Counter[str] = Counter()
@@ -272,7 +274,7 @@ def _each(pairs: Sequence[Pair], arguments: argparse.Namespace, work: Callable[[
                     raise InputError(f"{source} would become {target}, which is a folder: rename one of them.")
                 with naming(source):
                     line = work(source, target)
-                tqdm.write(f"{target}: {line}", file=sys.stdout)
+                tqdm.write(f"{printable(target)}: {line}", file=sys.stdout)
             except Exception as error:
                 if not folder or isinstance(error, BrokenPipeError):
                     raise
@@ -282,7 +284,8 @@ def _each(pairs: Sequence[Pair], arguments: argparse.Namespace, work: Callable[[
                 _say(source, remark)
         if arguments.report:
             size = 0 if state == "failed" else target.stat().st_size
-            rows.append((source, state, source.stat().st_size, size, time.perf_counter() - began, remark))
+            before = os.path.getsize(source) if os.path.exists(source) else 0  # a link to nothing has none
+            rows.append((source, state, before, size, time.perf_counter() - began, remark))
         counts[state] += 1
     if arguments.report:
         _write_report(Path(arguments.report), rows)
@@ -494,9 +497,8 @@ def info(arguments: argparse.Namespace) -> int:
             print(json.dumps(facts))
         elif folder:
             size = f"{facts['width']}×{facts['height']} pixels"
-            print(
-                f"{file}: {size}, {facts['bytes']} bytes, {facts['bpp']:.4f} bpp, {facts['tiling']}, {_weights(facts)}"
-            )
+            rate = f"{facts['bytes']} bytes, {facts['bpp']:.4f} bpp"
+            print(f"{printable(file)}: {size}, {rate}, {facts['tiling']}, {_weights(facts)}")
         else:
             _show(facts)
         for reason in facts["damage"]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import codecs
+import errno
 import importlib
 import io
 import os
@@ -20,7 +21,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from satstudy.cli.arguments import parser
-from satstudy.core.errors import InputError, SatstudyError
+from satstudy.core.errors import InputError, SatstudyError, printable
 
 #: The module of each command, by what stands on the command line.
 COMMANDS = {
@@ -49,6 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with stop, warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="`torch.jit")
+            if "" in (sys.argv[1:] if arguments is None else arguments):  # pathlib takes no name for the current folder
+                raise InputError("an argument is empty, perhaps a variable of the shell that is not set: name a file.")
             return _run(parser().parse_args(arguments))
     except InputError as error:
         return _say(error, 2)
@@ -61,6 +64,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
+        if error.errno == errno.ENAMETOOLONG:
+            return _say(f"{error.strerror}{where}: shorten the name.", 2)
         return _say(f"{error.strerror or error}{where}: check the disk and your rights.", 1)
     except (MemoryError, RuntimeError) as error:
         # PyTorch says so in words only, on any device.
@@ -101,7 +106,7 @@ class _Stop:
 
 def _say(problem: object, status: int) -> int:
     text = " ".join(str(problem).split())  # foreign errors have lines
-    print(f"satstudy: {text}", file=sys.stderr)
+    print(f"satstudy: {printable(text)}", file=sys.stderr)
     return status
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import re
 import sys
 from collections.abc import Iterable, Iterator
 
@@ -40,6 +41,15 @@ def choices(name: str, known: Iterable[str]) -> str:
     known = list(known)
     near = similar(name, known)
     return (f"did you mean {near}? There are " if near else "take one of ") + ", ".join(known)
+
+
+def printable(text: object) -> str:
+    r"""Text with names from elsewhere, whose control characters would steer a terminal or break a line.
+
+    >>> printable("red\x1b[31m\n.png")
+    'red\\x1b[31m\\n.png'
+    """
+    return re.sub(r"[\x00-\x1f\x7f-\x9f]", lambda found: repr(found[0])[1:-1], str(text))
 
 
 @contextlib.contextmanager

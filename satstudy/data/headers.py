@@ -62,6 +62,8 @@ def read_header(path: Path | str) -> Header:
     """Read the header of a file; errors as `opened`."""
     with opened(path) as file:
         start = file.read(32)
+        if not start:
+            raise InputError(f"{path} is empty: fetch it again.")
         file.seek(0)
         return _parse(file, start)
 

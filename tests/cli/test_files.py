@@ -484,6 +484,19 @@ def test_shards_share_the_files_of_a_folder_and_report_each(run, work, tmp_path)
     assert "done" not in set(rows[3]["state"]), "what is coded is skipped"
 
 
+def test_a_report_has_a_line_for_a_link_to_nothing_and_is_a_table(run, work):
+    (work / "images/a.png").symlink_to("nowhere.png")
+    assert run("compress images packed --report r.csv")[0] == 2
+    rows = pd.read_csv(work / "r.csv")
+    assert list(rows["state"]) == ["failed", "done", "done"]
+    assert list(rows["bytes_in"] > 0) == [False, True, True]
+    (work / "folder.csv").mkdir()
+    for name in ("images/b.png", "r.sat", "folder.csv", "images"):
+        status, out, err = run(f"compress images packed --report {name}")
+        assert (status, out) == (2, "")
+        assert err == f"satstudy: {name} is to become a table: name a file with the ending .csv.\n"
+
+
 @pytest.mark.parametrize("shard", ["0/3", "4/3", "3", "a/b", "1/0"])
 def test_a_part_that_is_none_is_refused(run, shard):
     status, _, err = run(f"compress images packed --shard {shard}")

@@ -11,6 +11,7 @@ from PIL import Image
 from small_command import files
 
 from satstudy import __version__
+from satstudy.cli import main
 from satstudy.codecs.coding import bitstream
 from satstudy.codecs.coding.bitstream import Header
 from satstudy.codecs.learned import checkpoint
@@ -202,6 +203,34 @@ def test_a_stream_for_a_name_is_refused_in_one_sentence(run, work, name):
         assert err.count("\n") == 1
         assert re.search("stands for no file|is a stream or a device|no file or folder", err), err
     assert run("compress a.png -")[0] == 2
+
+
+def test_an_empty_name_is_not_the_current_folder(work, capsys):
+    for line in (["compress", "", "out"], ["compress", "a.png", ""], ["info", ""], ["rd", "", "--csv", "r.csv"]):
+        assert main.main(line) == 2
+        assert capsys.readouterr().err.startswith("satstudy: an argument is empty")
+    assert sorted(path.name for path in work.iterdir()) == ["a.png", "images"]
+
+
+def test_a_name_that_is_too_long_is_bad_input(run):
+    for line in (f"compress {'x' * 300}.png a.sat", f"compress a.png {'x' * 300}.sat", f"info {'x' * 300}"):
+        status, _, err = run(line)
+        assert status == 2
+        assert err.endswith("shorten the name.\n")
+
+
+def test_names_steer_no_terminal_and_break_no_line(work, capsys):
+    name = "red\x1b[31m\r\n.png"
+    (work / name).write_bytes((work / "a.png").read_bytes())
+    assert main.main(["compress", name, "out\x1b\n.sat"]) == 0
+    assert capsys.readouterr().out.startswith("out\\x1b\\n.sat: ")
+    (work / name).write_text("no image")
+    (work / "images" / name).write_text("no image")
+    for line in (["compress", name, "x.sat"], ["compress", "images", "packed"]):
+        assert main.main(line) == 2
+        said = capsys.readouterr()
+        assert "red\\x1b[31m" in said.err
+        assert not set(said.out + said.err) & {"\x1b", "\r"}
 
 
 def test_a_device_that_is_none_is_refused(run):

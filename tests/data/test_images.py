@@ -124,6 +124,12 @@ def test_missing_files_folders_and_text_are_told_apart(tmp_path):
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_an_empty_file_is_said_to_be_empty(tmp_path):
+    (tmp_path / "a.png").touch()
+    with pytest.raises(InputError, match="is empty: fetch it again"):
+        read_image(tmp_path / "a.png")
+
+
 def test_a_stream_is_refused_and_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "pipe.png")
     with pytest.raises(InputError, match="is a stream or a device"):
