@@ -99,6 +99,7 @@ def scan(
         raise InputError(
             f"{root / split if split else root} has no usable image{limit} ({len(parts)} …_rgb images seen, "
             f"{len(result.skipped)} unusable): lower min_size, or fetch more of fMoW."
+            + (f" The first: {result.skipped[0][1]}" if result.skipped else "")
         )
     return result
 

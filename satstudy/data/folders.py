@@ -57,9 +57,10 @@ def scan(
         progress=progress,
     )
     if not result.records:
+        small = f", {result.too_small} below min_size = {min_size}" if result.too_small else ""
+        reason = f"; {result.skipped[0][1]}" if result.skipped else ": lower min_size, or name another folder."
         raise InputError(
-            f"{root} has no usable image ({len(images)} seen, {len(result.skipped)} unusable, {result.too_small} below "
-            f"min_size = {min_size}): lower min_size, or name another folder."
+            f"{root} has no usable image ({len(images)} seen, {len(result.skipped)} unusable{small}){reason}"
         )
     result.notes.extend(
         (folder, "holds no image")

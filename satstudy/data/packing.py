@@ -27,6 +27,7 @@ from satstudy.core.paths import atomic
 from satstudy.core.types import Pixels
 from satstudy.data.download import is_plain
 from satstudy.data.fmow import MAX_JSON_BYTES
+from satstudy.data.headers import opened
 from satstudy.data.images import EXTENSIONS, find_images, read_image
 from satstudy.data.splits import file_number
 from satstudy.metrics.quality import psnr
@@ -86,7 +87,7 @@ def pack(
     files = _chosen(folder, numbers)
     record = Pack(Path(os.path.abspath(folder)).name, len(files), None, None, float(limit))
     with atomic(target) as temporary:
-        unchanged = sum(file.stat().st_size for file in files) <= limit * MIB
+        unchanged = sum(_size(file) for file in files) <= limit * MIB
         if unchanged and (made := _write(temporary, record, folder, files, jpeg, progress)):
             return made
 
@@ -117,6 +118,11 @@ def _chosen(folder: Path, numbers: range | None) -> list[Path]:
     if not chosen:
         raise InputError(f"{folder} has no image numbered {numbers.start} to {numbers.stop - 1}: choose other numbers.")
     return chosen
+
+
+def _size(file: Path) -> int:
+    with opened(file) as found:  # InputError of a link to nothing, for one
+        return os.fstat(found.fileno()).st_size
 
 
 def _recode(file: Path, codec: Coder, compare: bool = False) -> tuple[bytes, float]:

@@ -100,16 +100,21 @@ def read_frame(csv_path: Path | str) -> pd.DataFrame:
     except (OSError, ValueError) as error:
         raise InputError(f"{csv_path} cannot be read as a table ({error}): check the name.") from None
     if list(frame.columns) != list(COLUMNS):
-        raise InputError(f"{csv_path} is no rate-distortion table: expected the columns {', '.join(COLUMNS)}.")
+        raise _no_table(csv_path)
     return frame
+
+
+def _no_table(path: Path | str) -> InputError:
+    return InputError(f"{path} is no rate-distortion table: expected the columns {', '.join(COLUMNS)}.")
 
 
 def _open_csv(path: Path, resume: bool) -> pd.DataFrame:
     """What is measured already; the file exists afterwards and ends with a whole line."""
     text = path.read_bytes() if resume and path.exists() else b""
-    whole = text[: text.rfind(b"\n") + 1]  # a run that was killed can leave half a line
-    if not whole:
-        whole = (",".join(COLUMNS) + "\n").encode()
+    head = (",".join(COLUMNS) + "\n").encode()
+    if not head.startswith(text) and text.partition(b"\n")[0].strip() != head.strip():
+        raise _no_table(path)  # before its last line is cut
+    whole = text[: text.rfind(b"\n") + 1] or head  # a run that was killed can leave half a line
     if whole != text:
         with atomic(path) as temporary:
             temporary.write_bytes(whole)

@@ -73,6 +73,12 @@ def test_small_images_are_counted_and_folders_without_images_noted(tmp_path):
         scan(tmp_path, min_size=65)
 
 
+def test_of_a_folder_without_any_usable_image_the_first_reason_is_told(tmp_path):
+    (tmp_path / "a.png").write_text("no image")
+    with pytest.raises(InputError, match=r"\(1 seen, 1 unusable\); .*a.png is no image"):
+        scan(tmp_path, on_error="skip")
+
+
 def test_no_folder_and_no_image(tmp_path):
     with pytest.raises(InputError, match="no folder"):
         scan(tmp_path / "none")

@@ -198,3 +198,10 @@ def test_more_than_unpacking_takes_is_not_packed(tree, tmp_path, monkeypatch):
     monkeypatch.setattr(packing, "MAX_IMAGE_BYTES", 1000)
     with pytest.raises(InputError, match=r"forest00\.png would have \d+ bytes in the pack: cut it"):
         pack(tree, tmp_path / "p.zip", progress=False)
+
+
+def test_a_link_to_nothing_is_bad_input(tmp_path):
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set/a.png").symlink_to("nowhere.png")
+    with pytest.raises(InputError, match=r"is a link to nowhere\.png, which is not there"):
+        pack(tmp_path / "set", tmp_path / "p.zip", progress=False)

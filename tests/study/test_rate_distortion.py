@@ -145,10 +145,11 @@ def test_runs_that_would_mix_things_up_are_refused(tmp_path):
     with pytest.raises(InputError, match="of another size"):
         run([(IMAGES[0][0], picture(20, 20), "dam")], [JPEG(30)], path)
     other = tmp_path / "other.csv"
-    other.write_text("a,b\n1,2\n")
-    with pytest.raises(InputError, match="no rate-distortion table"):
-        run(IMAGES, [JPEG(20)], other)
-    assert other.read_text() == "a,b\n1,2\n"
+    for text in ("a,b\n1,2\n", "a,b\n1,2", "no table"):  # the last lines are not cut either
+        other.write_text(text)
+        with pytest.raises(InputError, match="no rate-distortion table"):
+            run(IMAGES, [JPEG(20)], other)
+        assert other.read_text() == text
 
 
 def test_names_are_told_before_anything_is_measured(tmp_path):

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import PIL.Image
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -169,6 +170,8 @@ class LearnedCodec:
             Not uint8 RGB, without pixels or too large, or notes that the file cannot hold.
         """
         source: Source = ArraySource(image) if isinstance(image, np.ndarray) else image
+        if not hasattr(source, "height") or isinstance(source, PIL.Image.Image):
+            raise InputError(f"An image is a NumPy array or a source, not {type(image).__name__}: convert it first.")
         if source.height < 1 or source.width < 1:
             raise InputError(
                 f"An image of {source.height}×{source.width} pixels cannot be coded: it needs 1×1 or more."
@@ -214,7 +217,10 @@ class LearnedCodec:
         WrongWeights
             The file was made with other weights.
         """
-        file = bitstream.read(data, max_pixels)
+        try:
+            file = bitstream.read(memoryview(data), max_pixels)
+        except TypeError:
+            raise InputError(f"A file is given as its bytes, not as {type(data).__name__}: read it first.") from None
         if file.header.fingerprint != self.fingerprint:
             raise WrongWeights(
                 f"This file was made with weights {file.header.fingerprint.hex()} and these are "

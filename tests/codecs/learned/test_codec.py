@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import io
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle import compressai
+from PIL import Image
 
 from satstudy.codecs.coding import bitstream
 from satstudy.codecs.coding.bitstream import MAX_SIDE
@@ -214,11 +216,21 @@ def test_arrays_that_cannot_be_written_or_lie_otherwise_are_read(tiny_checkpoint
         np.zeros((8, 8), np.uint8),
         np.zeros((8, 8, 4), np.uint8),
         np.zeros((0, 8, 3), np.uint8),
+        torch.zeros(3, 8, 8),
+        Image.new("RGB", (8, 8)),
+        [[[0, 0, 0]]],
+        None,
     ],
 )
 def test_what_is_no_rgb_image_of_8_bits_is_refused(tiny_checkpoint, image):
     with pytest.raises(InputError):
         LearnedCodec(tiny_checkpoint).encode(image)
+
+
+@pytest.mark.parametrize("data", ["a.sat", None, [1, 2], io.BytesIO(b"SaT")])
+def test_what_is_no_bytes_is_refused(tiny_checkpoint, data):
+    with pytest.raises(InputError, match="given as its bytes, not as"):
+        LearnedCodec(tiny_checkpoint).decode(data)
 
 
 def test_sides_that_the_format_does_not_hold_are_refused_before_any_work(tiny_checkpoint):
