@@ -40,7 +40,7 @@ def read(kind: type[T], path: Path) -> T:
         loader = _Loader(path.read_text(encoding="utf-8"))
         loader.name = path.name
         content = loader.get_single_data()
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         place = f", line {mark.line + 1}: {getattr(error, 'problem', '')}" if mark else ""
         raise InputError(f"{path} cannot be read as YAML{place}: correct it.") from None
@@ -66,8 +66,12 @@ def build(kind: type[T], value: Any, where: str) -> T:
     """
     _forbid_unknown_keys(kind)
     try:
+        plain = json.dumps(value, default=str)
+    except (ValueError, RecursionError):
+        raise InputError(f"{where} has an alias within what it stands for: write it out.") from None
+    try:
         # Strict JSON: lists become tuples and tables dataclasses, and no other type is converted.
-        return TypeAdapter(kind).validate_json(json.dumps(value, default=str), strict=True)
+        return TypeAdapter(kind).validate_json(plain, strict=True)
     except ValidationError as error:
         raise InputError(_sentence(kind, where, error.errors(include_url=False))) from None
 
@@ -122,7 +126,10 @@ def _sentence(kind: Any, where: str, errors: list[Any]) -> str:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML with 2e-3 as a number, as in YAML 1.2, and an error for repeated keys."""
+    """YAML with numbers as in YAML 1.2, and an error for repeated keys.
+
+    2e-3 is a number; 010 and 1:30, which are 8 and 90 in YAML 1.1, are text.
+    """
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         lines: dict[str, int] = {}
@@ -136,3 +143,6 @@ class _Loader(yaml.SafeLoader):
 
 _FLOAT = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$")
 _Loader.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, [*"-+0123456789"])
+_OF_YAML_1_1 = re.compile(r"[-+]?(0[0-9_]+|[0-9][0-9_]*(:[0-9]+)+(\.[0-9_]*)?)$")
+for _sign in "+-0123456789":
+    _Loader.yaml_implicit_resolvers[_sign].insert(0, ("tag:yaml.org,2002:str", _OF_YAML_1_1))

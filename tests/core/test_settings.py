@@ -126,6 +126,20 @@ def test_the_same_key_in_two_tables_is_none_that_stands_twice(write):
     assert made.options == {"a": {"b": 1}, "c": {"b": 2}}
 
 
+@pytest.mark.parametrize("number", ["010", "1:30", "-0777", "1:30.5", "00"])
+def test_what_only_older_yaml_takes_for_a_number_is_no_number(write, number):
+    """YAML 1.1 reads 010 as 8 and 1:30 as 90; YAML 1.2 does not."""
+    with pytest.raises(InputError, match=re.escape(f"crop is {number!r} and must be int")):
+        read(Whole, write(f"part: {{crop: {number}}}"))
+    assert read(Whole, write("part: {crop: 10, rates: [0.5, 0.25]}")).part == Part(10, (0.5, 0.25))
+
+
+@pytest.mark.parametrize("text", ["part: &x [*x]", "options: &x {a: *x}", "[" * 5000])
+def test_what_never_ends_is_refused(write, text):
+    with pytest.raises(InputError, match=r"an alias within what it stands for|cannot be read as YAML"):
+        read(Whole, write(text))
+
+
 @pytest.mark.parametrize("text", ["2020-01-01: 5", "~: 5", "part: !!binary aGk=", "part: !!set {a}"])
 def test_what_only_yaml_has_is_refused_in_a_sentence(write, text):
     with pytest.raises(InputError, match=r"^mine(\.\w+)? (is|has no setting|lacks|must be)"):
