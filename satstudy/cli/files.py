@@ -381,7 +381,10 @@ def _shortened(notes: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """The notes without those that make them too long for a .sat file, and a clause for each that is left out."""
     from satstudy.codecs.coding import bitstream
 
-    names = {"icc": "colour profile", "gcps": "control points", "rpcs": "RPCs", "names": "band names", "crs": "CRS"}
+    names = {
+        "icc": "colour profile is", "gcps": "control points are", "rpcs": "RPCs are", "names": "band names are",
+        "units": "units are", "crs": "CRS is",
+    }  # fmt: skip
     notes, remarks = dict(notes), []
     for key in names:
         try:
@@ -389,7 +392,7 @@ def _shortened(notes: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
             break
         except InputError:
             if notes.pop(key, None):
-                remarks.append(f"its {names[key]} is larger than a .sat file has room for, and not kept")
+                remarks.append(f"its {names[key]} larger than a .sat file has room for, and not kept")
     return notes, remarks
 
 

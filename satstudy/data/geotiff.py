@@ -171,11 +171,19 @@ class Raster:
         self.notes |= placing(self.dataset)
         if self.dataset.tags(ns="RPC") and "rpcs" not in self.notes:
             self.remarks.append("its RPCs are incomplete and not kept")
+        if self.dataset.gcps[0] and "gcps" not in self.notes:
+            self.remarks.append("its control points are incomplete and not kept")
+        if not all(map(math.isfinite, list(self.dataset.transform)[:6])):
+            self.remarks.append("its transform is incomplete and not kept")
         if self.dataset.tags(ns="GEOLOCATION"):
             self.remarks.append("its geolocation arrays are not kept")
         self._place_by_sidecars()
-        for key, texts in (("names", self.dataset.descriptions), ("units", self.dataset.units)):
-            chosen = [texts[band - 1] or "" for band in self.bands]
+        for key, attribute in (("names", "descriptions"), ("units", "units")):
+            try:
+                chosen = [getattr(self.dataset, attribute)[band - 1] or "" for band in self.bands]
+            except UnicodeDecodeError:
+                self.remarks.append(f"its {attribute} of bands are not UTF-8 and not kept")
+                continue
             if any(chosen):
                 self.notes[key] = chosen
         for key, numbers, default in (("scales", self.dataset.scales, 1), ("offsets", self.dataset.offsets, 0)):
@@ -185,7 +193,10 @@ class Raster:
         if self.dataset.tags().get("AREA_OR_POINT") == "Point":
             self.notes["point"] = True
         if profile := self.dataset.tags(ns="COLOR_PROFILE").get("SOURCE_ICC_PROFILE"):
-            keep_profile(base64.b64decode(profile), self.notes, self.remarks)
+            try:
+                keep_profile(base64.b64decode(profile, validate=True), self.notes, self.remarks)
+            except ValueError:
+                self.remarks.append("its colour profile is damaged and not kept")
         if header.icc:
             keep_profile(header.icc, self.notes, self.remarks)
 
@@ -373,12 +384,13 @@ def placing(dataset: Any) -> dict[str, Any]:
     if not dataset.transform.is_identity and all(map(math.isfinite, transform)):
         notes["transform"] = transform
     points, crs = dataset.gcps
-    if points:
-        rows = [[point.row, point.col, point.x, point.y, point.z or 0.0] for point in points]
+    rows = [[point.row, point.col, point.x, point.y, point.z or 0.0] for point in points]
+    if points and np.isfinite(rows).all():
         notes["gcps"] = {"points": rows} | ({"crs": _crs_text(crs)} if crs else {})
     with contextlib.suppress(KeyError, ValueError):  # rasterio's, of incomplete coefficients
         if dataset.rpcs:
-            notes["rpcs"] = {key: value for key, value in dataset.rpcs.to_dict().items() if value is not None}
+            rpcs = {key: value for key, value in dataset.rpcs.to_dict().items() if value is not None}
+            notes |= {"rpcs": rpcs} if np.isfinite(np.hstack(list(rpcs.values()))).all() else {}
     return notes
 
 
@@ -469,6 +481,7 @@ def _options(notes: dict[str, Any]) -> dict[str, Any]:
 def _attributes(notes: dict[str, Any]) -> dict[str, Any]:
     """Attributes to set on an open rasterio data set."""
     from rasterio.control import GroundControlPoint
+    from rasterio.crs import CRS
     from rasterio.rpc import RPC
 
     found: dict[str, Any] = {}
@@ -476,7 +489,7 @@ def _attributes(notes: dict[str, Any]) -> dict[str, Any]:
     if "gcps" in notes and "transform" not in notes:
         points = [GroundControlPoint(*map(float, point)) for point in notes["gcps"]["points"]]
         crs = notes["gcps"].get("crs")
-        found["gcps"] = (points, _crs(crs) if crs else None)
+        found["gcps"] = (points, _crs(crs) if crs else CRS())  # rasterio takes no None
     if "rpcs" in notes:
         found["rpcs"] = RPC(**{
             str(key): [float(v) for v in value] if isinstance(value, list) else float(value)

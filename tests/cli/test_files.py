@@ -208,6 +208,15 @@ def test_what_is_chosen_lost_or_hidden_is_said(run, work):
 
 
 def test_notes_that_a_file_has_no_room_for_are_left_out_and_said(run, work, monkeypatch):
+    write_tiff(work / "b.tif", RGB, tags={"units": ("y" * 40_000,) * 3, "descriptions": ("x" * 40_000,) * 3})
+    status, _, err = run("compress b.tif b.sat")
+    assert (status, err.splitlines()) == (
+        0,
+        [
+            "satstudy: b.tif: its band names are larger than a .sat file has room for, and not kept",
+            "satstudy: b.tif: its units are larger than a .sat file has room for, and not kept",
+        ],
+    )
     large = bytearray(profile() + bytes(60_000))
     Image.fromarray(RGB).save("p.png", icc_profile=bytes(large))
     status, _, err = run("compress p.png p.sat")

@@ -521,7 +521,7 @@ def test_a_world_file_that_says_nothing_is_named(tmp_path, text):
         Image.fromarray(RGB).save(tmp_path / name)
         (tmp_path / f"a.{world}").write_text(text)
         assert opened(tmp_path / name).notes == {}
-        assert opened(tmp_path / name).remarks == [f"what a.{world} beside it say is not kept"]
+        assert opened(tmp_path / name).remarks[-1] == f"what a.{world} beside it say is not kept"
         (tmp_path / f"a.{world}").unlink()
     Image.fromarray(RGB).save(tmp_path / "a.webp")  # of which GDAL reads no world file
     (tmp_path / "a.wld").write_text(WORLD)
@@ -566,6 +566,59 @@ def test_a_mask_that_gdal_writes_to_other_formats_hides(codec, tmp_path, ending)
     assert (hidden(path), hidden(path, masked=False)) == ((560, 0), (0, 0))
     through(codec, path, tmp_path / "b.tif")
     assert np.array_equal(look(tmp_path / "b.tif")[1], Y >= 10)
+
+
+def test_control_points_without_a_crs_go_through_a_tiff(codec, tmp_path):
+    points, _ = gcps()
+    source = write_tiff(tmp_path / "a.tif", RGB, tags={"gcps": (points, rasterio.crs.CRS())})
+    assert look(source)[2]["gcps"][1] is None
+    data = through(codec, source, tmp_path / "b.tif")
+    decode_to(codec, data, tmp_path / "w.tif", Window(33, 17, 20, 15))
+    for name, x, y in (("b.tif", 0, 0), ("w.tif", 33, 17)):
+        found, crs = look(tmp_path / name)[2]["gcps"]
+        assert crs is None
+        assert [(p.row, p.col, p.x, p.y, p.z) for p in found] == [(p.row - y, p.col - x, p.x, p.y, p.z) for p in points]
+
+
+def rpc_xml(**changed):
+    numbers = ["LINE", "SAMP", "LAT", "LONG", "HEIGHT"]
+    values = {f"{name}_{kind}": "1" for name in numbers for kind in ("OFF", "SCALE")}
+    values |= {f"{name}_{kind}_COEFF": " ".join(["1"] * 20) for name in ("LINE", "SAMP") for kind in ("NUM", "DEN")}
+    items = "".join(f'<MDI key="{key}">{value}</MDI>' for key, value in {**values, **changed}.items())
+    return f'<Metadata domain="RPC">{items}</Metadata>'
+
+
+@pytest.mark.parametrize(
+    ("xml", "remark"),
+    [
+        (rpc_xml(LINE_OFF="nan"), "its RPCs are incomplete and not kept"),
+        (rpc_xml(HEIGHT_SCALE="inf"), "its RPCs are incomplete and not kept"),
+        (rpc_xml(LAT_OFF="north"), "its RPCs are incomplete and not kept"),
+        (
+            '<GCPList Projection="EPSG:4326"><GCP Id="1" Pixel="0" Line="0" X="nan" Y="4"/></GCPList>',
+            "its control points are incomplete and not kept",
+        ),
+        ("<GeoTransform>nan,1,0,0,0,-1</GeoTransform>", "its transform is incomplete and not kept"),
+        (
+            '<PAMRasterBand band="1"><Description>\xb5</Description></PAMRasterBand>',
+            "its descriptions of bands are not UTF-8 and not kept",
+        ),
+        (
+            '<PAMRasterBand band="3"><UnitType>\xb5m</UnitType></PAMRasterBand>',
+            "its units of bands are not UTF-8 and not kept",
+        ),
+        (
+            '<Metadata domain="COLOR_PROFILE"><MDI key="SOURCE_ICC_PROFILE">no base 64</MDI></Metadata>',
+            "its colour profile is damaged and not kept",
+        ),
+    ],
+)
+def test_damaged_metadata_is_said_to_be_lost(codec, tmp_path, xml, remark):
+    Image.fromarray(RGB).save(tmp_path / "a.tif")
+    (tmp_path / "a.tif.aux.xml").write_bytes(f"<PAMDataset>{xml}</PAMDataset>".encode("latin-1"))
+    image = opened(tmp_path / "a.tif")
+    assert (image.notes, image.remarks) == ({}, [remark])
+    through(codec, tmp_path / "a.tif", tmp_path / "b.tif")
 
 
 def test_what_else_places_an_image_is_said_to_be_lost(tmp_path):
