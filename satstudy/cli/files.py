@@ -331,6 +331,7 @@ def compress(arguments: argparse.Namespace) -> int:
         with open_image(arguments.image, arguments.bands):
             pass
 
+    from satstudy.codecs.coding.bitstream import MAX_SIDE
     from satstudy.codecs.learned.ladder import file_psnr
     from satstudy.core.paths import atomic
 
@@ -344,6 +345,8 @@ def compress(arguments: argparse.Namespace) -> int:
 
     def work(path: Path, out: Path) -> str:
         with open_image(path, arguments.bands, masked=not arguments.no_mask) as image:
+            if max(image.height, image.width) > MAX_SIDE:  # before masks of any size are read
+                raise InputError(f"{path} has a side above the limit of {MAX_SIDE} pixels: cut it into scenes.")
             notes, remarks = _shortened(image.notes)
             for remark in [*image.remarks, *_mask_remarks(image), *remarks]:
                 _say(path, remark)

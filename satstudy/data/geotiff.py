@@ -137,6 +137,8 @@ class Raster:
         if inks:
             self.remarks.append("its inks are converted to RGB without a colour profile")
             self.alpha = 0  # GDAL adds an opaque band where it converts inks
+            if max(self.bands) > 3:
+                raise InputError(f"{self.path} is read as RGB: choose among bands 1, 2 and 3 with --bands.")
         enums = self.dataset.mask_flag_enums  # of all bands: asked for once
         # GDAL takes for a mask only an alpha band that is the last of two or four: it is read here wherever it stands.
         flags = {band: set(enums[band - 1]) for band in self.bands if MaskFlags.alpha not in enums[band - 1]}

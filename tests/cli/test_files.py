@@ -22,6 +22,7 @@ from satstudy.codecs.learned import checkpoint
 from satstudy.codecs.learned.codec import LearnedCodec
 from satstudy.core import paths
 from satstudy.core.errors import DamagedFile, InputError
+from satstudy.data.geotiff import Raster
 from satstudy.data.images import read_image
 from satstudy.data.sources import ArraySource
 
@@ -205,6 +206,14 @@ def test_what_is_chosen_lost_or_hidden_is_said(run, work):
     assert (status, err) == (0, "satstudy: a.png: PNG does not hold its crs, transform, which a .tif would\n")
     assert run("decompress a.sat b.tif")[2] == ""
     assert look(work / "b.tif")[2]["crs"].to_epsg() == 32633
+
+
+def test_a_side_above_the_limit_is_refused_before_its_mask_is_read(run, work, monkeypatch):
+    write_tiff(work / "b.tif", RGB, nodata=0)
+    monkeypatch.setattr(bitstream, "MAX_SIDE", 55)
+    monkeypatch.setattr(Raster, "masked_counts", lambda self: pytest.fail("the mask is read"))
+    status, _, err = run("compress b.tif b.sat")
+    assert (status, err) == (2, "satstudy: b.tif has a side above the limit of 55 pixels: cut it into scenes.\n")
 
 
 def test_notes_that_a_file_has_no_room_for_are_left_out_and_said(run, work, monkeypatch):

@@ -315,6 +315,8 @@ def test_a_mask_hides_inks_too(tmp_path):
     path = write_tiff(tmp_path / "a.tif", four, mask=Y >= 10, photometric="CMYK")
     assert hidden(path) == (560, 0)
     assert opened(path).remarks == ["its inks are converted to RGB without a colour profile"]
+    with pytest.raises(InputError, match="is read as RGB: choose among bands 1, 2 and 3"):
+        opened(path, bands=[4, 1, 2])
     with pytest.raises(InputError, match="holds inks other than"):
         read_image(write_tiff(tmp_path / "b.tif", np.dstack([four, GREY]), photometric="CMYK", alpha="YES"))
 
