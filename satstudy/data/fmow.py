@@ -119,10 +119,11 @@ def _literal(name: str) -> str:
 
 
 def _images(folder: Path, strict: bool) -> list[Path]:
-    """The `_rgb` images of one split, sorted; other files and folders are ignored."""
+    """The `_rgb` images of one split, sorted, and links to nothing; other files and folders are ignored."""
     found: list[Path] = []
     for category in sorted(folder.iterdir()):
         if not category.is_dir():
+            found += [category] if category.is_symlink() and not category.exists() else []  # reading it says so
             continue
         object_name = re.compile(rf"{re.escape(category.name)}_\d+")
         inside: list[Path] = []
@@ -139,8 +140,8 @@ def _images(folder: Path, strict: bool) -> list[Path]:
 
 
 def _record(path: Path, split: str) -> tuple[ImageRecord, list[str]]:
-    meta = read_sidecar(path.with_suffix(".json"))
     height, width = image_size(path)
+    meta = read_sidecar(path.with_suffix(".json"))
     notes = []
     tall, wide = sidecar_number(meta.get("img_height")), sidecar_number(meta.get("img_width"))
     if tall is not None and wide is not None and (tall, wide) != (height, width):

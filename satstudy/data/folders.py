@@ -71,11 +71,11 @@ def scan(
 
 
 def _record(root: Path, path: Path, flat: bool) -> ImageRecord:
+    height, width = image_size(path)
     parts = path.relative_to(root).parts
     if len(parts) != (1 if flat else 2):
         raise InputError(
             f"{path} lies outside the layout <class>/<image> of the others in {root}: move it, or skip such files."
         )
     category = "" if flat else parts[0]
-    height, width = image_size(path)
     return ImageRecord(path, category, f"{category}/{path.stem}" if category else path.stem, height, width)

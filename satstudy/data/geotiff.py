@@ -528,7 +528,7 @@ def write_tiff(
 
     Returns
     -------
-    A clause for each of the notes that a TIFF cannot have.
+    A clause for each of the notes that a TIFF cannot have, and on files beside it that GDAL would read with it.
 
     Raises
     ------
@@ -570,4 +570,5 @@ def write_tiff(
         except RasterioIOError as error:
             reason = error.__cause__ or error
             raise SatstudyError(f"{path} cannot be written ({reason}): make room, or choose another folder.") from None
-    return lost
+    beside = [f"{path.name}{end}" for end in (".aux.xml", ".msk", ".ovr") if os.path.exists(f"{path}{end}")]
+    return lost + [f"{name} of another image lies beside it and is read with it: remove it" for name in beside]

@@ -386,8 +386,8 @@ def find_images(sources: Iterable[Path | str]) -> list[Path]:
     """All images among `sources`, each once: files as given, and the images in folders, sorted.
 
     Folders are searched recursively for files with one of `EXTENSIONS`, without hidden files and folders. Links to
-    folders are followed, each real folder once. Broken links and unreadable folders are included, so that reading them
-    raises an error.
+    folders are followed, each real folder once. Broken links, those without a suffix too, and unreadable folders are
+    included, so that reading them raises an error.
 
     Raises
     ------
@@ -421,6 +421,8 @@ def walk(folder: Path, endings: Sequence[str]) -> Iterator[Path]:
         folders[:] = kept
         for name in files:
             path = Path(root, name)
-            if not name.startswith(".") and path.suffix.lower() in endings and (path.is_file() or path.is_symlink()):
+            lost = path.is_symlink() and not path.exists()
+            wanted = path.suffix.lower() in endings or (lost and not path.suffix)  # perhaps a link to a folder
+            if not name.startswith(".") and wanted and (path.is_file() or path.is_symlink()):
                 yield path
     yield from (Path(error.filename) for error in unreadable)

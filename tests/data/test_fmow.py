@@ -180,6 +180,18 @@ def test_no_tree_is_one_sentence_with_the_remedy(tmp_path):
         scan(tmp_path, "val", min_size=None)
 
 
+def test_a_category_that_is_a_link_is_followed_or_listed(tmp_path):
+    put(tmp_path, "val/zoo/zoo_1/zoo_1_0_rgb")
+    put(tmp_path / "real", "val/airport/airport_1/airport_1_0_rgb")
+    (tmp_path / "val/airport").symlink_to(tmp_path / "real/val/airport")
+    (tmp_path / "val/lake").symlink_to("nowhere")
+    result = scan(tmp_path, min_size=None, on_error="skip")
+    assert [record.category for record in result.records] == ["airport", "zoo"]
+    assert [path for path, _ in result.skipped] == [tmp_path / "val/lake"]
+    with pytest.raises(InputError, match="lake is a link to nowhere"):
+        scan(tmp_path, min_size=None)
+
+
 def test_an_empty_category_is_named(tmp_path):
     put(tmp_path, "val/zoo/zoo_1/zoo_1_0_rgb")
     (tmp_path / "val/airport").mkdir()

@@ -73,6 +73,14 @@ def test_small_images_are_counted_and_folders_without_images_noted(tmp_path):
         scan(tmp_path, min_size=65)
 
 
+def test_a_class_folder_that_is_a_link_to_nothing_is_listed(tmp_path):
+    put(tmp_path, "zoo/a.png")
+    (tmp_path / "lake").symlink_to("nowhere")
+    assert scan(tmp_path, on_error="skip").skipped == [
+        (tmp_path / "lake", f"{tmp_path}/lake is a link to nowhere, which is not there: mend or remove it.")
+    ]
+
+
 def test_of_a_folder_without_any_usable_image_the_first_reason_is_told(tmp_path):
     (tmp_path / "a.png").write_text("no image")
     with pytest.raises(InputError, match=r"\(1 seen, 1 unusable\); .*a.png is no image"):

@@ -760,6 +760,17 @@ def test_a_reference_system_that_a_tiff_cannot_hold_is_said_to_be_lost(codec, pi
     assert np.array_equal(pixels, codec.decode(data))
 
 
+def test_files_of_another_image_beside_an_output_are_named(codec, tmp_path):
+    data = through(codec, write_tiff(tmp_path / "a.tif", RGB, crs=UTM, transform=placed()), tmp_path / "b.tif")
+    (tmp_path / "b.tif.aux.xml").write_text("<PAMDataset><SRS>EPSG:3857</SRS></PAMDataset>")
+    (tmp_path / "b.tif.ovr").touch()
+    assert look(tmp_path / "b.tif")[2]["crs"] == "EPSG:3857", "GDAL believes it"
+    assert decode_to(codec, data, tmp_path / "b.tif") == [
+        f"b.tif{ending} of another image lies beside it and is read with it: remove it"
+        for ending in (".aux.xml", ".ovr")
+    ]
+
+
 def test_points_beside_a_transform_are_said_to_be_lost(codec, tmp_path):
     notes = {"transform": list(NORTH), "gcps": {"points": [[0, 0, 1, 2, 3]], "crs": UTM}}
     assert decode_to(codec, codec.encode(RGB, notes), tmp_path / "b.tif") == ["a TIFF cannot hold its gcps"]

@@ -332,11 +332,13 @@ def test_linked_folders_are_followed_once_and_dangling_links_found(tmp_path):
         "set/shore": "../real/beach",
         "set/forest/loop": "../../set",
         "set/forest/dangling.png": "nowhere.png",
+        "set/lake": "../real/lake",
+        "set/notes.txt": "nowhere.txt",
         "set/linked.png": "forest/2.png",
     }.items():
         (tmp_path / name).symlink_to(target)
     found = [path.relative_to(tmp_path).as_posix() for path in find_images([tmp_path / "set"])]
-    assert found == ["set/beach/1.png", "set/forest/2.png", "set/forest/dangling.png", "set/linked.png"]
+    assert found == ["set/beach/1.png", "set/forest/2.png", "set/forest/dangling.png", "set/lake", "set/linked.png"]
 
 
 def test_a_folder_that_may_not_be_read_is_among_what_is_found(tmp_path, monkeypatch):
