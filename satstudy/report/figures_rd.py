@@ -275,11 +275,16 @@ def _change(log: Floats) -> Floats:
     return np.asarray(100 * np.expm1(log), np.float64)
 
 
+#: BD-rate in % from which `rate_against_speed` draws a codec at the edge, with its number.
+OFF_SCALE = 80
+
+
 @styled
 def rate_against_speed(speeds: pd.DataFrame) -> Figure:
     """Bits at equal PSNR against speed, of encoders at the left and of decoders at the right; best is below right.
 
-    Variants of one codec ("avif-speed6") are joined by a line.
+    Variants of one codec ("avif-speed6") are joined by a line. A codec that needs over 80 % more bits stands at the
+    upper edge, with its number at the left, so that the others can be told apart.
 
     Parameters
     ----------
@@ -293,11 +298,14 @@ def rate_against_speed(speeds: pd.DataFrame) -> Figure:
         axes.axhline(0, color=GREY, linewidth=1)
         for family, line in codec_lines(table["family"]).items():
             part = table[table["family"] == family].sort_values(column)
-            axes.plot(part[column], part["bd_rate"], zorder=3, **line.options(linewidth=1))
+            axes.plot(part[column], part["bd_rate"].clip(upper=OFF_SCALE), zorder=3, **line.options(linewidth=1))
             if column == "encode":
                 for x, y, effort in zip(part[column], part["bd_rate"], part["effort"], strict=True):
                     if isinstance(effort, str):
                         axes.annotate(effort, (x, y), (3, 3), textcoords="offset points", fontsize=7)
+                    if y > OFF_SCALE:
+                        text = f"+{y:.0f} %"
+                        axes.annotate(text, (x, OFF_SCALE), (0, 5), textcoords="offset points", ha="center", fontsize=7)
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
         axes.set_xlabel(f"{column[:-1]}ing speed, times {codec_name(bd_rate.REFERENCE)}'s")

@@ -170,12 +170,16 @@ def test_slices_make_a_line_with_whiskers_for_each_codec():
 
 
 def test_speeds_join_the_efforts_of_a_codec():
-    rows = [("jpeg2000", 0.0, 1.0, 1.0), ("avif-speed4", -20.0, 0.1, 2.0), ("avif-speed8", -10.0, 1.5, 2.0)]
+    rows = [
+        ("jpeg2000", 0.0, 1.0, 1.0), ("avif-speed4", -20.0, 0.1, 2.0), ("avif-speed8", -10.0, 1.5, 2.0),
+        ("jpegls", 411.3, 4.0, 1.0),
+    ]  # fmt: skip
     speeds = pd.DataFrame(rows, columns=["codec", "bd_rate", "encode", "decode"])
     figure = figures_rd.rate_against_speed(speeds)
-    assert legend(figure) == ["JPEG 2000", "AVIF"]
+    assert legend(figure) == ["JPEG 2000", "AVIF", "JPEG-LS"]
     encoders, decoders = figure.axes
-    assert [text.get_text() for text in encoders.texts] == ["4", "8"]
+    assert [text.get_text() for text in encoders.texts] == ["4", "8", "+411 %"]
+    assert max(line.get_ydata()[0] for line in encoders.lines) < 411, "the others can be told apart"
     assert list(encoders.lines[2].get_xdata()) == [0.1, 1.5]
     assert list(decoders.lines[2].get_ydata()) == [-20, -10]
     assert "decoding speed" in decoders.get_xlabel()
