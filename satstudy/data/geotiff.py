@@ -284,7 +284,9 @@ def open_raster(
     from rasterio._err import CPLE_BaseError  # raised where rasterio reads tags; no public module has it
     from rasterio.errors import NotGeoreferencedWarning, RasterioIOError
 
-    with rasterio.Env(GDAL_CACHEMAX=CACHE), _in_utf8(path) as named:
+    # Variables of the environment can hide sidecar files from GDAL.
+    beside = {"GDAL_DISABLE_READDIR_ON_OPEN": "FALSE", "GDAL_PAM_ENABLED": "YES"}
+    with rasterio.Env(GDAL_CACHEMAX=CACHE, **beside), _in_utf8(path) as named:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
             try:

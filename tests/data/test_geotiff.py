@@ -570,6 +570,23 @@ def test_a_mask_that_gdal_writes_to_other_formats_hides(codec, tmp_path, ending)
     assert np.array_equal(look(tmp_path / "b.tif")[1], Y >= 10)
 
 
+@pytest.mark.parametrize(
+    "hidden_by", [{"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"}, {"GDAL_PAM_ENABLED": "NO"}], ids=str
+)
+def test_settings_of_gdal_hide_no_sidecars(tmp_path, hidden_by):
+    """Programs that read from the cloud set the first, in the environment or in rasterio."""
+    source = write_tiff(tmp_path / "a.tif", RGB, transform=placed())
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=False), rasterio.open(source, "r+") as dataset:
+        dataset.write_mask(Y >= 10)
+    (tmp_path / "a.tif.aux.xml").write_text("<PAMDataset><SRS>EPSG:32633</SRS></PAMDataset>")
+    Image.fromarray(RGB).save(tmp_path / "b.tif")
+    (tmp_path / "b.tfw").write_text(WORLD)
+    with rasterio.Env(**hidden_by):
+        assert hidden(source) == (560, 0)
+        assert opened(source).notes["crs"] == UTM
+        assert opened(tmp_path / "b.tif").notes == {"transform": list(NORTH)}
+
+
 def test_control_points_without_a_crs_go_through_a_tiff(codec, tmp_path):
     points, _ = gcps()
     source = write_tiff(tmp_path / "a.tif", RGB, tags={"gcps": (points, rasterio.crs.CRS())})
