@@ -295,6 +295,9 @@ def _whole(
     orientation, gps = _exif(image, header)
     remarks = _lost_metadata(header, getattr(image, "n_frames", 1), gps)
     notes: dict[str, Any] = {}
+    for _, _, _, values in getattr(image, "tile", ()) if image.format == "PNG" else ():
+        if values in ("L;2", "L;4") and "transparency" in image.info:
+            image.info["transparency"] *= 85 if values == "L;2" else 17  # Pillow scales the pixels alone
     transparent = masked and image.has_transparency_data
     fill, mask_origin = (0 if transparent else None), "its alpha channel"
     if image.mode == "CMYK":
@@ -304,7 +307,7 @@ def _whole(
     mask_beside = None
     if isinstance(sidecar, geotiff.Raster):
         notes |= sidecar.notes
-        remarks += sidecar.remarks
+        remarks += [remark for remark in sidecar.remarks if remark not in remarks]
         if sidecar.fill is not None and not sidecar.by_alpha:
             mask_beside, fill, mask_origin = sidecar, sidecar.fill, sidecar.mask_origin
     elif sidecar:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from field_files import AVIF_OF_10_BITS, RGB, png_chunk, png_of, profile, turned
+from field_files import AVIF_OF_10_BITS, RGB, png_chunk, png_of, profile, rasterio, turned
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -254,6 +254,22 @@ def test_transparent_pixels_are_without_data(tmp_path, mode, ending):
     assert found.masked_counts() == (560, 0 if mode == "transparency" else 280)
     assert opened(tmp_path / f"a{ending}", masked=False).valid(0, 40, 0, 56) is None
     assert opened(tmp_path / f"a{ending}", masked=False).fill is None
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 8])
+def test_the_transparent_grey_of_a_png_of_few_bits_is_one_of_its_values(tmp_path, bits):
+    """Which Pillow compares with pixels that are scaled (PNG, 3rd edition, §11.3.1.1); GDAL does not."""
+    rows = b"".join(b"\0" + bytes([0b00011011] * bits) for _ in range(4))
+    path = tmp_path / "a.png"
+    path.write_bytes(png_of(4, 8, bits, rows, kind=0, before=png_chunk(b"tRNS", struct.pack(">H", 27 % 2**bits))))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with rasterio.open(path) as by_gdal:
+            expected = by_gdal.read_masks(1) > 0
+    with open_image(path) as image:
+        mask = image.valid(0, 4, 0, 8)
+        assert (~expected).sum() == image.masked_counts()[0] > 0
+        assert np.array_equal(np.ones((4, 8), bool) if mask is None else mask, expected)
 
 
 def test_a_mask_turns_with_its_image(tmp_path):
