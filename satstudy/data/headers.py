@@ -40,6 +40,7 @@ class Header:
     masked : whether a JPEG is followed by a mask, as GDAL writes it
     exif : whether a PNG has EXIF or text, or a TIFF a GPS position
     cicp : colour primaries, transfer and matrix (ITU-T H.273) other than those of sRGB
+    cropped : whether an AVIF has a clean aperture (clap), to which Pillow does not crop it
     gamma : whether a PNG has a gamma or primaries (gAMA, cHRM) other than those of sRGB
     """
 
@@ -55,6 +56,7 @@ class Header:
     masked: bool = False
     exif: bool = False
     cicp: tuple[int, ...] = ()
+    cropped: bool = False
     gamma: bool = False
 
 
@@ -283,6 +285,8 @@ def _isobmff(file: BinaryIO, header: Header) -> None:
                 file.seek(start)
                 flags = file.read(3)[2]
                 header.bits = max(header.bits, (12 if flags & 0x20 else 10) if flags & 0x40 else 8)
+            elif kind == b"clap":
+                header.cropped = True
             elif kind == b"colr":
                 file.seek(start)
                 name, *codes = struct.unpack(">4s3H", file.read(10))

@@ -222,6 +222,8 @@ def _lost_metadata(header: Header, pages: int, gps: bool = False) -> list[str]:
     remarks = [f"the first of its {pages} images or pages is taken"] if pages > 1 else []
     if gps or (header.exif and header.container == "tiff"):
         remarks.append("the GPS position in its EXIF is not kept")
+    if header.cropped:
+        remarks.append("its crop (clap) is not applied")
     if header.gamma:
         remarks.append("its gamma or primaries (gAMA, cHRM) are not kept")
     if header.cicp:

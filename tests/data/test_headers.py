@@ -50,6 +50,26 @@ def test_a_changed_byte_of_an_avif_gives_a_header(tmp_path, place, value):
     read_header(tmp_path / "a")
 
 
+def test_a_crop_of_an_avif_is_said_not_to_be_applied(tmp_path):
+    path = tmp_path / "a.avif"
+    Image.fromarray(RGB).save(path)
+    with open_image(path) as image:
+        assert image.remarks == []
+    clap = struct.pack(">I4s8I", 40, b"clap", 20, 1, 20, 1, 0, 1, 0, 1)
+    data = path.read_bytes()
+    pixels = data.index(b"mdat") + 4
+    data = data.replace(struct.pack(">I", pixels), struct.pack(">I", pixels + len(clap)), 1)
+    for kind in (b"meta", b"iprp", b"ipco"):  # the boxes around it grow with it
+        at = data.index(kind) - 4
+        (length,) = struct.unpack(">I", data[at : at + 4])
+        data = data[:at] + struct.pack(">I", length + len(clap)) + data[at + 4 :]
+    end = at + length
+    path.write_bytes(data[:end] + clap + data[end:])
+    assert read_header(path).cropped
+    with open_image(path) as image:
+        assert image.remarks == ["its crop (clap) is not applied"]
+
+
 def test_a_chain_of_directories_that_never_ends_ends(tmp_path):
     entry = struct.pack("<HHII", 256, 4, 1, 5)
     (tmp_path / "a.tif").write_bytes(
