@@ -296,10 +296,15 @@ def open_raster(
                 raise InputError(
                     f"{path} is no {name} that GDAL can read ({reason}): fetch it again, or convert it to a plain TIFF."
                 ) from None
+            except UnicodeDecodeError:
+                raise InputError(
+                    f"{path} has a CRS whose name is not UTF-8, which rasterio cannot read: give it another one, for "
+                    "example by gdal_translate -a_srs EPSG:…."
+                ) from None
         with dataset:
             try:
                 raster = Raster(dataset, header, bands, masked, path)
-            except CPLE_BaseError as error:
+            except (CPLE_BaseError, UnicodeDecodeError) as error:
                 raise InputError(f"{path} has damaged tags ({error}): fetch it again.") from None
             yield raster
 

@@ -788,6 +788,19 @@ def test_files_of_another_image_beside_an_output_are_named(codec, tmp_path):
     ]
 
 
+def test_a_crs_that_is_not_utf8_is_refused_with_the_remedy(tmp_path):
+    path = tmp_path / "a.tif"
+    wkt = rasterio.CRS.from_proj4(LOCAL).to_wkt().replace('PROJCS["unknown"', 'PROJCS["Zuerich lokal"')
+    write_tiff(path, RGB, crs=wkt, transform=placed())
+    data = path.read_bytes()
+    assert data.count(b"Zuerich") == 1
+    path.write_bytes(data.replace(b"Zuerich", b"Z\xfc\xfcrich"))
+    with pytest.raises(UnicodeDecodeError), rasterio.open(path):
+        pass
+    with pytest.raises(InputError, match=r"name is not UTF-8.*gdal_translate -a_srs"):
+        read_image(path)
+
+
 def test_points_beside_a_transform_are_said_to_be_lost(codec, tmp_path):
     notes = {"transform": list(NORTH), "gcps": {"points": [[0, 0, 1, 2, 3]], "crs": UTM}}
     assert decode_to(codec, codec.encode(RGB, notes), tmp_path / "b.tif") == ["a TIFF cannot hold its gcps"]
