@@ -86,19 +86,20 @@ def _published(accuracy: pd.DataFrame, conditions: pd.DataFrame) -> pd.DataFrame
 
 
 def _wrapped(label: str) -> str:
-    """The rate, and the setting behind it, on lines of their own.
+    """The rate, and what stands in parentheses, on lines of their own.
 
-    >>> _wrapped("JPEG 2000 0.40 bpp (bpp=0.4)")
-    'JPEG 2000\\n0.40 bpp\\n(bpp=0.4)'
+    >>> _wrapped("mbt2018 (natural) 0.72 bpp"), _wrapped("JPEG 2000 0.40 bpp (bpp=0.4)")
+    ('mbt2018\\n(natural)\\n0.72 bpp', 'JPEG 2000\\n0.40 bpp\\n(bpp=0.4)')
     """
-    return re.sub(r" (?=[\d.]+ bpp)|(?<=bpp) (?=\()", "\n", label)
+    return re.sub(r" (?=[\d.]+ bpp)| (?=\()", "\n", label)
 
 
 @styled
 def confusion_by_rate(confusions: pd.DataFrame, conditions: pd.DataFrame) -> Figure:
     """Confusion matrices in percent: rows are true classes, columns answers; zeros are left empty.
 
-    Uncompressed images and up to three rates of the main learned codec are shown, the highest rate first.
+    Uncompressed images and up to three rates of one learned codec are shown, the highest rate first: of the codec that
+    was measured at most rates, not trained on natural images.
 
     Parameters
     ----------
@@ -106,8 +107,10 @@ def confusion_by_rate(confusions: pd.DataFrame, conditions: pd.DataFrame) -> Fig
     conditions : condition, codec, setting, bpp
     """
     require(confusions, ("validated_on", "label", "predicted", "share"), "The table of confusions", "train first")
-    shown = conditions[conditions["codec"].isin([registry.ORIGINAL, registry.main_codec(conditions["codec"])])]
-    shown = shown[shown["condition"].isin(confusions["validated_on"])].sort_values("bpp", ascending=False)[:4]
+    measured = conditions[conditions["condition"].isin(confusions["validated_on"])]
+    learned = measured.loc[[registry.main_codec([codec]) is not None for codec in measured["codec"]], "codec"]
+    shown = measured[measured["codec"].isin([registry.ORIGINAL, *learned.mode()[:1]])]
+    shown = shown.sort_values("bpp", ascending=False)[:4]
     if shown.empty:
         raise InputError("No condition of a learned codec and no uncompressed one was validated on.")
     labels, classes = condition_labels(conditions), sorted({*confusions["label"], *confusions["predicted"]})

@@ -77,6 +77,15 @@ def test_confusion_is_shown_for_falling_rates_of_the_learned_codec(count, number
     assert not outside(figure)
 
 
+def test_confusion_is_shown_of_the_codec_that_was_measured_at_most_rates():
+    one = pd.DataFrame({"condition": ["other"], "codec": "learned", "setting": "lam=0.02", "bpp": 0.8})
+    classes = confused("ab")
+    both = pd.concat([classes, classes.assign(validated_on="other")])
+    *maps, _ = confusion_by_rate(both, pd.concat([CONDITIONS, one])).axes
+    titles = [axes.get_title() for axes in maps if axes.get_visible()]
+    assert titles == ["uncompressed", "mbt2018 0.70 bpp", "mbt2018 0.023 bpp"]
+
+
 def test_confusion_without_a_condition_to_show_is_refused():
     with pytest.raises(InputError, match="No condition of a learned codec"):
         confusion_by_rate(confused("ab").assign(validated_on="other"), CONDITIONS)
