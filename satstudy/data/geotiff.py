@@ -114,9 +114,17 @@ class Raster:
             self.remarks.append(f"band{several} {_listed(left)} of {count} {'are' if several else 'is'} left out")
         return chosen
 
+    def _structure(self) -> dict[str, str]:
+        """What GDAL says of how pixels are stored; nothing of JPEG 2000, since GDAL would parse all of its codestream,
+        for hours where it is damaged.
+        """
+        jpeg2000 = self.dataset.driver == DRIVERS["jpeg2000"]
+        found: dict[str, str] = {} if jpeg2000 else self.dataset.tags(ns="IMAGE_STRUCTURE")
+        return found
+
     def _lookup(self) -> Pixels | None:
         """Table from stored to display values, uint8 (256,) or (256, 3) for a colour table; None if they are equal."""
-        image = self.dataset.tags(ns="IMAGE_STRUCTURE")
+        image = self._structure()
         if image.get("MINISWHITE") != "YES" and len(set(self.bands)) == 1:
             with contextlib.suppress(ValueError):  # raised if there is no table
                 colours = self.dataset.colormap(self.bands[0])
@@ -133,7 +141,7 @@ class Raster:
     def _fill(self, masked: bool, header: Header) -> int | None:
         from rasterio.enums import MaskFlags
 
-        inks = self.dataset.tags(ns="IMAGE_STRUCTURE").get("SOURCE_COLOR_SPACE") == "CMYK"
+        inks = self._structure().get("SOURCE_COLOR_SPACE") == "CMYK"
         if inks:
             self.remarks.append("its inks are converted to RGB without a colour profile")
             self.alpha = 0  # GDAL adds an opaque band where it converts inks
