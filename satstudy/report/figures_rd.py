@@ -5,6 +5,7 @@ Each function of this and the other `figures_*` modules returns a closed `matplo
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Hashable, Mapping
 from typing import Literal
 
@@ -216,15 +217,16 @@ def pair_matrix(pairs: pd.DataFrame) -> Figure:
     order = list(logs.sort_values().index)
     cells = pairs.pivot(index="codec", columns="reference", values="bd_rate").reindex(index=order, columns=order)
     figure, axes = plt.subplots(figsize=(WIDTH, 1.3 + 0.36 * len(order)))
+    size = min(8, 85 / len(order))  # numbers of four signs stay apart
     shown = np.log1p(cells.to_numpy() / 100)
     image = axes.imshow(np.ma.masked_invalid(shown), cmap="RdBu_r", vmin=-np.log(2), vmax=np.log(2), aspect="auto")
     for row in pairs.dropna(subset="bd_rate").to_dict("records"):
         i, j = order.index(row["codec"]), order.index(row["reference"])
         certain = not row["low"] <= 0 <= row["high"]
         colour = ("white" if abs(shown[i, j]) > 0.5 else "black") if certain else GREY
-        axes.text(j, i, _signed(row["bd_rate"]), ha="center", va="center", color=colour, fontsize=8)
-    names = [codec_name(codec) for codec in order]
-    axes.set_xticks(range(len(order)), names, rotation=40, ha="right", rotation_mode="anchor")
+        axes.text(j, i, _signed(row["bd_rate"]), ha="center", va="center", color=colour, fontsize=size)
+    names = [textwrap.fill(codec_name(codec), 20) for codec in order]
+    axes.set_xticks(range(len(order)), names, rotation=90)
     axes.set_yticks(range(len(order)), names)
     axes.grid(False)
     axes.set_xlabel("against")

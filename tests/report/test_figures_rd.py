@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from drawn_figures import agg, legend, outside, rd_frame, words
+from drawn_figures import agg, legend, outside, overlapping, rd_frame, words
 from matplotlib.figure import Figure
 from measured_frames import frame_of
 
@@ -158,6 +158,19 @@ def test_the_matrix_of_pairs_is_sorted_and_written_into_its_cells():
     row = pairs[(pairs["codec"] == "mbt2018") & (pairs["reference"] == "jpeg")]["bd_rate"].item()
     assert cells[2, 0] == f"{row:+.0f}".replace("-", "−")
     assert len(cells) == 6
+
+
+def test_numbers_in_the_matrix_of_many_pairs_do_not_overlap():
+    names = ["jpeg", "jpeg-flat", "jpeg2000", "jpeg2000-rgb", "webp", "avif", "jpegxl", "htj2k", "jpegls", "hevc",
+             "vvc", "learned", "mbt2018"]  # fmt: skip
+    pairs = [(a, b, 500.0, 400.0, 600.0) for a in names for b in names if a != b]
+    figure = agg(figures_rd.pair_matrix(pd.DataFrame(pairs, columns=["codec", "reference", "bd_rate", "low", "high"])))
+    axes = figure.axes[0]
+    assert {text.get_text() for text in axes.texts} == {"+500"}
+    assert not overlapping(figure, axes.texts)
+    assert not overlapping(figure, axes.get_yticklabels())
+    assert not overlapping(figure, axes.get_xticklabels())
+    assert not outside(figure)
 
 
 def test_slices_make_a_line_with_whiskers_for_each_codec():
