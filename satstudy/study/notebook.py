@@ -239,8 +239,13 @@ def _anchor(frame: pd.DataFrame) -> str:
     return next((codec for codec in ("avif", "jpeg2000") if codec in set(frame["codec"])), str(frame["codec"].iloc[0]))
 
 
-def show_comparisons(study: Study, suffix: str, wrapping: pd.DataFrame) -> None:
-    """Curves, the matrix of pairs, slices of PSNR, losses and wrapping of one set, from the tables kept of it."""
+def show_comparisons(study: Study, suffix: str, wrapping: pd.DataFrame, curves: bool = True) -> None:
+    """Curves, the matrix of pairs, slices of PSNR, losses and wrapping of one set, from the tables kept of it.
+
+    Parameters
+    ----------
+    curves : draw the curves, which a page may have elsewhere
+    """
     frame, pairs, bare, slices, losses = (
         load_table(study, f"{name}{suffix}")
         for name in ("rate_distortion", "bd_rate", "bd_rate_bare", "slices", "losses")
@@ -251,8 +256,9 @@ def show_comparisons(study: Study, suffix: str, wrapping: pd.DataFrame) -> None:
     where = f" of {units} {'places or classes' if units > 1 else 'place'}" if frame["category"].any() else ""
     show(f"{count} image{'s' if count > 1 else ''}{where}, {sizes} pixels.")
     against = f"against {codec_name(anchor)}"
+    if curves:
+        _show_all(figures_rd.rate_distortion(frame, log=True, objects=places(frame)))
     _show_all(
-        figures_rd.rate_distortion(frame, log=True, objects=places(frame)),
         figures_rd.pair_matrix(pairs),
         captioned(tables.pair_table(pairs), "Bits of the codec of a row against that of a column, at equal PSNR."),
         captioned(tables.bd_table(pairs, anchor), f"BD-rates {against}, image by image and of the mean curves."),
