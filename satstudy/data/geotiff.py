@@ -252,8 +252,10 @@ class Raster:
         part = _window(top, bottom, left, right)
         with _damage(self.path), warnings.catch_warnings():
             warnings.simplefilter("ignore", NodataShadowWarning)  # nodata goes before alpha, as everywhere in GDAL
-            masks = self.dataset.read_masks(self._masks, window=part) if self._masks else None
-            found = self.dataset.read([self.alpha], window=part) if masks is None else masks
+            if self._masks:
+                found = self.dataset.read_masks(self._masks, window=part)
+            else:
+                found = self.dataset.read([self.alpha], window=part)
         mask: Mask = (found > 0).any(axis=0)
         return None if mask.all() else mask
 

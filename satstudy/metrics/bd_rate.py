@@ -595,12 +595,11 @@ def speeds(frame: pd.DataFrame, **options: Any) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        codec, images (compared), bd_rate, low, high (in %, from `bd_rates`), encode, decode (speed relative to the
-        reference: medians over images of the ratio of times, each a mean over settings); JPEG 2000 has 0, 1 and 1
+        codec, compared, bd_rate, low, high (from `bd_rates`), encode, decode (speed relative to the reference: medians
+        over images of the ratio of times, each a mean over settings); JPEG 2000 has 0, 1 and 1
     """
     times = frame.groupby(["codec", "image"])[["encode_s", "decode_s"]].mean()
-    table = bd_rates(frame, **options).assign(images=lambda rows: rows["compared"])
-    table = table[["codec", "images", "bd_rate", "low", "high"]]
+    table = bd_rates(frame, **options)[["codec", "compared", "bd_rate", "low", "high"]]
     own = pd.DataFrame([(REFERENCE, frame["image"].nunique(), 0.0, 0.0, 0.0)], columns=table.columns)
     table = pd.concat([own, table], ignore_index=True)
     for column, name in (("encode_s", "encode"), ("decode_s", "decode")):

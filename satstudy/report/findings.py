@@ -63,7 +63,7 @@ def domain(gains: pd.DataFrame) -> str:
     parts = []
     for tested_on in (OVERHEAD, NATURAL):
         row = of_other_domain(gains, tested_on)
-        parts.append(f"on {DOMAINS[tested_on]} {_percent(row['value'], row['low'], row['high'])}")
+        parts.append(f"on {DOMAINS[tested_on]} {_percent(row['bd_rate'], row['low'], row['high'])}")
     return (
         "**Domain.** Small codecs that were trained on the other kind of images, photographs or overhead imagery, need "
         f"at equal PSNR {' and '.join(parts)} bits; 95 % intervals over images and seeds."
@@ -71,9 +71,9 @@ def domain(gains: pd.DataFrame) -> str:
 
 
 def of_other_domain(gains: pd.DataFrame, tested_on: str) -> pd.Series:
-    """The row of the training on the other kind of images than those of the test: `value`, `low` and `high` in %."""
+    """The row of the training on the other kind of images than those of the test: `bd_rate`, `low` and `high` in %."""
     other = NATURAL if tested_on == OVERHEAD else OVERHEAD
-    return gains[(gains["tested_on"] == tested_on) & (gains["test"] == other)].iloc[0]
+    return gains[(gains["tested_on"] == tested_on) & (gains["test"] == other)].iloc[0].rename({"value": "bd_rate"})
 
 
 def ms_ssim(pairs: pd.DataFrame, rivals: Sequence[str]) -> str:

@@ -187,7 +187,7 @@ def _domain(results: Results) -> Finding | None:
     if "domain_gains" not in results:
         return None
     gains = results["domain_gains"]
-    here, there = (of_other_domain(gains, kind).rename({"value": "bd_rate"}) for kind in (OVERHEAD, NATURAL))
+    here, there = (of_other_domain(gains, kind) for kind in (OVERHEAD, NATURAL))
     meaning = {
         1: "Training images of the domain help, and what is gained there is lost on photographs."
         if sign(there) > 0
@@ -302,7 +302,7 @@ def claims(results: Results) -> list[Claim]:
                 )
             )
     if "domain_gains" in results:
-        one = of_other_domain(results["domain_gains"], OVERHEAD).rename({"value": "bd_rate"})
+        one = of_other_domain(results["domain_gains"], OVERHEAD)
         saved = -100 * one["bd_rate"] / (100 + one["bd_rate"])
         found.append(
             Claim(

@@ -278,6 +278,12 @@ def show_comparisons(study: Study, suffix: str, wrapping: pd.DataFrame, curves: 
         _show_all(captioned(table, f"BD-rates {against} at equal MS-SSIM, on the images that are large enough for it."))
 
 
+def show_speeds(speeds: pd.DataFrame) -> None:
+    """Bits against speed, from the table of `metrics.bd_rate.speeds`."""
+    about = f"Bits and speed against JPEG 2000 on {speeds['compared'].max():,} crops, the fastest encoder first."
+    _show_all(figures_rd.rate_against_speed(speeds), captioned(tables.speed_table(speeds), about))
+
+
 def _show_all(*things: Any) -> None:
     for thing in things:
         display(thing)  # type: ignore[no-untyped-call]

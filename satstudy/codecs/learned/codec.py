@@ -218,9 +218,10 @@ class LearnedCodec:
             The file was made with other weights.
         """
         try:
-            file = bitstream.read(memoryview(data), max_pixels)
+            view = memoryview(data)
         except TypeError:
             raise InputError(f"A file is given as its bytes, not as {type(data).__name__}: read it first.") from None
+        file = bitstream.read(view, max_pixels)
         if file.header.fingerprint != self.fingerprint:
             raise WrongWeights(
                 f"This file was made with weights {file.header.fingerprint.hex()} and these are "
