@@ -212,7 +212,7 @@ def names() -> list[str]:
     """The names of all codecs, in the order of registration.
 
     >>> [name for name in names() if find(name).learned]
-    ['learned', 'mbt2018', 'mbt2018-natural', 'mbt2018-refined']
+    ['learned', 'learned-refined', 'mbt2018', 'mbt2018-natural', 'mbt2018-refined']
     """
     return list(_entries)
 

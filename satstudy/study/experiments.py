@@ -156,7 +156,7 @@ def speed_frame(study: Study, lams: Sequence[float]) -> pd.DataFrame:
         if f"{name}-refined" in registry.names():
             # Every other λ: 500 steps take as long as 500 times decoding.
             codecs += [
-                rate_distortion.Variant(f"{name}-refine{steps}", study.mbt2018(lam, refine=steps))
+                rate_distortion.Variant(f"{name}-refine{steps}", study.codec(name, lam, refine=steps))
                 for steps in REFINEMENTS
                 for lam in settings[1::2] or settings
             ]

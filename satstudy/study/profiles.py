@@ -148,7 +148,7 @@ class RateDistortion:
     #: not name takes the weights that ship, if some do.
     lams: Several[Lam] = ()
     tiling: Tiling = "blend"
-    #: Steps of latent refinement in codecs such as `mbt2018-refined` (`satstudy.codecs.mbt2018.refinement`).
+    #: Steps of latent refinement in codecs such as `learned-refined` (`satstudy.codecs.wavelet.refinement`).
     refine: Count = 20
     #: Further sets of images to code: name → folder (`satstudy.study.sets`).
     sets: dict[str, str] = field(default_factory=dict)

@@ -53,15 +53,19 @@ class Study(EveryRateWeights):
             chosen.append((name, image, category))
         return chosen
 
-    def codec(self, name: str, setting: Setting) -> Codec:
-        """A codec by its name in the registry; a learned one trains its weights if they are not there."""
+    def codec(self, name: str, setting: Setting, refine: int | None = None) -> Codec:
+        """A codec by its name in the registry; a learned one trains its weights if they are not there.
+
+        `refine` is by default `rd.refine` of the profile for a codec that refines, else 0.
+        """
         entry = registry.find(name)
         if entry.learned is None:
             return entry.make(setting)
+        if refine is None:
+            refine = self.profile.rd.refine if entry.learned.refined else 0
         tiling, domain = self.profile.rd.tiling, entry.learned.domain
         if entry.learned.every_rate:
-            return entry.make(self.every_rate(domain), tiling=tiling, lam=setting)
-        refine = self.profile.rd.refine if entry.learned.refined else 0
+            return entry.make(self.every_rate(domain), tiling=tiling, lam=setting, refine=refine)
         return entry.make(self.weights(setting, domain), tiling=tiling, refine=refine)
 
     def example_codec(self, lam: float) -> LearnedCodec:

@@ -126,10 +126,7 @@ class Checkpoint:
         if isinstance(self.model, WaveletModel):
             from satstudy.codecs.wavelet.engine import WaveletEngine
 
-            if refine:
-                raise InputError("Latent refinement is for weights of mbt2018: leave it out, or name such weights.")
-
-            return WaveletEngine(self.model, self.lam if lam is None else lam, self.tables, device)
+            return WaveletEngine(self.model, self.lam if lam is None else lam, self.tables, device, refine=refine)
         if lam is not None and lam != self.lam:
             raise InputError(f"These weights are for lam = {self.lam:g}, not {lam:g}: name other weights.")
         from satstudy.codecs.mbt2018.engine import Mbt2018Engine

@@ -27,6 +27,9 @@ from satstudy.data.sources import ArraySource, MaskedSource, Source, masked, rea
 #: smaller tiles take more bits; larger ones take more time, since their wavefront has more and shorter steps.
 SEAMLESS_TILE = 1024
 
+#: Limit of the number of steps of latent refinement.
+MAX_REFINE = 10_000
+
 #: Default side in pixels of a group of tiles; one group holds all patches of the paper's example.
 GROUP_PIXELS = 2048
 
@@ -43,8 +46,8 @@ class LearnedCodec:
     overlap : pixels, for `blend` alone (paper: 8)
     weighting : of `blend`, "mean" (the paper) or "ramp"
     lam : λ, for weights of every rate
-    refine : steps of latent refinement (`satstudy.codecs.mbt2018.refinement`), 0 for none; each takes about as long as
-        decoding
+    refine : steps of latent refinement (`satstudy.codecs.wavelet.refinement`, `satstudy.codecs.mbt2018.refinement`), 0
+        for none; each takes one to three times as long as decoding
     device : where the networks run
     progress : show a bar with the time left
 
@@ -93,6 +96,8 @@ class LearnedCodec:
             raise InputError(f"patch = {patch} is too small for seamless tiles: take 64 or more.")
         if tiling == "blend" and not 0 <= overlap <= patch // 2:
             raise InputError(f"overlap = {overlap} must be between 0 and half the patch of {patch}.")
+        if not 0 <= refine <= MAX_REFINE:
+            raise InputError(f"refine = {refine} steps: take 1…{MAX_REFINE}, or 0 for none; 20 to 40 gain most of it.")
         self.checkpoint, self.tiling, self.patch = checkpoint, tiling, patch
         self.overlap = overlap if tiling == "blend" else 0
         self.weighting = weighting

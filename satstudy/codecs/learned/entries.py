@@ -23,6 +23,12 @@ def _make(weights: Checkpoint, **options: Any) -> LearnedCodec:
 
 for _name, _label, _learned, _style in (
     ("learned", "learned", Learned("overhead", every_rate=True), PlotStyle("blue", "o")),
+    (
+        "learned-refined",
+        "learned, refined",
+        Learned("overhead", every_rate=True, refined=True),
+        PlotStyle("blue", "P", (0, (6, 2))),
+    ),
     ("mbt2018", "mbt2018", Learned("overhead"), PlotStyle("sky", "o", (0, (3, 1)))),
     ("mbt2018-natural", "mbt2018 (natural)", Learned("natural"), PlotStyle("sky", "o", (0, (1, 1)), hollow=True)),
     ("mbt2018-refined", "mbt2018, refined", Learned("overhead", refined=True), PlotStyle("black", "P", (0, (6, 2)))),

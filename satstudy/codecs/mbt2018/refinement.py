@@ -20,7 +20,6 @@ from torch import Tensor
 
 from satstudy.codecs.mbt2018.model import HYPER_STRIDE, Model, round_ste
 from satstudy.codecs.mbt2018.transforms import Transforms
-from satstudy.core.errors import InputError
 from satstudy.core.hardware import fast_bf16
 from satstudy.core.loss import distortion_weight
 
@@ -30,8 +29,6 @@ STEP_SIZE, LAST_STEP_SIZE = 0.2, 0.4
 BETAS = (0.75, 0.85)
 #: Annealing temperature at the first and the last step; 0 would be plain rounding.
 TEMPERATURE, LAST_TEMPERATURE = 0.5, 0.1
-#: Limit of the number of steps.
-MAX_STEPS = 10_000
 
 
 class RefinedTransforms(Transforms):
@@ -47,19 +44,12 @@ class RefinedTransforms(Transforms):
     Attributes
     ----------
     margin : latents around a piece of an image that are refined with it; a multiple of the stride of hyper-latents
-
-    Raises
-    ------
-    InputError
-        `steps` below 1 or above `MAX_STEPS`.
     """
 
     margin = HYPER_STRIDE
 
     def __init__(self, model: Model, lam: float, steps: int, device: torch.device | str = "cpu"):
         super().__init__(model, device)
-        if not 1 <= steps <= MAX_STEPS:
-            raise InputError(f"refine = {steps} steps: take 1…{MAX_STEPS}, or 0 for none; 40 gain most of it.")
         self.lam, self.steps = lam, steps
         with torch.inference_mode(False):
             self.model = copy.deepcopy(model).requires_grad_(False).eval()

@@ -43,7 +43,17 @@ from satstudy.codecs.wavelet.model import (
     inside,
     take,
 )
-from satstudy.codecs.wavelet.subbands import BANDS, SMOOTH_LEVELS, STRIDE, Bands, even_sides, join_coarse, split_coarse
+from satstudy.codecs.wavelet.subbands import (
+    BANDS,
+    SMOOTH_LEVELS,
+    STRIDE,
+    Bands,
+    each,
+    even_sides,
+    join_coarse,
+    split_coarse,
+    stacked,
+)
 from satstudy.codecs.wavelet.tables import (
     Counts,
     add_counts,
@@ -112,7 +122,16 @@ class WaveletCoder:
             self._tables[rates(index)] = made, costs(made).to(self.device)
         return self._tables[rates(index)]
 
-    def encode(self, tiles: Sequence[Bands], index: int) -> tuple[bytes, list[Bands]]:
+    def bits(self, k: Tensor, table: Tensor, index: int) -> Tensor:
+        """Bits of whole residuals by table (`table_of`); beyond the widest table they grow as an escape's do."""
+        columns = self.tables(index)[1]
+        return columns[table, k.abs().clamp_max(columns.shape[1] - 1).long()]
+
+    def table_of(self, level: int, scales: Tensor) -> Tensor:
+        """Which table each residual of a level is coded with: int64, from log-scales in steps × UNIT."""
+        return torch.bucketize(scales.contiguous(), self.thresholds, right=True).add_(SCALES * group(level))
+
+    def encode(self, tiles: Sequence[Bands], index: int, decide: bool = True) -> tuple[bytes, list[Bands]]:
         """Code a group of tiles.
 
         Parameters
@@ -120,18 +139,19 @@ class WaveletCoder:
         tiles : 9/7 bands and the low-pass band that they leave, float32, batch dimension 1, relative to pixels in
             [0, 1], from `WaveletModel.decompose`
         index : of λ
+        decide : choose residuals by rate and distortion; otherwise the nearest whole one is taken
 
         Returns
         -------
         data : one stream
-        decoded : what `decode` gives back
+        decoded : what `decode` gives back; coded again without a decision, it gives the same stream
         """
         writer = Writer()
 
         def write(k: Ints, tables: NDArray[np.uint8]) -> None:
             write_residuals(writer, k, tables, self.tables(index)[0])
 
-        decoded, checksum = self._encode(writer, tiles, index, write)
+        decoded, checksum = self._encode(writer, tiles, index, write, decide)
         return writer.finish() + checksum.to_bytes(CHECKSUM, "little"), decoded
 
     def count(self, tiles: Sequence[Bands], index: int) -> Counts:
@@ -140,21 +160,22 @@ class WaveletCoder:
         self._encode(Writer(), tiles, index, partial(add_counts, counts, index))
         return counts
 
-    def _encode(self, writer: Writer, tiles: Sequence[Bands], index: int, sink: Sink) -> tuple[list[Bands], int]:
+    def _encode(
+        self, writer: Writer, tiles: Sequence[Bands], index: int, sink: Sink, decided: bool = True
+    ) -> tuple[list[Bands], int]:
         with exact_arithmetic():
             decoded: list[Bands | None] = [None] * len(tiles)
             checksum = 0
             for batch in batches([_shape(tile) for tile in tiles]):
-                bands = Bands(
-                    torch.cat([tiles[i].low for i in batch]),
-                    [torch.cat([tiles[i].details[level] for i in batch]) for level in range(SMOOTH_LEVELS)],
-                )
-                result, checksum = self._encode_batch(writer, bands, index, checksum, sink)
-                for position, i in enumerate(batch):
-                    decoded[i] = _at(result, position)
+                bands = stacked([tiles[i] for i in batch])
+                result, checksum = self._encode_batch(writer, bands, index, checksum, sink, decided)
+                for i, bands in zip(batch, each(result), strict=True):
+                    decoded[i] = bands
         return decoded, checksum  # type: ignore[return-value]
 
-    def _encode_batch(self, writer: Writer, bands: Bands, index: int, checksum: int, sink: Sink) -> tuple[Bands, int]:
+    def _encode_batch(
+        self, writer: Writer, bands: Bands, index: int, checksum: int, sink: Sink, decided: bool
+    ) -> tuple[Bands, int]:
         base, steps = self.steps(index)
         coarse = split_coarse(bands.low.to(self.device))
         reach = (1 << _low_bits(index) - 1) - 1
@@ -175,7 +196,9 @@ class WaveletCoder:
             turn = TURNS[asked.turn]
             residual = take(cells[asked.level], turn) - means / UNIT
             ratio = (steps[asked.level, turn.bands] / base).to(self.device).repeat_interleave(len(turn.positions))
-            k = self._decided(residual, self.tables(index)[1], table, ERROR_BITS * ratio[:, None, None] ** 2)
+            k = torch.round(residual).clamp_(-MAX_SYMBOL, MAX_SYMBOL)
+            if decided:
+                k = self._decided(residual, k, table, index, ERROR_BITS * ratio[:, None, None] ** 2)
             k *= coded
             symbols = _flat(k, coded, np.int32)
             sink(symbols, _flat(table, coded, np.uint8))
@@ -183,19 +206,12 @@ class WaveletCoder:
 
         return self._walked(low, index, _shape(bands), decide, checksum)
 
-    @staticmethod
-    def _decided(residual: Tensor, costs: Tensor, table: Tensor, error_bits: Tensor) -> Tensor:
+    def _decided(self, residual: Tensor, nearest: Tensor, table: Tensor, index: int, error_bits: Tensor) -> Tensor:
         """The cheapest of the nearest whole residual, the next one towards zero, and zero."""
-
-        def cost_of(k: Tensor) -> Tensor:
-            """Bits of residuals; beyond the widest column it grows as an escape's do."""
-            return costs[table, k.abs().clamp_max(costs.shape[1] - 1).long()]
-
-        nearest = torch.round(residual).clamp_(-MAX_SYMBOL, MAX_SYMBOL)
         best = nearest
-        cost = cost_of(nearest).addcmul_(error_bits, (residual - nearest).square_())
+        cost = self.bits(nearest, table, index).addcmul_(error_bits, (residual - nearest).square_())
         for k in (nearest - torch.sign(nearest), torch.zeros_like(nearest)):
-            value = cost_of(k).addcmul_(error_bits, (residual - k).square_())
+            value = self.bits(k, table, index).addcmul_(error_bits, (residual - k).square_())
             better = value < cost
             best, cost = torch.where(better, k, best), torch.where(better, value, cost)
         return best
@@ -233,8 +249,8 @@ class WaveletCoder:
                     plain = reader.coder.decode(constriction.stream.model.Uniform(2 * reach + 1), count)
                     low = torch.from_numpy(plain.astype(np.float32) - reach).reshape(len(batch), 3, rows, columns)
                     result, checksum = self._walked(low.to(self.device), index, shape, read, checksum)
-                    for position, i in enumerate(batch):
-                        decoded[i] = _at(result, position)
+                    for i, bands in zip(batch, each(result), strict=True):
+                        decoded[i] = bands
             except (AssertionError, ValueError) as error:
                 raise DamagedFile(f"The coded coefficients do not fit this model ({error}).") from None
         if not reader.coder.maybe_exhausted():
@@ -264,8 +280,7 @@ class WaveletCoder:
             parts: list[Tensor] = []
             for _ in TURNS:
                 means = torch.floor(asked.means + 0.5).clamp_(-512 * UNIT, 512 * UNIT)
-                table = torch.bucketize(asked.scales.contiguous(), self.thresholds, right=True)
-                table += SCALES * group(level)
+                table = self.table_of(level, asked.scales)
                 k, symbols = residuals(asked, table, self._coded(asked, shape, table), means)
                 checksum = binascii.crc_hqx(symbols.astype("<i4", copy=False).tobytes(), checksum)
                 turn = TURNS[asked.turn]
@@ -292,10 +307,6 @@ def batches(shapes: Sequence[Shape]) -> Iterator[list[int]]:
 
 def _shape(bands: Bands) -> Shape:
     return bands.low.shape[2], bands.low.shape[3]
-
-
-def _at(bands: Bands, i: int) -> Bands:
-    return Bands(bands.low[i : i + 1], [band[i : i + 1] for band in bands.details])
 
 
 def _flat(values: Tensor, chosen: Tensor, dtype: type[np.integer[Any]]) -> NDArray[Any]:

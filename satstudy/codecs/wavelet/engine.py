@@ -13,7 +13,8 @@ from satstudy.codecs.coding.integers import full_precision
 from satstudy.codecs.wavelet.coder import WaveletCoder
 from satstudy.codecs.wavelet.config import lam_index, lam_of
 from satstudy.codecs.wavelet.model import WaveletModel, condition
-from satstudy.codecs.wavelet.subbands import SMOOTH_LEVELS, STRIDE, Bands
+from satstudy.codecs.wavelet.refinement import refined
+from satstudy.codecs.wavelet.subbands import SMOOTH_LEVELS, STRIDE, Bands, each
 
 
 class WaveletEngine:
@@ -23,6 +24,7 @@ class WaveletEngine:
     ----------
     lam : of the files that are written; files of any λ are read
     tables : stored with the weights
+    refine : steps of latent refinement (`satstudy.codecs.wavelet.refinement`); 0 for none
 
     Raises
     ------
@@ -41,11 +43,15 @@ class WaveletEngine:
         lam: float,
         tables: dict[str, Tensor] | None = None,
         device: torch.device | str = "cpu",
+        *,
+        refine: int = 0,
     ):
         self.device = torch.device(device)
         self.lam_index = lam_index(lam)
-        self.model = copy.deepcopy(model).requires_grad_(False).eval()
-        self.model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.refine = refine
+        with torch.inference_mode(False):  # gradients of refinement pass through it
+            self.model = copy.deepcopy(model).requires_grad_(False).eval()
+            self.model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.coder = WaveletCoder(model, tables, self.device)
 
     def at(self, lam: float) -> WaveletEngine:
@@ -61,8 +67,10 @@ class WaveletEngine:
         with full_precision():
             # A permuted (b, h, w, 3) tensor is channels-last without a copy.
             x = pixels.to(self.device).permute(0, 3, 1, 2).float().mul_(1 / 255)
-            bands = self.model.decompose(x, self._condition(self.lam_index))
-            return [(bands.low[i], *(detail[i] for detail in bands.details)) for i in range(len(pixels))]
+            found = each(self.model.decompose(x, self._condition(self.lam_index)))
+            if self.refine:
+                found = refined(self.model, self.coder, self.lam_index, x, found, self.refine)
+            return [_latents(bands) for bands in found]
 
     def synthesis(self, latents: Sequence[Latents], lam_index: int) -> Tensor:
         with full_precision():
@@ -72,10 +80,12 @@ class WaveletEngine:
 
     def encode(self, tiles: Sequence[Latents]) -> bytes:
         bands = [Bands(low[None], [detail[None] for detail in details]) for low, *details in tiles]
-        return self.coder.encode(bands, self.lam_index)[0]
+        return self.coder.encode(bands, self.lam_index, decide=not self.refine)[0]
 
     def decode(self, data: bytes, shapes: Sequence[tuple[int, int]], lam_index: int) -> list[Latents]:
-        return [
-            (bands.low[0], *(detail[0] for detail in bands.details))
-            for bands in self.coder.decode(data, shapes, lam_index)
-        ]
+        return [_latents(bands) for bands in self.coder.decode(data, shapes, lam_index)]
+
+
+def _latents(bands: Bands) -> Latents:
+    """The sub-bands of one image without their batch dimension."""
+    return (bands.low[0], *(detail[0] for detail in bands.details))

@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Generator, Sequence
+from functools import partial
 from typing import NamedTuple, cast
 
 import torch
@@ -63,6 +64,9 @@ ESCAPE = 2.0**-17
 
 #: A shape to noise of that shape, uniform in [−0.5, 0.5), on the device of the model.
 Noise = Callable[[torch.Size], Tensor]
+#: Quantizes the coefficients of one turn: (coefficients in steps, prediction, what a squared error of one step costs in
+#: bits) to the bits of each coefficient and the coefficients as decoded.
+Quantizer = Callable[[Tensor, "Prediction", Tensor], tuple[Tensor, Tensor]]
 
 
 class Turn(NamedTuple):
@@ -407,9 +411,23 @@ class WaveletModel(nn.Module):
         bits : float32 (b,)
         x_hat : float32 (b, 3, h, w), not clamped
         """
+        smooth = self.decompose(x, condition(lam))
+        return self.coded(smooth, lam, partial(self._quantized, noise=noise, early=early))
+
+    def coded(self, smooth: Bands, lam: Tensor, quantize: Quantizer) -> tuple[Tensor, Tensor]:
+        """Rate and reconstruction of sub-bands, with any quantization.
+
+        Parameters
+        ----------
+        smooth : from `decompose`
+        lam : float32 (b,)
+
+        Returns
+        -------
+        bits, x_hat : as `forward`
+        """
         cond = condition(lam)
         low_step, steps = self.steps(lam)
-        smooth = self.decompose(x, cond)
         coarse = split_coarse(smooth.low)
         low = round_ste(coarse.low / low_step)
         bits = (LOW_BITS + torch.log2(lam / LAM_MAX) / 2) * low[0].numel()
@@ -420,13 +438,13 @@ class WaveletModel(nn.Module):
         for level in reversed(range(LEVELS)):
             y = (smooth.details + coarse.details)[level] / steps[level]
             cells = F.pixel_unshuffle(even_sides(y), 2).unflatten(1, (BANDS, 4))
-            valid = inside(*shapes[level], device=x.device)
+            valid = inside(*shapes[level], device=y.device)
             gain = low_step[:, :, 0] / steps[level][:, :, :, 0]
             parts = []
             for turn in TURNS:
                 here = valid[list(turn.positions)].repeat(turn.bands.stop - turn.bands.start, 1, 1)
                 error_bits = ERROR_BITS / gain[:, turn.bands].repeat_interleave(len(turn.positions), 1)[..., None] ** 2
-                spent, y_hat = self._quantized(take(cells, turn), asked, error_bits, noise, early)
+                spent, y_hat = quantize(take(cells, turn), asked, error_bits)
                 bits = bits + (spent * here).flatten(1).sum(1)
                 parts.append(y_hat * here)
                 if level or len(parts) < len(TURNS):
@@ -440,7 +458,7 @@ class WaveletModel(nn.Module):
         self, y: Tensor, asked: Prediction, error_bits: Tensor, noise: Noise | None, early: bool
     ) -> tuple[Tensor, Tensor]:
         """Bits of each coefficient, and the coefficient as decoded."""
-        scale = torch.exp(asked.scales.clamp(math.log(SCALE_MIN), math.log(SCALE_MAX)))
+        scale = predicted_scale(asked)
         residual = y - asked.means
         if noise is not None:
             shaken = residual + noise(residual.shape)
@@ -457,6 +475,11 @@ class WaveletModel(nn.Module):
         # The value is k + mean; the gradient goes to the coefficient as if nothing were quantized, and to the mean.
         y_hat = k + asked.means + (y - y.detach())
         return bits, y_hat
+
+
+def predicted_scale(asked: Prediction) -> Tensor:
+    """The scales of a prediction in steps, within what the tables cover."""
+    return torch.exp(asked.scales.clamp(math.log(SCALE_MIN), math.log(SCALE_MAX)))
 
 
 def decided(residual: Tensor, scale: Tensor, error_bits: Tensor) -> Tensor:

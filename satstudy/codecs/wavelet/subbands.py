@@ -13,6 +13,7 @@ Both directions are differentiable and run where their input is.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -47,6 +48,18 @@ class Bands(NamedTuple):
 
     low: Tensor
     details: list[Tensor]
+
+
+def stacked(images: Sequence[Bands]) -> Bands:
+    """The sub-bands of several images as one batch."""
+    details = zip(*(bands.details for bands in images), strict=True)
+    return Bands(torch.cat([bands.low for bands in images]), [torch.cat(level) for level in details])
+
+
+def each(bands: Bands) -> list[Bands]:
+    """The sub-bands of every image of a batch, with a batch dimension of 1."""
+    details = zip(*(level.split(1) for level in bands.details), strict=True)
+    return [Bands(low, list(levels)) for low, levels in zip(bands.low.split(1), details, strict=True)]
 
 
 def rotate(x: Tensor, inverse: bool = False) -> Tensor:

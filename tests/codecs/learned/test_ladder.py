@@ -75,8 +75,6 @@ def test_what_is_no_ladder_is_refused(every_rate, checkpoint_of_one_rate, pictur
         LearnedCodec(checkpoint_of_one_rate).at(0.02)
     with pytest.raises(InputError, match="one of them"):
         Ladder(every_rate).encode(picture(32, 32))
-    with pytest.raises(InputError, match="mbt2018"):
-        LearnedCodec(every_rate, refine=3)
 
 
 def test_another_lam_shares_the_networks(every_rate, picture):

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from satstudy.codecs.learned import checkpoint
-from satstudy.codecs.learned.codec import LearnedCodec
+from satstudy.codecs.learned.codec import MAX_REFINE, LearnedCodec
 from satstudy.codecs.mbt2018 import refinement
 from satstudy.codecs.mbt2018.transforms import Transforms
 from satstudy.core.errors import InputError
@@ -108,7 +108,7 @@ def test_chance_fades():
     assert near[2] > 0.99
 
 
-@pytest.mark.parametrize("steps", [-1, refinement.MAX_STEPS + 1])
+@pytest.mark.parametrize("steps", [-1, MAX_REFINE + 1])
 def test_steps_out_of_range_are_refused(trained, steps):
     with pytest.raises(InputError, match="refine = "):
         LearnedCodec(trained, refine=steps)
