@@ -182,7 +182,7 @@ def _tiling(to: argparse.ArgumentParser) -> None:
         type=int,
         default=0,
         metavar="STEPS",
-        help="latent refinement: fewer bits for the quality; a step takes as long as decoding or three times, 20 gain most (0)",
+        help="latent refinement: fewer bits for the quality; a step takes one to three times as long as decoding (0)",
     )
 
 

@@ -49,7 +49,7 @@ def test_latents_are_those_of_each_patch_alone(engine, picture, overlap):
     layout = grid(150, 230, 64, overlap)
     tiles = [(i, j) for i in range(len(layout.rows)) for j in range(len(layout.columns))]
     with tqdm(total=len(tiles), disable=True) as bar:
-        found = list(codec._analyse_patches(engine, ArraySource(image), layout, tiles, bar))
+        found = list(codec._analyse_patches(engine, ArraySource(image), layout, tiles, codec.BATCH["cpu"], bar))
     assert len(found) == len(tiles)
     for at, y in zip(tiles, found, strict=True):
         top, bottom, left, right = layout[at]
