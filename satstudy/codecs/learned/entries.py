@@ -27,7 +27,7 @@ for _name, _label, _learned, _style in (
         "learned-refined",
         "learned, refined",
         Learned("overhead", every_rate=True, refined=True),
-        PlotStyle("blue", "P", (0, (6, 2))),
+        PlotStyle("blue", "P"),
     ),
     ("mbt2018", "mbt2018", Learned("overhead"), PlotStyle("sky", "o", (0, (3, 1)))),
     ("mbt2018-natural", "mbt2018 (natural)", Learned("natural"), PlotStyle("sky", "o", (0, (1, 1)), hollow=True)),
