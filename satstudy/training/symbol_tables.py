@@ -11,6 +11,7 @@ from tqdm.auto import tqdm
 from satstudy.codecs.wavelet.coder import WaveletCoder
 from satstudy.codecs.wavelet.config import lam_index, lam_of
 from satstudy.codecs.wavelet.model import WaveletModel, condition
+from satstudy.codecs.wavelet.subbands import each
 from satstudy.codecs.wavelet.tables import fitted, no_counts
 
 #: Batches that are counted, and how often: what the encoder decides depends on the tables.
@@ -43,7 +44,7 @@ def counted_tables(
                 index = lam_index(low * (high / low) ** ((i + 0.5) * GOLDEN % 1))
                 with torch.inference_mode():
                     bands = model.decompose(crops(i), condition(torch.tensor([lam_of(index)], dtype=torch.float32)))
-                    counts += coder.count([bands], index)
+                    counts += coder.count(each(bands), index)
                 bar.update()
             tables = fitted(counts)
     assert tables is not None
