@@ -104,7 +104,7 @@ def domain_table(gains: pd.DataFrame) -> pd.DataFrame:
 
 
 def data_kinds_table(gains: pd.DataFrame, names: Mapping[str, str]) -> pd.DataFrame:
-    """BD-rates of each training without one kind of images against the training with all, a row for each set.
+    """The loss of each training without one kind of images against the training with all, a row for each set.
 
     Parameters
     ----------
@@ -112,10 +112,10 @@ def data_kinds_table(gains: pd.DataFrame, names: Mapping[str, str]) -> pd.DataFr
     names : set → what its images are
     """
     cells = gains.assign(
-        text=[signed(*bounds) for bounds in zip(gains["bd_rate"], gains["low"], gains["high"], strict=True)]
+        text=[signed(*bounds) for bounds in zip(gains["value"], gains["low"], gains["high"], strict=True)]
     )
-    found = cells.pivot(index="set", columns="codec", values="text").loc[gains["set"].unique(), gains["codec"].unique()]
-    found.insert(0, "bits in % against all kinds", [names.get(name, name) for name in found.index])
+    found = cells.pivot(index="set", columns="test", values="text").loc[gains["set"].unique(), gains["test"].unique()]
+    found.insert(0, "loss in % against all kinds", [names.get(name, name) for name in found.index])
     return found.reset_index(drop=True).rename_axis(columns=None)
 
 

@@ -85,10 +85,10 @@ def test_each_kind_of_training_images_is_a_column_and_each_set_a_row():
     gains = pd.DataFrame(
         [("naip", "tiles alone", 9.96, 8.0, 12.0), ("naip", "no shrunk tiles", -0.5, -1.0, 0.25),
          ("neon", "tiles alone", 20.0, 10.0, 30.0), ("neon", "no shrunk tiles", 1.0, 0.5, 1.5)],
-        columns=["set", "codec", "bd_rate", "low", "high"],
+        columns=["set", "test", "value", "low", "high"],
     )  # fmt: skip
     table = tables.data_kinds_table(gains, {"naip": "NAIP scenes"})
-    assert table.columns.tolist() == ["bits in % against all kinds", "tiles alone", "no shrunk tiles"]
+    assert table.columns.tolist() == ["loss in % against all kinds", "tiles alone", "no shrunk tiles"]
     assert table.to_numpy().tolist() == [
         ["NAIP scenes", "+10.0 [8.0, 12.0]", "−0.5 [−1.0, 0.2]"],
         ["neon", "+20.0 [10.0, 30.0]", "+1.0 [0.5, 1.5]"],
