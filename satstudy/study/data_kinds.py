@@ -82,7 +82,8 @@ def gains(frame: pd.DataFrame) -> pd.DataFrame:
     losses = frame.assign(loss=rate_distortion_loss(lam, 10 ** (-frame["psnr"] / 10), frame["bpp"]))
     rows = []
     for kind, part in losses.groupby("set", sort=False):
-        logs = np.log(part.pivot_table(index=["category", "image", "setting"], columns="trained_on", values="loss"))
+        table = part.pivot_table(index=["category", "image", "setting"], columns="trained_on", values="loss")
+        logs = table.apply(np.log)
         places = list(logs.index.get_level_values("category"))
         for name in CHANGES:
             if name != ALL and name in logs:

@@ -154,7 +154,7 @@ def speed_frame(study: Study, lams: Sequence[float]) -> pd.DataFrame:
         elif entry.learned is None or (entry.learned.domain == OVERHEAD and not entry.learned.refined):
             codecs += plain
         if f"{name}-refined" in registry.names():
-            # Every other λ: 500 steps take as long as 500 times decoding.
+            # Every other λ: 500 steps take as long as 500 times decoding or more.
             codecs += [
                 rate_distortion.Variant(f"{name}-refine{steps}", study.codec(name, lam, refine=steps))
                 for steps in REFINEMENTS

@@ -33,11 +33,9 @@ class Study(EveryRateWeights):
 
     # --- What is coded ----------------------------------------------------------------------------------
 
-    def mbt2018(
-        self, lam: float, domain: str = OVERHEAD, tiling: Tiling | None = None, refine: int = 0
-    ) -> LearnedCodec:
+    def mbt2018(self, lam: float, domain: str = OVERHEAD, tiling: Tiling | None = None) -> LearnedCodec:
         """The paper's codec at one λ; `tiling` is by default that of the profile."""
-        return LearnedCodec(self.weights(lam, domain), tiling or self.profile.rd.tiling, refine=refine)
+        return LearnedCodec(self.weights(lam, domain), tiling or self.profile.rd.tiling)
 
     def rd_images(self) -> list[tuple[str, Path | Pixels, str]]:
         """(name, image, category) of the images for the rate-distortion curves."""

@@ -145,6 +145,7 @@ class WaveletCoder:
         -------
         data : one stream
         decoded : what `decode` gives back; coded again without a decision, it gives the same stream
+            where the sides of all coarse levels are even
         """
         writer = Writer()
 

@@ -67,9 +67,11 @@ class WaveletEngine:
         with full_precision():
             # A permuted (b, h, w, 3) tensor is channels-last without a copy.
             x = pixels.to(self.device).permute(0, 3, 1, 2).float().mul_(1 / 255)
-            found = each(self.model.decompose(x, self._condition(self.lam_index)))
+            first = self.model.decompose(x, self._condition(self.lam_index))
             if self.refine:
-                found = refined(self.model, self.coder, self.lam_index, x, found, self.refine)
+                found = refined(self.model, self.coder, self.lam_index, x, first, self.refine)
+            else:
+                found = each(first)
             return [_latents(bands) for bands in found]
 
     def synthesis(self, latents: Sequence[Latents], lam_index: int) -> Tensor:

@@ -14,7 +14,6 @@ compression*, NeurIPS 2020), without its chance: with bits and variance in close
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -39,9 +38,7 @@ DECIDED = 0.5
 MOST_BITS = 40.0
 
 
-def refined(
-    model: WaveletModel, coder: WaveletCoder, index: int, x: Tensor, first: Sequence[Bands], steps: int
-) -> list[Bands]:
+def refined(model: WaveletModel, coder: WaveletCoder, index: int, x: Tensor, first: Bands, steps: int) -> list[Bands]:
     """Coefficients of images of one shape that give a lower loss once they are rounded.
 
     Parameters
@@ -50,17 +47,17 @@ def refined(
     coder : of the same weights
     index : of λ
     x : float32 (b, 3, h, w) in [0, 1]
-    first : of each image, from `WaveletModel.decompose`
+    first : of all images, from `WaveletModel.decompose`
     steps : gradient steps; each takes about two and a half times as long as decoding
 
     Returns
     -------
     of each image, to be coded with `decide=False`; where the search found no lower loss, the decided coefficients
     """
-    decided = [coder.encode([bands], index) for bands in first]
+    decided = [coder.encode([bands], index) for bands in each(first)]
     plain = [coded[0] for _, coded in decided]
     with full_precision(), torch.inference_mode(False), torch.enable_grad():
-        found = _optimized(model, coder, index, x.clone(), stacked(first), stacked(plain), steps)
+        found = _optimized(model, coder, index, x.clone(), first, stacked(plain), steps)
     lam, pixels = lam_of(index), x.shape[2] * x.shape[3]
 
     def cost(image: Tensor, data: bytes, coded: Bands) -> float:
