@@ -6,6 +6,7 @@ losslessly, so that an interrupted study can be resumed.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import shutil
 import zipfile
@@ -225,7 +226,8 @@ def code_condition(
     if found is None:
         _code_all(records, names, condition, cache, crop_fn, size, progress)
         found = _finished(cache, names, size)
-        assert found is not None
+        if found is None:
+            raise InputError(f"{cache} was changed while {condition.name} was coded: run the same again.")
     images, measures = found
     return CodedSet(
         condition.name,
@@ -278,20 +280,30 @@ def _code_all(
             else:
                 bar.update(len(names[here]))
             shards.append((here, path))
-    # One file to map into memory, since the pixels of all conditions exceed the memory.
+    with contextlib.suppress(_Removed):
+        _join(shards, names, cache, size)
+    shutil.rmtree(cache / "shards", ignore_errors=True)
+
+
+class _Removed(Exception):
+    """Another process has finished the same set meanwhile, and removed its shards."""
+
+
+def _join(shards: Sequence[tuple[slice, Path]], names: list[str], cache: Path, size: int) -> None:
+    """Make one file to map into memory, since the pixels of all conditions exceed the memory."""
     with atomic(cache / "images.npy") as temporary:
         images = np.lib.format.open_memmap(temporary, "w+", np.uint8, (len(names), size, size, 3))
         parts = []
         for here, path in shards:
             part = _shard(path, names[here], size)
-            assert part is not None
+            if part is None:
+                raise _Removed
             images[here] = part.pop("images")
             parts.append(part)
         images.flush()
         del images
     with atomic(cache / "measures.npz") as temporary:
         np.savez(temporary, **{name: np.concatenate([part[name] for part in parts]) for name in ("names", *_MEASURES)})
-    shutil.rmtree(cache / "shards")
 
 
 def distort(

@@ -143,6 +143,24 @@ def test_an_interrupted_condition_goes_on(records, tmp_path, monkeypatch):
     assert codec.coded == 1 + 4, "the first two images were there"
 
 
+def test_two_processes_may_code_one_set_at_once(records, tmp_path, monkeypatch):
+    monkeypatch.setattr("satstudy.classification.coded_images.SHARD", 2)
+
+    class Overtaken(Coarse):
+        """While the last image is coded, another process codes the whole set."""
+
+        def encode(self, image):
+            data = super().encode(image)
+            if self.coded == len(records) + 1:  # one more for the key
+                self.other = code(records, Coarse(), tmp_path / "cache")
+            return data
+
+    codec = Overtaken()
+    coded = code(records, codec, tmp_path / "cache")
+    assert np.array_equal(coded.images, codec.other.images)
+    assert np.array_equal(coded.images, code(records, Coarse(), tmp_path / "other").images)
+
+
 @pytest.mark.parametrize("name", ["images.npy", "measures.npz"])
 @pytest.mark.parametrize("damage", [lambda p: p.write_bytes(b"no"), lambda p: p.write_bytes(p.read_bytes()[:-200])])
 def test_a_damaged_cache_is_made_again(records, tmp_path, damage, name):
