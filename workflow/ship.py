@@ -26,6 +26,7 @@ from satstudy.codecs.mbt2018 import prior
 from satstudy.codecs.mbt2018.model import from_weights
 from satstudy.core import paths
 from satstudy.core.errors import InputError
+from satstudy.metrics import transfer
 from satstudy.report import figures_images, findings, story
 from satstudy.study import rate_distortion
 from satstudy.study.notebook import load_facts, load_pictures, load_table
@@ -125,6 +126,8 @@ def headline(study: Study) -> str:
         said.append(findings.domain(results["domain_gains"]))
     if "accuracy" in results:
         said.append(findings.classifiers(results["accuracy"], load_facts(study, "accuracy")))
+        if not (pairs := transfer.agreement(results["accuracy"])).empty:
+            said.append(findings.agreement(pairs))
     for name, sentence in (("remedies", findings.remedies), ("rates", findings.sufficient)):
         if f"accuracy_{name}" in results:
             said.append(sentence(results[f"accuracy_{name}"]))

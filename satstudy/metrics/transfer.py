@@ -9,6 +9,7 @@ comes from its values in the resamples. Intervals are not corrected for multiple
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -124,6 +125,56 @@ def against_own(predictions: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(
         table, columns=["trained_on", "validated_on", "difference", "difference_low", "difference_high"]
     )
+
+
+def agreement(matrix: pd.DataFrame) -> pd.DataFrame:
+    """How alike the matrices of several classifiers are, pair by pair, over the cells that both have.
+
+    Cells on the condition that was trained on are left out: there the difference to the own condition is zero.
+
+    Parameters
+    ----------
+    matrix : classifier, trained_on, validated_on, and `against_own`
+
+    Returns
+    -------
+    DataFrame
+        classifier, other; cells; correlation, Spearman's between the differences of both to their own conditions, nan
+        with fewer than three cells; apart, the cells in which the intervals of these differences do not meet;
+        trained_on and validated_on of the cell in which the differences are farthest apart, and difference and
+        other_difference there, as fractions
+    """
+    kept = matrix[matrix["trained_on"] != matrix["validated_on"]]
+    table = []
+    for first, second in itertools.combinations(matrix["classifier"].unique(), 2):
+        one, other = (kept.loc[kept["classifier"] == name, _GAPS] for name in (first, second))
+        both = one.merge(other, on=["trained_on", "validated_on"], suffixes=("", "_of_other")).dropna()
+        if both.empty:
+            continue
+        a, b = both["difference"], both["difference_of_other"]
+        enough = len(both) > 2 and np.ptp(a) and np.ptp(b)
+        meet = (both["difference_low"] <= both["difference_high_of_other"]) & (
+            both["difference_low_of_other"] <= both["difference_high"]
+        )
+        farthest = both.loc[(a - b).abs().idxmax()]
+        table.append(
+            {
+                "classifier": first,
+                "other": second,
+                "cells": len(both),
+                "correlation": float(spearmanr(a, b).statistic) if enough else math.nan,
+                "apart": int((~meet).sum()),
+                "trained_on": farthest["trained_on"],
+                "validated_on": farthest["validated_on"],
+                "difference": farthest["difference"],
+                "other_difference": farthest["difference_of_other"],
+            }
+        )
+    columns = ["classifier", "other", "cells", "correlation", "apart", "trained_on", "validated_on"]
+    return pd.DataFrame(table, columns=[*columns, "difference", "other_difference"])
+
+
+_GAPS = ["trained_on", "validated_on", "difference", "difference_low", "difference_high"]
 
 
 # --- The pattern of the paper's Table 2 ------------------------------------------------------------------

@@ -152,12 +152,35 @@ def classifiers(matrix: pd.DataFrame, chance: Mapping[str, Any]) -> str:
         same = part["trained_on"] == part["validated_on"]
         means = [
             f"{100 * part[chosen]['accuracy'].mean():.1f} % {where}"
-            for chosen, where in ((same, "on the condition they were trained on"), (~same, "on another"))
+            for chosen, where in ((same, "coded as in training"), (~same, "coded otherwise"))
             if chosen.any()
         ]
-        parts.append(f"{name}{': ' if name else ''}{' and '.join(means)}")
+        parts.append(f"{name}{': ' if name else ''}{', '.join(means)}")
     guess = f"; guessing gives {100 * chance['uniform']:.1f} %" if "uniform" in chance else ""
-    return f"**Classifiers.** Accuracy is {'; '.join(parts)} (means over the matrix{guess})."
+    return f"**Classifiers.** Accuracy on images, mean over the matrix: {'; '.join(parts)}{guess}."
+
+
+def agreement(pairs: pd.DataFrame) -> str:
+    """Whether classifiers rank the conditions alike, and where they are farthest apart.
+
+    Parameters
+    ----------
+    pairs : of `metrics.transfer.agreement`
+    """
+    parts = [
+        f"{row['classifier']} and {row['other']} {row['correlation']:.2f}, apart in {row['apart']} of {row['cells']} "
+        f"cells, farthest for {_uncompressed(row['trained_on'])} → {_uncompressed(row['validated_on'])} "
+        f"({signed(100 * row['difference'])} and {signed(100 * row['other_difference'])} points)"
+        for row in pairs.to_dict("records")
+    ]
+    return (
+        "**Do classifiers agree?** Rank correlation of what each loses against its own condition, over cells (trained "
+        f"on → validated on): {'; '.join(parts)}. Two are apart where their intervals do not meet."
+    )
+
+
+def _uncompressed(condition: str) -> str:
+    return "uncompressed" if condition == registry.ORIGINAL else condition
 
 
 def explanation(hypotheses: pd.DataFrame) -> str:
@@ -185,10 +208,8 @@ def remedies(table: pd.DataFrame) -> str:
     parts = []
     for name, part in table.groupby("classifier", sort=False):
         best = part.sort_values("accuracy").iloc[-1]
-        names = {registry.ORIGINAL: "uncompressed"}
         texts = [
-            f"{names.get(r['trained_on'], r['trained_on'])} "
-            f"{interval(*(100 * r[c] for c in ('accuracy', 'low', 'high')))} %"
+            f"{_uncompressed(r['trained_on'])} {interval(*(100 * r[c] for c in ('accuracy', 'low', 'high')))} %"
             for r in (part[part["trained_on"] == registry.ORIGINAL].iloc[0], best)
         ]
         parts.append(f"{name}: {texts[0]}, best {texts[1]}")

@@ -24,7 +24,7 @@ from satstudy.core import paths
 from satstudy.core.errors import InputError, choices
 from satstudy.core.types import Pixels
 from satstudy.data.images import find_images
-from satstudy.metrics import bd_rate
+from satstudy.metrics import bd_rate, transfer
 from satstudy.report import figures_accuracy, figures_rd, findings, html, pictures, tables
 from satstudy.report.labels import codec_name, condition_labels
 from satstudy.study.experiments import places
@@ -304,6 +304,8 @@ def show_matrix(study: Study) -> None:
             f"time{'s' if few['seeds'] > 1 else ''}. In parentheses the paper's number."
         )
         _show_all(figures_accuracy.accuracy_heatmap(part, conditions))
+    if not (pairs := transfer.agreement(matrix)).empty:
+        show(findings.agreement(pairs))
     table = conditions.assign(name=list(condition_labels(conditions).values())).round(3)
     _show_all(captioned(table, "The conditions, and the rates and qualities that they reached."))
     classes = load_table(study, "accuracy_classes")

@@ -77,6 +77,55 @@ def test_cells_of_other_images_are_refused():
         transfer.cells(FRAME).index("a", "d")
 
 
+# --- Agreement of classifiers ---------------------------------------------------------------------------
+
+
+def test_agreement_compares_the_cells_that_two_classifiers_share():
+    rng = np.random.default_rng(1)
+    names = [f"c{i}" for i in range(5)]
+    rows = []
+    for classifier in ("frozen", "scratch", "tuned"):
+        for trained in names[:3]:
+            for validated in names if classifier != "tuned" else names[:4]:
+                gap = 0.0 if trained == validated else rng.normal(-0.2, 0.1)
+                half = rng.uniform(0.01, 0.1)
+                rows.append((classifier, trained, validated, gap, gap - half, gap + half))
+    columns = ["classifier", "trained_on", "validated_on", "difference", "difference_low", "difference_high"]
+    matrix = pd.DataFrame(rows, columns=columns)
+    found = transfer.agreement(matrix)
+    assert list(zip(found["classifier"], found["other"], found["cells"], strict=True)) == [
+        ("frozen", "scratch", 12),
+        ("frozen", "tuned", 9),
+        ("scratch", "tuned", 9),
+    ]
+    for row in found.itertuples():
+        one, other = (
+            {(r.trained_on, r.validated_on): r for r in matrix.itertuples() if r.classifier == name}
+            for name in (row.classifier, row.other)
+        )
+        shared = [cell for cell in one if cell in other and cell[0] != cell[1]]
+        a, b = (pd.Series([side[cell].difference for cell in shared]) for side in (one, other))
+        assert row.correlation == pytest.approx(a.corr(b, method="spearman"))
+        separate = [
+            max(one[c].difference_low, other[c].difference_low) > min(one[c].difference_high, other[c].difference_high)
+            for c in shared
+        ]
+        assert row.apart == sum(separate)
+        farthest = shared[int(np.argmax(np.abs(a - b)))]
+        assert (row.trained_on, row.validated_on) == farthest
+        assert (row.difference, row.other_difference) == (one[farthest].difference, other[farthest].difference)
+
+
+def test_agreement_of_few_cells_has_no_correlation():
+    matrix = pd.DataFrame({"classifier": ["x", "x", "y", "y", "z"], "trained_on": "a", "validated_on": list("abbcq"),
+                           "difference": [0, -0.1, -0.2, -0.3, np.nan],
+                           "difference_low": -0.4, "difference_high": 0.0})  # fmt: skip
+    (row,) = transfer.agreement(matrix).to_dict("records")
+    assert (row["classifier"], row["other"], row["cells"], row["apart"]) == ("x", "y", 1, 0)
+    assert math.isnan(row["correlation"])
+    assert transfer.agreement(matrix[:2]).empty
+
+
 # --- Patterns ---------------------------------------------------------------------------------------------
 
 

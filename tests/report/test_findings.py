@@ -76,7 +76,7 @@ def test_classifiers_compare_the_diagonal_with_the_rest():
         }
     )
     text = findings.classifiers(matrix, {"uniform": 0.1})
-    assert "Accuracy is 70.0 % on the condition they were trained on and 25.0 % on another" in text
+    assert "mean over the matrix: 70.0 % coded as in training, 25.0 % coded otherwise" in text
     assert "guessing gives 10.0 %" in text
     assert findings.classifiers(matrix[:1], {}).count("%") == 1
     assert findings.summary(BD, seams(8), matrix, {}).count("\n- ") == 2
@@ -86,7 +86,16 @@ def test_each_classifier_speaks_for_itself():
     matrix = pd.DataFrame({"classifier": ["frozen", "frozen", "scratch"], "trained_on": "a",
                            "validated_on": ["a", "b", "a"], "accuracy": [0.8, 0.3, 0.5]})  # fmt: skip
     text = findings.classifiers(matrix, {})
-    assert "frozen: 80.0 % on the condition they were trained on and 30.0 % on another; scratch: 50.0 %" in text
+    assert "frozen: 80.0 % coded as in training, 30.0 % coded otherwise; scratch: 50.0 % coded as in training." in text
+
+
+def test_agreement_names_the_cell_that_differs_most():
+    pairs = pd.DataFrame({"classifier": ["frozen"], "other": ["scratch"], "cells": [6], "correlation": [0.943],
+                          "apart": [2], "trained_on": ["original"], "validated_on": ["jpeg 0.31bpp"],
+                          "difference": [-0.02], "other_difference": [0.0]})  # fmt: skip
+    text = findings.agreement(pairs)
+    assert "frozen and scratch 0.94, apart in 2 of 6 cells, farthest for uncompressed → jpeg 0.31bpp" in text
+    assert "(−2.0 and +0.0 points)" in text
 
 
 def test_the_nearest_hypothesis_is_named_beside_the_base():
