@@ -1,4 +1,4 @@
-"""`python -m benchmarks [NAME …]`: all of them, or those named."""
+"""`python -m benchmarks [NAME …]`: those named, or those that need neither a GPU nor hours."""
 
 from __future__ import annotations
 
@@ -26,6 +26,9 @@ ALL = {
 def main() -> None:
     warnings.filterwarnings("ignore", message="`torch.jit")
     arguments = sys.argv[1:]
+    if {"-h", "--help"} & set(arguments):
+        print(f"{__doc__}\n\nNAME: {', '.join(ALL)}.")
+        return
     if arguments[:1] == ["memory-one"]:
         memory.one(int(arguments[1]), arguments[2], arguments[3])
     elif arguments[:1] == ["fuzz-worker"]:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks import __main__ as command
 from benchmarks import archive, common, explore, fuzz, gpu, mismatch, training
 from satstudy.codecs.coding import bitstream
 from satstudy.codecs.mbt2018.entropy import EntropyCoder
@@ -116,3 +117,10 @@ def test_the_check_of_a_gpu_is_rehearsed_on_the_cpu(tmp_path, monkeypatch):
     assert figures["bf16: loss of the last quarter"] == pytest.approx(
         figures["fp32: loss of the last quarter"], rel=0.1
     )
+
+
+@pytest.mark.parametrize("option", ["-h", "--help"])
+def test_help_lists_the_benchmarks(option, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["benchmarks", option])
+    command.main()
+    assert "memory-mbt2018" in capsys.readouterr().out

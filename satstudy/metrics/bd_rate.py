@@ -32,6 +32,7 @@ from satstudy.metrics.bootstrap import (
     percentile_interval,
     resampled_means,
 )
+from satstudy.metrics.quality import mse
 
 #: The codec that others are compared with by default.
 REFERENCE = "jpeg2000"
@@ -506,10 +507,9 @@ def choose_by_lambda(frame: pd.DataFrame, codec: str, lams: Sequence[float]) -> 
         rows of the frame with their `loss`; `codec` is "<codec>-by-lambda" and `setting` the λ
     """
     part = frame[frame["codec"] == codec].reset_index(drop=True)
-    mse = 10 ** (-part["psnr"] / 10)
     tables = []
     for lam in lams:
-        loss = rate_distortion(lam, mse, part["bpp"])
+        loss = rate_distortion(lam, mse(part["psnr"]), part["bpp"])
         best = loss.groupby(part["image"]).idxmin()
         tables.append(part.loc[best].assign(codec=f"{codec}-by-lambda", setting=f"lam={lam:g}", loss=loss[best]))
     return pd.concat(tables, ignore_index=True)
@@ -537,7 +537,7 @@ def losses(
         for lam in lams:
             part = choose_by_lambda(frame, codec, [lam]).sort_values("image")
             mean = bootstrap_interval(part["loss"].to_numpy(), clusters=clusters, **bootstrap)
-            of_mse = -10 * math.log10((10 ** (-part["psnr"] / 10)).mean())
+            of_mse = -10 * math.log10(mse(part["psnr"]).mean())
             tails = part["loss"].nlargest(worst).mean(), part["psnr"].nsmallest(worst).mean()
             rows.append((codec, lam, *mean, tails[0], part["bpp"].mean(), part["psnr"].mean(), of_mse, tails[1]))
     names = ["codec", "lam", "loss", "low", "high", "worst_loss", "bpp", "psnr", "psnr_of_mse", "worst_psnr"]

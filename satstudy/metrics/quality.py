@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from scipy.ndimage import correlate1d
@@ -51,6 +52,15 @@ def psnr(a: Pixels, b: Pixels) -> float:
         difference = a[top : top + rows].astype(np.int64) - b[top : top + rows]
         total += int(np.vdot(difference, difference))
     return psnr_of_error(total, a.size)
+
+
+def mse(psnr: Any) -> Any:
+    """The mean squared error of pixels in [0, 1] that a PSNR in dB stands for; of numbers or arrays.
+
+    >>> mse(30.0)
+    0.001
+    """
+    return 10 ** (-psnr / 10)
 
 
 def psnr_of_error(squared: int, samples: int) -> float:

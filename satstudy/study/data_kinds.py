@@ -18,6 +18,7 @@ from satstudy.codecs.learned.codec import LearnedCodec
 from satstudy.codecs.wavelet.config import LAM_MAX, LAM_MIN
 from satstudy.core.errors import InputError
 from satstudy.core.loss import rate_distortion as rate_distortion_loss
+from satstudy.metrics import quality
 from satstudy.metrics.bootstrap import change_interval
 from satstudy.study import rate_distortion, sets
 from satstudy.study.program import write_tables
@@ -79,7 +80,7 @@ def gains(frame: pd.DataFrame) -> pd.DataFrame:
     short a training changes little with λ on some sets.
     """
     lam = frame["setting"].str.removeprefix("lam=").astype(float)
-    losses = frame.assign(loss=rate_distortion_loss(lam, 10 ** (-frame["psnr"] / 10), frame["bpp"]))
+    losses = frame.assign(loss=rate_distortion_loss(lam, quality.mse(frame["psnr"]), frame["bpp"]))
     rows = []
     for kind, part in losses.groupby("set", sort=False):
         table = part.pivot_table(index=["category", "image", "setting"], columns="trained_on", values="loss")
