@@ -10,7 +10,10 @@ from satstudy.core.types import Pixels
 
 def luminance(image: Pixels) -> NDArray[np.float32]:
     """Luma of ITU-R BT.601, 0.299 R + 0.587 G + 0.114 B: float32 (height, width) in [0, 255]."""
-    return image.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
+    # In whole numbers, so that equal pixels are equally bright: a matrix product may round them differently.
+    red, green, blue = np.moveaxis(image.astype(np.int32), 2, 0)
+    thousandths = 299 * red + 587 * green + 114 * blue
+    return thousandths.astype(np.float32) / np.float32(1000)
 
 
 def mirrored(image: Pixels, side: int) -> Pixels:

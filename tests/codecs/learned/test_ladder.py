@@ -27,7 +27,8 @@ def test_a_rate_is_met_within_a_percent_or_so(every_rate, picture):
     low, high = (8 * len(ladder[index].encode(image)) / image[..., 0].size for index in (0, len(ladder) - 1))
     for wanted in np.geomspace(1.3 * low, 0.8 * high, 4):
         found = ladder.encode(image, bpp=wanted)
-        assert found.bpp == pytest.approx(wanted, rel=0.02)
+        # The next λ may change the smallest files by some bytes.
+        assert found.bpp == pytest.approx(wanted, rel=0.02, abs=8 * 5 / image[..., 0].size)
         assert found.bpp == 8 * len(found.data) / image[..., 0].size
         assert found.psnr is None
         again = LearnedCodec(every_rate, lam=found.codec.lam)
