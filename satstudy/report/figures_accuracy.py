@@ -230,5 +230,5 @@ def class_heatmap(classes: pd.DataFrame, conditions: pd.DataFrame, trained_on: s
     axes.set_yticklabels([str(name).replace("_", " ") for name in table.index], rotation=0)
     axes.tick_params(length=0)
     axes.set_xlabel("validated on")
-    axes.set_ylabel("")
+    axes.set_ylabel("class")
     return figure

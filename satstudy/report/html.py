@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from PIL import Image
@@ -129,17 +130,26 @@ def describe(drawn: Figure) -> str:
     parts = []
     for axes in drawn.axes:
         title = " ".join(filter(None, (axes.get_title(loc) for loc in ("left", "center"))))  # type: ignore[arg-type]
-        x, y = (" ".join(label.split()) for label in (axes.get_xlabel(), axes.get_ylabel()))
+        x, y = (
+            " ".join((own or shared).split())
+            for own, shared in (
+                (axes.get_xlabel(), drawn.get_supxlabel()),
+                (axes.get_ylabel(), drawn.get_supylabel()),
+            )
+        )
         texts = [" ".join(text.get_text().split()) for text in axes.get_yticklabels()]
         if axes.get_images() and not axes.get_lines() and not axes.texts:
             parts.append(": ".join(["Picture", *filter(None, (title, x))]))
-        elif axes.texts and axes.get_label() != "<colorbar>":
+        elif axes.get_label() == "<colorbar>":
+            continue
+        elif axes.texts or any(isinstance(drawn_as, QuadMesh) for drawn_as in axes.collections):
             rows = [text for text in texts if text]
             numbers = [" ".join(text.get_text().split()) for text in axes.texts]
-            listed = len(rows) == len(numbers)  # a number for each row, as in a chart of whiskers
+            listed = 0 < len(rows) == len(numbers)  # a number for each row, as in a chart of whiskers
             what = f"Chart of {x}" if listed else f"Table of {y or 'rows'} by {x or 'columns'}"
+            what = ": ".join(filter(None, (what, title)))
             detail = [": ".join(pair) for pair in zip(rows, numbers, strict=True)] if listed else rows
-            parts.append(f"{what}. {'; '.join(detail)}")
+            parts.append(". ".join(filter(None, (what, "; ".join(detail)))))
         elif x or y or title:
             lines = []
             for line in axes.get_lines():
@@ -147,9 +157,8 @@ def describe(drawn: Figure) -> str:
                 if not str(line.get_label()).startswith("_") and len(xs):
                     ends = f"({xs[0]:.3g}, {ys[0]:.3g})" + (f" to ({xs[-1]:.3g}, {ys[-1]:.3g})" if len(xs) > 1 else "")
                     lines.append(f"{line.get_label()} {'from ' if len(xs) > 1 else 'at '}{ends}")
-            if axes.get_label() != "<colorbar>":
-                what = f"Chart of {y} against {x}" if x and y else f"Chart of {x or y or title}"
-                parts.append(". ".join(filter(None, [what, title if x or y else "", "; ".join(lines)])))
+            what = f"Chart of {y} against {x}" if x and y else f"Chart of {x or y or title}"
+            parts.append(". ".join(filter(None, [what, title if x or y else "", "; ".join(lines)])))
     return ". ".join(parts) or "Picture"
 
 

@@ -57,12 +57,21 @@ def test_the_mark_of_synthetic_data_is_in_the_picture_and_in_its_text_and_not_in
     assert not drawn.texts
 
 
+def _heat_map(axes):
+    axes.figure.colorbar(axes.pcolormesh(np.eye(2)))
+    axes.set_title("JPEG")
+    axes.set_yticks([0.5, 1.5], ["dam", "port"])
+    axes.figure.supxlabel("answered")
+    axes.figure.supylabel("true class")
+
+
 @pytest.mark.parametrize(
     ("draw", "words"),
     [
         (lambda axes: axes.imshow(np.zeros((4, 4))) and axes.set_title("JPEG"), "Picture: JPEG"),
         (lambda axes: axes.set_title("nothing else"), "Chart of nothing else"),
         (lambda axes: None, "Picture"),
+        (_heat_map, "Table of true class by answered: JPEG. dam; port"),
     ],
 )
 def test_what_a_figure_shows_is_said_whatever_it_is(draw, words):
