@@ -181,3 +181,23 @@ def test_curves_have_every_class_and_the_means_of_the_table(kept):
     shown = drawn.sets["class river"]
     shown = shown[shown["codec"] == "jpeg"].set_index("setting")[["bpp", "psnr"]]
     pd.testing.assert_frame_equal(shown.sort_index(), expected.sort_index())
+
+
+@pytest.mark.parametrize(
+    ("others", "verdict", "meaning"),
+    [((0.5, 0.6), "no", "loses less"), ((0.5, 0.1), "partly", "Some"), ((0.1, 0.2), "yes", "As in the paper")],
+)
+def test_every_classifier_is_told_and_counts(kept, others, verdict, meaning):
+    rows = [
+        {"classifier": name, "trained_on": "a", "validated_on": to, "accuracy": share, "images": 90}
+        for name, other in zip(("frozen", "scratch"), others, strict=True)
+        for to, share in (("a", 0.8), ("b", other - 0.05), ("c", other + 0.05))
+    ]
+    results = kept["results"] | {"accuracy": pd.DataFrame(rows)}
+    told = f"frozen 80.0 % and {100 * others[0]:.1f} %; scratch 80.0 % and {100 * others[1]:.1f} %"
+    (finding,) = [f for f in story.findings(results) if f.title == "Classifiers"]
+    assert told in finding.number
+    assert finding.meaning.startswith(meaning) or meaning in finding.meaning
+    (claim,) = [c for c in story.claims(results) if c.claim.startswith("A classifier works only")]
+    assert told in claim.here
+    assert claim.agrees == verdict
