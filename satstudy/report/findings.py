@@ -168,14 +168,16 @@ def agreement(pairs: pd.DataFrame) -> str:
     pairs : of `metrics.transfer.agreement`
     """
     parts = [
-        f"{row['classifier']} and {row['other']} {row['correlation']:.2f}, apart in {row['apart']} of {row['cells']} "
-        f"cells, farthest for {_uncompressed(row['trained_on'])} → {_uncompressed(row['validated_on'])} "
-        f"({signed(100 * row['difference'])} and {signed(100 * row['other_difference'])} points)"
+        f"{row['classifier']} and {row['other']} {row['correlation']:.2f}, apart in {row['apart']} of {row['cells']}"
         for row in pairs.to_dict("records")
     ]
+    row = pairs.iloc[(pairs["difference"] - pairs["other_difference"]).abs().to_numpy().argmax()]
+    trained, validated = (_uncompressed(row[name]) for name in ("trained_on", "validated_on"))
     return (
-        "**Do classifiers agree?** Rank correlation of what each loses against its own condition, over cells (trained "
-        f"on → validated on): {'; '.join(parts)}. Two are apart where their intervals do not meet."
+        "**Do classifiers agree?** Rank correlation of what each loses against its own condition, over the cells of "
+        f"the matrix, and cells in which their intervals do not meet: {'; '.join(parts)}. Farthest apart: trained on "
+        f"{trained} and validated on {validated}, {row['classifier']} changes by {signed(100 * row['difference'])} "
+        f"points and {row['other']} by {signed(100 * row['other_difference'])}."
     )
 
 

@@ -90,12 +90,14 @@ def test_each_classifier_speaks_for_itself():
 
 
 def test_agreement_names_the_cell_that_differs_most():
-    pairs = pd.DataFrame({"classifier": ["frozen"], "other": ["scratch"], "cells": [6], "correlation": [0.943],
-                          "apart": [2], "trained_on": ["original"], "validated_on": ["jpeg 0.31bpp"],
-                          "difference": [-0.02], "other_difference": [0.0]})  # fmt: skip
+    pairs = pd.DataFrame({"classifier": ["frozen", "frozen"], "other": ["tuned", "scratch"], "cells": [6, 5],
+                          "correlation": [0.943, 0.5], "apart": [2, 0], "trained_on": ["jpeg 0.77bpp", "original"],
+                          "validated_on": ["original", "jpeg 0.31bpp"], "difference": [-0.02, -0.1],
+                          "other_difference": [0.0, -0.483]})  # fmt: skip
     text = findings.agreement(pairs)
-    assert "frozen and scratch 0.94, apart in 2 of 6 cells, farthest for uncompressed → jpeg 0.31bpp" in text
-    assert "(−2.0 and +0.0 points)" in text
+    assert "frozen and tuned 0.94, apart in 2 of 6; frozen and scratch 0.50, apart in 0 of 5." in text
+    assert "trained on uncompressed and validated on jpeg 0.31bpp" in text
+    assert "frozen changes by −10.0 points and scratch by −48.3." in text
 
 
 def test_the_nearest_hypothesis_is_named_beside_the_base():
