@@ -214,7 +214,8 @@ def code_condition(
     Raises
     ------
     InputError
-        No records, an unreadable image, or a codec or crop function that returns another size.
+        No records, an unreadable image, a codec or crop function that returns another size, or a cache that changed
+        meanwhile.
     """
     if not records:
         raise InputError("There is no image to code: check the manifest, or draw a synthetic set first.")

@@ -157,19 +157,9 @@ def agreement(matrix: pd.DataFrame) -> pd.DataFrame:
             both["difference_low_of_other"] <= both["difference_high"]
         )
         farthest = both.loc[(a - b).abs().idxmax()]
-        table.append(
-            {
-                "classifier": first,
-                "other": second,
-                "cells": len(both),
-                "correlation": float(spearmanr(a, b).statistic) if enough else math.nan,
-                "apart": int((~meet).sum()),
-                "trained_on": farthest["trained_on"],
-                "validated_on": farthest["validated_on"],
-                "difference": farthest["difference"],
-                "other_difference": farthest["difference_of_other"],
-            }
-        )
+        correlation = float(spearmanr(a, b).statistic) if enough else math.nan
+        cell = farthest[["trained_on", "validated_on", "difference", "difference_of_other"]]
+        table.append((first, second, len(both), correlation, int((~meet).sum()), *cell))
     columns = ["classifier", "other", "cells", "correlation", "apart", "trained_on", "validated_on"]
     return pd.DataFrame(table, columns=[*columns, "difference", "other_difference"])
 

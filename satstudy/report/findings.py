@@ -138,6 +138,12 @@ def blending(seams: pd.DataFrame) -> str:
     )
 
 
+def own_and_other(matrix: pd.DataFrame) -> tuple[float, float]:
+    """Mean accuracy in % on the conditions that were trained on, and on others; nan where there is no such cell."""
+    same = matrix["trained_on"] == matrix["validated_on"]
+    return 100 * float(matrix["accuracy"][same].mean()), 100 * float(matrix["accuracy"][~same].mean())
+
+
 def classifiers(matrix: pd.DataFrame, chance: Mapping[str, Any]) -> str:
     """Mean accuracy on the condition that was trained on, and on the others, of each classifier.
 
@@ -149,11 +155,10 @@ def classifiers(matrix: pd.DataFrame, chance: Mapping[str, Any]) -> str:
     parts = []
     names = matrix["classifier"] if "classifier" in matrix else pd.Series("", matrix.index)
     for name, part in matrix.groupby(names, sort=False):
-        same = part["trained_on"] == part["validated_on"]
         means = [
-            f"{100 * part[chosen]['accuracy'].mean():.1f} % {where}"
-            for chosen, where in ((same, "coded as in training"), (~same, "coded otherwise"))
-            if chosen.any()
+            f"{mean:.1f} % {where}"
+            for mean, where in zip(own_and_other(part), ("coded as in training", "coded otherwise"), strict=True)
+            if not math.isnan(mean)
         ]
         parts.append(f"{name}{': ' if name else ''}{', '.join(means)}")
     guess = f"; guessing gives {100 * chance['uniform']:.1f} %" if "uniform" in chance else ""
@@ -172,17 +177,13 @@ def agreement(pairs: pd.DataFrame) -> str:
         for row in pairs.to_dict("records")
     ]
     row = pairs.iloc[(pairs["difference"] - pairs["other_difference"]).abs().to_numpy().argmax()]
-    trained, validated = (_uncompressed(row[name]) for name in ("trained_on", "validated_on"))
+    trained, validated = (codec_name(row[name]) for name in ("trained_on", "validated_on"))
     return (
         "**Do classifiers agree?** Rank correlation of what each loses against its own condition, over the cells of "
         f"the matrix, and cells in which their intervals do not meet: {'; '.join(parts)}. Farthest apart: trained on "
         f"{trained} and validated on {validated}, {row['classifier']} changes by {signed(100 * row['difference'])} "
         f"points and {row['other']} by {signed(100 * row['other_difference'])}."
     )
-
-
-def _uncompressed(condition: str) -> str:
-    return "uncompressed" if condition == registry.ORIGINAL else condition
 
 
 def explanation(hypotheses: pd.DataFrame) -> str:
@@ -211,7 +212,7 @@ def remedies(table: pd.DataFrame) -> str:
     for name, part in table.groupby("classifier", sort=False):
         best = part.sort_values("accuracy").iloc[-1]
         texts = [
-            f"{_uncompressed(r['trained_on'])} {interval(*(100 * r[c] for c in ('accuracy', 'low', 'high')))} %"
+            f"{codec_name(r['trained_on'])} {interval(*(100 * r[c] for c in ('accuracy', 'low', 'high')))} %"
             for r in (part[part["trained_on"] == registry.ORIGINAL].iloc[0], best)
         ]
         parts.append(f"{name}: {texts[0]}, best {texts[1]}")

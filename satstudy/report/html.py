@@ -129,19 +129,14 @@ def describe(drawn: Figure) -> str:
     """
     parts = []
     for axes in drawn.axes:
+        if axes.get_label() == "<colorbar>":
+            continue
         title = " ".join(filter(None, (axes.get_title(loc) for loc in ("left", "center"))))  # type: ignore[arg-type]
-        x, y = (
-            " ".join((own or shared).split())
-            for own, shared in (
-                (axes.get_xlabel(), drawn.get_supxlabel()),
-                (axes.get_ylabel(), drawn.get_supylabel()),
-            )
-        )
+        labels = axes.get_xlabel() or drawn.get_supxlabel(), axes.get_ylabel() or drawn.get_supylabel()
+        x, y = (" ".join(label.split()) for label in labels)
         texts = [" ".join(text.get_text().split()) for text in axes.get_yticklabels()]
         if axes.get_images() and not axes.get_lines() and not axes.texts:
             parts.append(": ".join(["Picture", *filter(None, (title, x))]))
-        elif axes.get_label() == "<colorbar>":
-            continue
         elif axes.texts or any(isinstance(drawn_as, QuadMesh) for drawn_as in axes.collections):
             rows = [text for text in texts if text]
             numbers = [" ".join(text.get_text().split()) for text in axes.texts]

@@ -21,7 +21,7 @@ from satstudy.core.types import Pixels
 from satstudy.metrics import bd_rate
 from satstudy.report import figures_rd, html, paper, pictures, tables
 from satstudy.report.figures_images import coded_pictures
-from satstudy.report.findings import of_other_domain
+from satstudy.report.findings import of_other_domain, own_and_other
 from satstudy.report.labels import NATURAL, OVERHEAD, codec_name, interval, signed
 
 #: Table → frame, as `results/reference` has them: `bd_rate_naip`, `accuracy`, …
@@ -235,7 +235,7 @@ def _seamless(results: Results) -> pd.DataFrame:
 def _classifiers(results: Results) -> Finding | None:
     if "accuracy" not in results or "accuracy_conditions" not in results:
         return None
-    means = _own_and_other(results)
+    means = _means(results)
     return Finding(
         "Classifiers",
         f"Right answers on images coded as in training, and on images coded otherwise: {_listed(means)}.",
@@ -256,13 +256,9 @@ class _Means(NamedTuple):
     other: float  #: on others
 
 
-def _own_and_other(results: Results) -> list[_Means]:
-    found = []
-    for name, part in results["accuracy"].groupby("classifier", sort=False):
-        same = part["trained_on"] == part["validated_on"]
-        own, other = (100 * float(part.loc[chosen, "accuracy"].mean()) for chosen in (same, ~same))
-        found.append(_Means(str(name), own, other))
-    return found
+def _means(results: Results) -> list[_Means]:
+    groups = results["accuracy"].groupby("classifier", sort=False)
+    return [_Means(str(name), *own_and_other(part)) for name, part in groups]
 
 
 def _listed(means: Sequence[_Means]) -> str:
@@ -349,7 +345,7 @@ def claims(results: Results) -> list[Claim]:
             )
         )
     if "accuracy" in results and "accuracy_conditions" in results:
-        means = _own_and_other(results)
+        means = _means(results)
         table = np.array(paper.TABLE_2)
         theirs = float(np.mean([table[0, 0], table[1, 1], table[3, 2], table[5, 3]]))
         rest = (table.sum() - 4 * theirs) / (table.size - 4)
