@@ -126,9 +126,14 @@ def headline(study: Study) -> str:
         said.append(findings.domain(results["domain_gains"]))
     if "accuracy" in results:
         said.append(findings.classifiers(results["accuracy"], load_facts(study, "accuracy")))
+        said.append(findings.where_they_fail(results["accuracy"], results["accuracy_conditions"]))
         if not (pairs := transfer.agreement(results["accuracy"])).empty:
-            said.append(findings.agreement(pairs))
-    for name, sentence in (("remedies", findings.remedies), ("rates", findings.sufficient)):
+            said.append(findings.agreement(pairs, results["accuracy_conditions"]))
+    for name, sentence in (
+        ("hypotheses", findings.explanation),
+        ("remedies", findings.remedies),
+        ("rates", findings.sufficient),
+    ):
         if f"accuracy_{name}" in results:
             said.append(sentence(results[f"accuracy_{name}"]))
     return (

@@ -11,7 +11,7 @@ import pandas as pd
 from satstudy.codecs import registry
 from satstudy.metrics.bd_rate import REFERENCE, rows_against
 from satstudy.metrics.seams import bits_change
-from satstudy.report.labels import DOMAINS, NATURAL, OVERHEAD, codec_name, interval, signed
+from satstudy.report.labels import DOMAINS, NATURAL, OVERHEAD, codec_name, condition_labels, interval, signed
 
 
 def codec_change(bd: pd.DataFrame, codec: str, value: str = "bd_rate") -> str:
@@ -165,24 +165,54 @@ def classifiers(matrix: pd.DataFrame, chance: Mapping[str, Any]) -> str:
     return f"**Classifiers.** Accuracy on images, mean over the matrix: {'; '.join(parts)}{guess}."
 
 
-def agreement(pairs: pd.DataFrame) -> str:
+def where_they_fail(matrix: pd.DataFrame, conditions: pd.DataFrame) -> str:
+    """Mean accuracy on other codings than in training, with and without the training condition of the lowest rate.
+
+    Parameters
+    ----------
+    matrix : classifier, trained_on, validated_on, accuracy; of several training conditions
+    conditions : of `labels.condition_labels`
+    """
+    names = condition_labels(conditions)
+    rates = conditions.set_index("condition")["bpp"].astype(float)
+    lowest = rates.loc[list(matrix["trained_on"].unique())].idxmin()
+    few_bits = (matrix["trained_on"] == lowest) | (matrix["validated_on"] == lowest)
+    other = matrix.assign(few=few_bits)[matrix["trained_on"] != matrix["validated_on"]]
+    parts = []
+    for name, part in other.groupby("classifier", sort=False):
+        text, rest = f"{name} {100 * part['accuracy'][part['few']].mean():.1f} %", part[~part["few"]]
+        if not rest.empty:
+            worst = rest.loc[rest["accuracy"].idxmin()]
+            text += (
+                f" and {100 * rest['accuracy'].mean():.1f} %, there at least {100 * worst['accuracy']:.1f} % "
+                f"(trained on {names[worst['trained_on']]}, validated on {names[worst['validated_on']]})"
+            )
+        parts.append(text)
+    return (
+        f"**Where they fail.** Mean accuracy on images coded otherwise, where {names[lowest]} is one of the two "
+        f"codings, and between all others: {'; '.join(parts)}."
+    )
+
+
+def agreement(pairs: pd.DataFrame, conditions: pd.DataFrame) -> str:
     """Whether classifiers rank the conditions alike, and where they are farthest apart.
 
     Parameters
     ----------
     pairs : of `metrics.transfer.agreement`
+    conditions : of `labels.condition_labels`
     """
+    names = condition_labels(conditions)
     parts = [
         f"{row['classifier']} and {row['other']} {row['correlation']:.2f}, apart in {row['apart']} of {row['cells']}"
         for row in pairs.to_dict("records")
     ]
     row = pairs.iloc[(pairs["difference"] - pairs["other_difference"]).abs().to_numpy().argmax()]
-    trained, validated = (codec_name(row[name]) for name in ("trained_on", "validated_on"))
     return (
         "**Do classifiers agree?** Rank correlation of what each loses against its own condition, over the cells of "
         f"the matrix, and cells in which their intervals do not meet: {'; '.join(parts)}. Farthest apart: trained on "
-        f"{trained} and validated on {validated}, {row['classifier']} changes by {signed(100 * row['difference'])} "
-        f"points and {row['other']} by {signed(100 * row['other_difference'])}."
+        f"{names[row['trained_on']]} and validated on {names[row['validated_on']]}, {row['classifier']} changes by "
+        f"{signed(100 * row['difference'])} points and {row['other']} by {signed(100 * row['other_difference'])}."
     )
 
 

@@ -304,8 +304,10 @@ def show_matrix(study: Study) -> None:
             f"time{'s' if few['seeds'] > 1 else ''}. In parentheses the paper's number."
         )
         _show_all(figures_accuracy.accuracy_heatmap(part, conditions))
+    if matrix["trained_on"].nunique() > 1:
+        show(findings.where_they_fail(matrix, conditions))
     if not (pairs := transfer.agreement(matrix)).empty:
-        show(findings.agreement(pairs))
+        show(findings.agreement(pairs, conditions))
     table = conditions.assign(name=list(condition_labels(conditions).values())).round(3)
     _show_all(captioned(table, "The conditions, and the rates and qualities that they reached."))
     classes = load_table(study, "accuracy_classes")

@@ -5,6 +5,10 @@ from measured_frames import BD, seams
 
 from satstudy.report import findings
 
+CONDITIONS = pd.DataFrame({"condition": ["jpeg 0.31bpp", "jpeg 0.77bpp", "original"],
+                           "codec": ["jpeg", "jpeg", "original"], "setting": ["quality=9", "quality=33", ""],
+                           "bpp": [0.324, 0.812, 24.0]})  # fmt: skip
+
 
 def test_rates_name_codec_interval_and_images():
     text = findings.rate(BD)
@@ -89,14 +93,27 @@ def test_each_classifier_speaks_for_itself():
     assert "frozen: 80.0 % coded as in training, 30.0 % coded otherwise; scratch: 50.0 % coded as in training." in text
 
 
+def test_the_lowest_rate_is_told_from_the_others():
+    few, half = "jpeg 0.31bpp", "jpeg 0.77bpp"
+    matrix = pd.DataFrame({"classifier": "frozen", "trained_on": [few, few, half, half, "original", "original"],
+                           "validated_on": [few, half, few, "original", few, half],
+                           "accuracy": [0.8, 0.1, 0.2, 0.9, 0.3, 0.7]})  # fmt: skip
+    text = findings.where_they_fail(matrix, CONDITIONS)
+    assert "where JPEG 0.32 bpp is one of the two codings" in text
+    assert (
+        "frozen 20.0 % and 80.0 %, there at least 70.0 % (trained on uncompressed, validated on JPEG 0.81 bpp)." in text
+    )
+    assert findings.where_they_fail(matrix[:3], CONDITIONS).endswith("frozen 15.0 %.")
+
+
 def test_agreement_names_the_cell_that_differs_most():
     pairs = pd.DataFrame({"classifier": ["frozen", "frozen"], "other": ["tuned", "scratch"], "cells": [6, 5],
                           "correlation": [0.943, 0.5], "apart": [2, 0], "trained_on": ["jpeg 0.77bpp", "original"],
                           "validated_on": ["original", "jpeg 0.31bpp"], "difference": [-0.02, -0.1],
                           "other_difference": [0.0, -0.483]})  # fmt: skip
-    text = findings.agreement(pairs)
+    text = findings.agreement(pairs, CONDITIONS)
     assert "frozen and tuned 0.94, apart in 2 of 6; frozen and scratch 0.50, apart in 0 of 5." in text
-    assert "trained on uncompressed and validated on jpeg 0.31bpp" in text
+    assert "trained on uncompressed and validated on JPEG 0.32 bpp" in text
     assert "frozen changes by −10.0 points and scratch by −48.3." in text
 
 
