@@ -20,7 +20,7 @@ from compressai.losses import RateDistortionLoss
 from benchmarks.common import compressai, save
 from satstudy.codecs.mbt2018.model import Model, build
 from satstudy.core import paths
-from satstudy.core.hardware import settle_for_training
+from satstudy.core.hardware import settled_for_training
 from satstudy.core.types import Pixels
 from satstudy.data.images import find_images
 from satstudy.data.synthetic.scene import CATEGORIES, draw
@@ -83,8 +83,8 @@ class Example:
         self.step += 1
 
 
+@settled_for_training()
 def main(seconds: float = 240.0) -> None:
-    settle_for_training()
     training, validation, label = images()
     torch.manual_seed(0)
     start = build(64, 96)

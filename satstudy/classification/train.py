@@ -28,7 +28,7 @@ from satstudy.classification.coded_images import CodedSet
 from satstudy.classification.network import ClassifierConfig, Network, build, check_set, turn
 from satstudy.core.digests import digest
 from satstudy.core.errors import InputError, SatstudyError
-from satstudy.core.hardware import settle_for_training
+from satstudy.core.hardware import settled_for_training
 from satstudy.core.paths import atomic
 
 #: Called after each step with the loss, the accuracy on the batch and the number of images.
@@ -118,6 +118,7 @@ def fit_linear_head(config: ClassifierConfig, sets: Sequence[CodedSet]) -> Linea
 # --- The network -----------------------------------------------------------------------------------------
 
 
+@settled_for_training()
 def train_network(
     config: ClassifierConfig,
     sets: Sequence[CodedSet],
@@ -163,7 +164,6 @@ def train_network(
         optimizer = _optimizer(config, model)
         labels = torch.from_numpy(np.searchsorted(classes, sets[0].labels)).to(where)
         steps = max(1, round(images_per_epoch(sets[0].objects, config) / config.batch)) * config.epochs
-        settle_for_training()
         done = _restore(resume, model, optimizer) if resume else 0
         for epoch in range(done, config.epochs):
             _to_training(model, start is not None)

@@ -100,19 +100,25 @@ def plain_defaults() -> Iterator[None]:
                 torch.set_default_dtype(dtype)
 
 
-def settle_for_training() -> None:
-    """Keep freed memory in the process, and flush denormal numbers to zero: settings of the process, for training.
+@contextlib.contextmanager
+def settled_for_training() -> Iterator[None]:
+    """Within the block, denormal numbers are flushed to zero; from then on, the process keeps freed memory.
 
     Each step allocates the same large blocks. By default glibc returns them to the system, and the page faults of the
     next step take about a tenth of the time. Moments of weights without gradient decay to denormal numbers, which are
     slow.
     """
-    torch.set_flush_denormal(True)
     if sys.platform == "linux":
         with contextlib.suppress(OSError, AttributeError):  # another C library than glibc
             libc = ctypes.CDLL("libc.so.6")
             libc.mallopt(-3, 1 << 30)  # M_MMAP_THRESHOLD
             libc.mallopt(-1, (1 << 31) - 1)  # M_TRIM_THRESHOLD
+    flushed = not (torch.tensor(1e-39) * 1.0).item()
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(flushed)
 
 
 @contextlib.contextmanager

@@ -174,23 +174,23 @@ def where_they_fail(matrix: pd.DataFrame, conditions: pd.DataFrame) -> str:
     conditions : of `labels.condition_labels`
     """
     names = condition_labels(conditions)
-    rates = conditions.set_index("condition")["bpp"].astype(float)
-    lowest = rates.loc[list(matrix["trained_on"].unique())].idxmin()
+    columns = conditions[conditions["condition"].isin(matrix["trained_on"])]
+    lowest = str(columns.sort_values("bpp")["condition"].iloc[0])
     few_bits = (matrix["trained_on"] == lowest) | (matrix["validated_on"] == lowest)
     other = matrix.assign(few=few_bits)[matrix["trained_on"] != matrix["validated_on"]]
     parts = []
     for name, part in other.groupby("classifier", sort=False):
         text, rest = f"{name} {100 * part['accuracy'][part['few']].mean():.1f} %", part[~part["few"]]
         if not rest.empty:
-            worst = rest.loc[rest["accuracy"].idxmin()]
+            worst = rest.sort_values("accuracy").iloc[0]
             text += (
-                f" and {100 * rest['accuracy'].mean():.1f} %, there at least {100 * worst['accuracy']:.1f} % "
+                f" and {100 * rest['accuracy'].mean():.1f} %, at least {100 * worst['accuracy']:.1f} % "
                 f"(trained on {names[worst['trained_on']]}, validated on {names[worst['validated_on']]})"
             )
         parts.append(text)
     return (
-        f"**Where they fail.** Mean accuracy on images coded otherwise, where {names[lowest]} is one of the two "
-        f"codings, and between all others: {'; '.join(parts)}."
+        f"**Where they fail.** Mean accuracy on images coded otherwise, with {names[lowest]} as one of the two codings "
+        f"and without it: {'; '.join(parts)}."
     )
 
 

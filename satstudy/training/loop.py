@@ -175,7 +175,6 @@ class Trainer:
         The path of the final weights; None when stopped at `until`.
         """
         config = self.config
-        hardware.settle_for_training()
         self.folder.mkdir(parents=True, exist_ok=True)
         self.resume()
         window: list[tuple[float, float, float]] = []
@@ -187,7 +186,7 @@ class Trainer:
             disable=not (self.progress and self.process.first),
             mininterval=1.0,
         )
-        with bar, hardware.deferred_interrupts() as interrupted:
+        with bar, hardware.settled_for_training(), hardware.deferred_interrupts() as interrupted:
             for figures in self.steps():
                 window.append(figures)
                 done = self.step == config.steps
