@@ -100,9 +100,7 @@ def test_the_lowest_rate_is_told_from_the_others():
                            "accuracy": [0.8, 0.1, 0.2, 0.9, 0.3, 0.7]})  # fmt: skip
     text = findings.where_they_fail(matrix, CONDITIONS)
     assert "with JPEG 0.32 bpp as one of the two codings and without it" in text
-    assert (
-        "frozen 20.0 % and 80.0 %, at least 70.0 % (trained on uncompressed, validated on JPEG 0.81 bpp)." in text
-    )
+    assert "frozen 20.0 % and 80.0 %, at least 70.0 % (trained on uncompressed, validated on JPEG 0.81 bpp)." in text
     assert findings.where_they_fail(matrix[:3], CONDITIONS).endswith("frozen 15.0 %.")
 
 
