@@ -28,7 +28,9 @@ MATRIX = pd.DataFrame(
      ("frozen", "jpeg 0.3bpp", "original", 0.1), ("frozen", "jpeg 0.3bpp", "jpeg 0.3bpp", 0.7)],
     columns=["classifier", "trained_on", "validated_on", "accuracy"],
 )  # fmt: skip
-RATES = pd.DataFrame([("jpeg", "original", 0.5, 0.4, 0.75)], columns=["codec", "trained", "bpp", "low", "high"])
+CONDITIONS = pd.DataFrame({"condition": ["original", "jpeg 0.3bpp"], "codec": ["original", "jpeg"],
+                           "setting": ["", "quality=9"], "bpp": [24.0, 0.31]})  # fmt: skip
+RATES = pd.DataFrame({"codec": ["jpeg"], "trained": "original", "bpp": 0.5, "low": 0.4, "high": 0.75, "highest": 2.0})
 
 
 @pytest.fixture
@@ -73,6 +75,7 @@ def results(study):
     pd.concat([BD, BD.assign(reference="jpeg")]).to_csv(study.results / "bd_rate.csv", index=False)
     seams(8).to_csv(study.results / "seams.csv", index=False)
     MATRIX.to_csv(study.results / "accuracy.csv", index=False)
+    CONDITIONS.to_csv(study.results / "accuracy_conditions.csv", index=False)
     (study.results / "accuracy.json").write_text(json.dumps({"uniform": 0.05}))
     RATES.to_csv(study.results / "accuracy_rates.csv", index=False)
     grey = np.full((16, 16, 3), 128, np.uint8)

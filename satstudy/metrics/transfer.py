@@ -286,7 +286,7 @@ def worst_rows(predictions: pd.DataFrame, rows: Sequence[str], base: str) -> pd.
 def sufficient_rate(rates: Floats, accuracies: Floats, wanted: float) -> float:
     """The lowest rate from which on the accuracy is at least `wanted`, interpolated linearly over log(rate).
 
-    nan if the highest rate does not suffice; the lowest rate if all suffice.
+    inf if the highest rate does not suffice; the lowest rate if all suffice.
 
     >>> round(sufficient_rate(np.array([0.1, 0.2, 0.4]), np.array([0.5, 0.7, 0.9]), 0.8), 3)
     0.283
@@ -298,7 +298,7 @@ def sufficient_rate(rates: Floats, accuracies: Floats, wanted: float) -> float:
         return float(rates[order][0])
     last = int(below[-1])
     if last + 1 == len(y):
-        return math.nan
+        return math.inf
     share = (wanted - y[last]) / (y[last + 1] - y[last])
     return float(np.exp(x[last] + share * (x[last + 1] - x[last])))
 
@@ -317,7 +317,7 @@ def sufficient_rates(
     Returns
     -------
     DataFrame
-        codec, bpp, low, high, lowest (the lowest measured rate)
+        codec; bpp, low, high, inf for more than the highest rate; lowest and highest, the rates that were measured
     """
     found = cells(predictions)
     original = found.index("original", "original")
@@ -329,8 +329,12 @@ def sufficient_rates(
         def rate(values: Floats, at: NDArray[np.intp] = at, rates: Floats = rates) -> float:
             return sufficient_rate(rates, values[at], values[original] - margin)
 
-        table.append((codec, *found.interval(rate), float(rates.min())))
-    return pd.DataFrame(table, columns=["codec", "bpp", "low", "high", "lowest"])
+        # The bounds are draws, since nothing lies between a rate and infinity.
+        draws = np.sort(found.resampled(rate))
+        least = math.floor(0.025 * (len(draws) - 1))
+        bounds = float(draws[least]), float(draws[-1 - least])
+        table.append((codec, rate(found.values), *bounds, float(rates.min()), float(rates.max())))
+    return pd.DataFrame(table, columns=["codec", "bpp", "low", "high", "lowest", "highest"])
 
 
 # --- What predicts accuracy ------------------------------------------------------------------------------

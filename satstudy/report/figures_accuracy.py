@@ -15,7 +15,7 @@ from matplotlib.patches import Rectangle
 from satstudy.codecs import registry
 from satstudy.core.errors import InputError
 from satstudy.core.frames import require
-from satstudy.report.labels import condition_labels, matrix_cells
+from satstudy.report.labels import CURVES, condition_labels, matrix_cells
 from satstudy.report.paper import TABLE_2_TRAINED, TABLE_2_VALIDATED, paper_table_2
 from satstudy.report.style import BLACK, WIDTH, codec_lines, legend_above, rate_ticks, styled, whiskers
 from satstudy.report.tables import counterparts
@@ -184,15 +184,14 @@ def accuracy_curves(curves: pd.DataFrame) -> Figure:
     require(curves, columns, "The table of accuracy against rate", "train and validate first")
     base, coded = curves[curves["codec"] == "original"], curves[curves["codec"] != "original"]
     figure, panels = plt.subplots(1, 2, figsize=(WIDTH, 3.4), sharey=True, sharex=True)
-    titles = {"original": "trained on uncompressed", "matched": "trained on the same coding"}
-    for axes, (trained, title) in zip(panels, titles.items(), strict=True):
+    for axes, (trained, words) in zip(panels, CURVES.items(), strict=True):
         for codec, line in codec_lines(coded["codec"]).items():
             part = coded[(coded["codec"] == codec) & (coded["trained"] == trained)].sort_values("bpp")
             axes.plot(part["bpp"], 100 * part["accuracy"], **line.options())
             axes.fill_between(part["bpp"], 100 * part["low"], 100 * part["high"], color=line.colour, alpha=0.15, lw=0)
         for value in base["accuracy"]:
             axes.axhline(100 * value, color=BLACK, linestyle="--", linewidth=1)
-        axes.set_title(title)
+        axes.set_title(f"trained {words}")
         rate_ticks(axes, log=True)
         axes.set_xlabel("rate in bpp")
     panels[0].set_ylabel("accuracy in %")

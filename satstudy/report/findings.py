@@ -11,7 +11,17 @@ import pandas as pd
 from satstudy.codecs import registry
 from satstudy.metrics.bd_rate import REFERENCE, rows_against
 from satstudy.metrics.seams import bits_change
-from satstudy.report.labels import DOMAINS, NATURAL, OVERHEAD, codec_name, condition_labels, interval, signed
+from satstudy.report.labels import (
+    CURVES,
+    DOMAINS,
+    NATURAL,
+    OVERHEAD,
+    codec_name,
+    condition_labels,
+    interval,
+    least_rate,
+    signed,
+)
 
 
 def codec_change(bd: pd.DataFrame, codec: str, value: str = "bd_rate") -> str:
@@ -250,15 +260,22 @@ def remedies(table: pd.DataFrame) -> str:
 
 
 def sufficient(rates: pd.DataFrame) -> str:
-    """The lowest rate of each codec within one point of the accuracy on uncompressed images."""
-    part = rates[rates["trained"] == registry.ORIGINAL]
-    texts = [
-        f"{codec_name(row['codec'])} "
-        + ("not reached" if pd.isna(row["bpp"]) else interval(row["bpp"], row["low"], row["high"], 2))
-        for row in part.to_dict("records")
-    ]
+    """The lowest rate of each codec within one point of the accuracy on uncompressed images.
+
+    Parameters
+    ----------
+    rates : of `metrics.transfer.sufficient_rates` with `trained`, "original" or "matched"
+    """
+    texts = []
+    for trained, part in rates.groupby("trained", sort=False):
+        found = [
+            f"{codec_name(row['codec'])} {least_rate(*(row[c] for c in ('bpp', 'low', 'high', 'highest')))}"
+            for row in part.to_dict("records")
+        ]
+        texts.append(f"{CURVES[str(trained)]}: {', '.join(found)}")
     return (
-        f"**Rates that suffice.** bpp from which accuracy stays within one point of uncompressed: {'; '.join(texts)}."
+        "**Rates that suffice.** bpp from which accuracy stays within one point of that on uncompressed images, of a "
+        f"classifier trained {'; '.join(texts)}."
     )
 
 

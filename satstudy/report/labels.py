@@ -75,6 +75,20 @@ def interval(value: float, low: float, high: float, digits: int = 1) -> str:
     return f"{_fixed(value, digits)} [{_fixed(low, digits)}, {_fixed(high, digits)}]"
 
 
+#: What the classifier of a curve of accuracy against rate was trained on.
+CURVES = {registry.ORIGINAL: "on uncompressed images", "matched": "on the same coding"}
+
+
+def least_rate(value: float, low: float, high: float, highest: float) -> str:
+    """A rate in bpp with its interval; what is inf lies above the highest rate that was measured.
+
+    >>> least_rate(1.234, 0.98, math.inf, 2.31), least_rate(math.inf, math.inf, math.inf, 0.99)
+    ('1.23 [0.98, > 2.31]', '> 0.99')
+    """
+    texts = [f"> {highest:.2f}" if math.isinf(bpp) else _fixed(bpp, 2) for bpp in (value, low, high)]
+    return texts[0] if len(set(texts)) == 1 else f"{texts[0]} [{texts[1]}, {texts[2]}]"
+
+
 def signed(value: float, low: float = math.nan, high: float = math.nan, digits: int = 1) -> str:
     """A difference with its sign, and its interval where there is one.
 

@@ -16,12 +16,14 @@ from satstudy.metrics import bd_rate
 from satstudy.metrics.bootstrap import bootstrap_interval
 from satstudy.metrics.seams import bits_change, with_derived
 from satstudy.report.labels import (
+    CURVES,
     DOMAINS,
     OVERHEAD,
     codec_name,
     condition_labels,
     db,
     interval,
+    least_rate,
     matrix_cells,
     rate,
     signed,
@@ -432,6 +434,21 @@ def table_2(matrix: pd.DataFrame, conditions: pd.DataFrame) -> pd.DataFrame:
         [[cell(v, t) for t in accuracy.columns] for v in accuracy.index],
         index=pd.Index([heading(v, rows) for v in accuracy.index], name="validated on"),
         columns=pd.Index([heading(t, columns) for t in accuracy.columns], name="trained on"),
+    )
+
+
+def sufficient_table(rates: pd.DataFrame) -> pd.DataFrame:
+    """The least rates of `metrics.transfer.sufficient_rates` in bpp, a row a codec, a column a kind of training."""
+    require(rates, ("codec", "trained", "bpp", "low", "high", "highest"), "The rates frame", "measure the curves first")
+    bounds = [rates[name] for name in ("bpp", "low", "high", "highest")]
+    cells = rates.assign(
+        codec=rates["codec"].map(codec_name),
+        cell=[least_rate(*row) for row in zip(*bounds, strict=True)],
+        trained="trained " + rates["trained"].map(CURVES),
+    )
+    order = cells["codec"].unique(), cells["trained"].unique()
+    return (
+        cells.pivot(index="codec", columns="trained", values="cell").loc[order].rename_axis(columns=None).reset_index()
     )
 
 

@@ -374,8 +374,8 @@ def show_rates(study: Study) -> None:
     _show_all(
         figures_accuracy.accuracy_curves(table),
         captioned(
-            tables.estimates(rates, ["codec", "trained"], {"bpp": "bpp within one point of uncompressed"}, 2),
-            "The lowest rate from which accuracy stays within one point of that on uncompressed images.",
+            tables.sufficient_table(rates),
+            "bpp from which accuracy stays within one point of that on uncompressed images.",
         ),
         captioned(
             tables.estimates(measures, ["measure"], {"correlation": "rank correlation with accuracy"}, 2),

@@ -210,7 +210,7 @@ def test_the_sufficient_rate_is_where_the_curve_last_crosses(points, wanted):
     if (y >= wanted).all():
         assert found == rates.min()
     elif y[-1] < wanted:
-        assert math.isnan(found)
+        assert found == math.inf
     else:
         last = int(np.flatnonzero(y < wanted)[-1])
         root = brentq(lambda t: np.interp(t, x, y) - wanted, x[last], x[last + 1])
@@ -234,7 +234,18 @@ def test_sufficient_rates_by_codec():
     found = transfer.sufficient_rates(curve_frame(), conditions, margin=0.06).set_index("codec")
     assert 0.2 < found.loc["jpeg", "bpp"] <= 0.4
     assert found.loc["jpeg", "low"] <= found.loc["jpeg", "bpp"] <= found.loc["jpeg", "high"]
-    assert found.loc["webp", ["bpp", "low", "high"]].isna().all(), "no rate that was measured suffices"
+    assert np.isposinf(found.loc["webp", ["bpp", "low", "high"]].astype(float)).all(), "no measured rate suffices"
+    assert found.loc["webp", ["lowest", "highest"]].tolist() == [0.1, 0.5]
+
+
+def test_a_bound_of_a_sufficient_rate_may_lie_above_all_rates():
+    conditions = pd.DataFrame({"condition": ["j1", "j3"], "codec": "jpeg", "bpp": [0.1, 0.4]})
+    predictions = answers(
+        {("original", "original"): 0.85, ("original", "j1"): 0.5, ("original", "j3"): 0.86}, objects=120
+    )
+    found = transfer.sufficient_rates(predictions, conditions).iloc[0]
+    assert 0.1 < found["low"] < found["bpp"] <= 0.4
+    assert found["high"] == math.inf
 
 
 # --- What predicts accuracy -------------------------------------------------------------------------------

@@ -132,7 +132,11 @@ def test_remedies_are_compared_with_training_on_uncompressed_images():
 
 
 def test_a_rate_that_is_not_reached_is_said():
-    nan = float("nan")
-    rates = pd.DataFrame({"codec": ["jpeg", "mbt2018"], "bpp": [0.8, nan], "low": [0.7, nan], "high": [0.9, nan],
-                          "trained": "original"})  # fmt: skip
-    assert "JPEG 0.80 [0.70, 0.90]; mbt2018 not reached." in findings.sufficient(rates)
+    inf = float("inf")
+    rates = pd.DataFrame({"codec": ["jpeg", "mbt2018", "jpeg"], "bpp": [0.8, inf, 0.5], "low": [0.7, 0.95, 0.4],
+                          "high": [0.9, inf, inf], "highest": [2.0, 0.99, 2.0],
+                          "trained": ["original", "original", "matched"]})  # fmt: skip
+    assert findings.sufficient(rates).endswith(
+        "trained on uncompressed images: JPEG 0.80 [0.70, 0.90], mbt2018 > 0.99 [0.95, > 0.99]; on the same coding: "
+        "JPEG 0.50 [0.40, > 2.00]."
+    )

@@ -8,7 +8,7 @@ from small_tables import CONDITIONS
 
 from satstudy.core.errors import InputError
 from satstudy.report import paper
-from satstudy.report.tables import table_2
+from satstudy.report.tables import sufficient_table, table_2
 
 MATRIX = pd.DataFrame(
     [
@@ -63,3 +63,13 @@ def test_table_2_says_what_is_missing():
         table_2(MATRIX.head(0), CONDITIONS)
     with pytest.raises(InputError, match="stands twice"):
         table_2(MATRIX, pd.concat([CONDITIONS, CONDITIONS.head(1)]))
+
+
+def test_rates_that_suffice_stand_side_by_side():
+    rates = pd.DataFrame({"codec": ["jpeg", "avif", "jpeg"], "trained": ["original", "original", "matched"],
+                          "bpp": [1.2, math.inf, 0.5], "low": [1.0, 0.9, 0.4], "high": [math.inf, math.inf, 0.6],
+                          "highest": [2.3, 1.6, 2.3]})  # fmt: skip
+    table = sufficient_table(rates)
+    assert list(table.columns) == ["codec", "trained on uncompressed images", "trained on the same coding"]
+    assert table.iloc[0].tolist() == ["JPEG", "1.20 [1.00, > 2.30]", "0.50 [0.40, 0.60]"]
+    assert table.iloc[1].tolist()[:2] == ["AVIF", "> 1.60 [0.90, > 1.60]"]
