@@ -136,10 +136,19 @@ def headline(study: Study) -> str:
     ):
         if f"accuracy_{name}" in results:
             said.append(sentence(results[f"accuracy_{name}"]))
+    tables = markdown(story.by_set(results, story.RIVALS))
+    refined = story.by_set(results, ("learned", *story.RIVALS), refined=True)
+    if not refined.empty:
+        rd = study.profile.rd
+        lams = rd.codecs["learned-refined"]
+        tables += (
+            f"\nThe same of files that the encoder refined by {rd.refine} gradient steps (`--refine`), over the rates "
+            f"of λ from {min(lams):g} to {max(lams):g}.\n\n{markdown(refined)}"
+        )
     return (
         "\nBits of *learned* against other codecs at equal PSNR, in %, by the bytes of real files of images that were "
         "not trained on; in brackets 95 % intervals over classes or places, where there are several.\n\n"
-        f"{markdown(story.by_set(results, story.RIVALS))}\n{findings.listed(*said)}\n"
+        f"{tables}\n{findings.listed(*said)}\n"
     )
 
 

@@ -105,17 +105,20 @@ def measured(results: Results) -> list[tuple[str, str]]:
     return found
 
 
-def by_set(results: Results, rivals: Iterable[str] | None = None) -> pd.DataFrame:
+def by_set(results: Results, rivals: Iterable[str] | None = None, refined: bool = False) -> pd.DataFrame:
     """Bits of the main learned codec against each rival, in %, a row for each set; large images first.
 
     Parameters
     ----------
     rivals : by default all that were measured
+    refined : of its refined files; sets without them are left out
     """
     lines = []
     for suffix, codec in measured(results):
         pairs = results[f"bd_rate{suffix}"]
-        pairs = pairs[pairs["codec"] == codec].dropna(subset="bd_rate")
+        pairs = pairs[pairs["codec"] == (f"{codec}-refined" if refined else codec)].dropna(subset="bd_rate")
+        if pairs.empty:
+            continue
         line = {"bits against, in %": SETS[suffix], "images": f"{int(pairs['images'].iloc[0]):,}"}
         for name in [*RIVALS, *sorted(set(pairs["reference"]) - {*RIVALS})] if rivals is None else rivals:
             for found in pairs[pairs["reference"] == name].to_dict("records"):

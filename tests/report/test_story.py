@@ -136,6 +136,14 @@ def test_each_set_has_a_line_of_the_bits_against_its_rivals(kept, roles):
     assert len(every) == len([name for name in story.SETS if f"bd_rate{name}" in kept["results"]])
 
 
+def test_refined_files_have_lines_of_their_own(roles):
+    codec, _ = roles
+    both = pd.DataFrame([comparison(codec, "avif", 5, 4, 6), comparison(f"{codec}-refined", "avif", -1, -2, 0.5)])
+    results = {"bd_rate": both, "bd_rate_naip": both[:1]}
+    assert story.by_set(results, ["avif"], refined=True)["AVIF"].tolist() == ["−1.0 [−2.0, 0.5]"]
+    assert story.by_set(results, ["avif"])["AVIF"].tolist() == ["+5.0 [4.0, 6.0]"] * 2
+
+
 def test_twins_differ_in_their_domain_alone(roles):
     codec, (overhead, natural) = roles
     kinds = [registry.find(name).learned for name in (codec, overhead, natural)]
