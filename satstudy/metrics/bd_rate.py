@@ -521,7 +521,8 @@ def losses(
     """The mean loss λ·255²·MSE + bpp of each codec, over all images and over the tenth with the largest loss.
 
     MSE is that of samples in [0, 1]. Badly coded images raise the mean loss, but hardly lower the mean PSNR. For each
-    codec and λ each image takes the setting with the least loss (`choose_by_lambda`).
+    codec and λ each image takes the setting with the least loss (`choose_by_lambda`). A codec whose settings are λ has
+    rows for these alone: at others it would have to take a setting for another rate.
 
     Returns
     -------
@@ -533,9 +534,10 @@ def losses(
     clusters = _clusters(images, objects)
     worst = math.ceil(len(images) / 10)
     rows = []
-    for codec in dict.fromkeys(frame["codec"]):
-        for lam in lams:
-            part = choose_by_lambda(frame, codec, [lam]).sort_values("image")
+    for codec, settings in frame.groupby("codec", sort=False)["setting"]:
+        own = settings.str.extract(r"^lam=(\S+)")[0].astype(float)
+        for lam in lams if own.isna().any() else sorted(set(lams) & set(own)):
+            part = choose_by_lambda(frame, str(codec), [lam]).sort_values("image")
             mean = bootstrap_interval(part["loss"].to_numpy(), clusters=clusters, **bootstrap)
             of_mse = -10 * math.log10(mse(part["psnr"]).mean())
             tails = part["loss"].nlargest(worst).mean(), part["psnr"].nsmallest(worst).mean()

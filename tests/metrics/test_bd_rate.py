@@ -258,6 +258,14 @@ def test_the_loss_sees_what_a_mean_psnr_hides():
     assert even.psnr_of_mse == pytest.approx(34)
 
 
+def test_a_codec_whose_settings_are_lambdas_has_no_loss_at_others():
+    rows = [("a", "learned", "lam=0.01 refine=10", 0.5, 33.0), ("a", "learned", "lam=0.1", 1.5, 38.0),
+            ("a", "jpeg", "quality=50", 1.0, 32.0)]  # fmt: skip
+    frame = pd.DataFrame(rows, columns=["image", "codec", "setting", "bpp", "psnr"])
+    found = bd_rate.losses(frame, [0.001, 0.01], resamples=10)
+    assert list(zip(found["codec"], found["lam"], strict=True)) == [("learned", 0.01), ("jpeg", 0.001), ("jpeg", 0.01)]
+
+
 # --- By other means ---------------------------------------------------------------------------------------
 
 
