@@ -241,6 +241,9 @@ def pair_matrix(pairs: pd.DataFrame) -> Figure:
 def rate_by_psnr(slices: pd.DataFrame) -> Figure:
     """Bits of each codec against one reference at equal PSNR, by slices of PSNR, with interval whiskers.
 
+    Codecs that need over 150 % more bits in every slice are named above the axes and not drawn, so that the others can
+    be told apart.
+
     Parameters
     ----------
     slices : of `metrics.bd_rate.by_slice`
@@ -249,7 +252,10 @@ def rate_by_psnr(slices: pd.DataFrame) -> Figure:
     require(slices, columns, "The table of slices", "run `by_slice` first")
     figure, axes = plt.subplots(figsize=(WIDTH, 4.2))
     axes.axhline(0, color=GREY, linewidth=1)
-    for codec, line in codec_lines(slices["codec"]).items():
+    beyond = slices["codec"].map(slices.groupby("codec")["bd_rate"].min() > 150)
+    if names := ", ".join(codec_name(codec) for codec in slices["codec"][beyond].unique()):
+        axes.set_title(f"beyond +150 %: {names}", loc="right", fontsize=8)
+    for codec, line in codec_lines(slices["codec"][~beyond]).items():
         part = slices[slices["codec"] == codec].sort_values("psnr_low")
         middle = (part["psnr_low"] + part["psnr_high"]) / 2
         axes.plot(middle, part["bd_rate"], zorder=3, **line.options())

@@ -182,6 +182,15 @@ def test_slices_make_a_line_with_whiskers_for_each_codec():
     assert list(line.get_ydata()) == list(slices[slices["codec"] == "mbt2018"]["bd_rate"])
 
 
+def test_a_codec_far_beyond_the_others_is_named_and_not_drawn():
+    slices = bd_rate.by_slice(frame_of({"jpeg2000": 1.0, "jpeg": 2.0, "jpegls": 5.0}), "jpeg2000", resamples=50)
+    figure = agg(figures_rd.rate_by_psnr(slices))
+    assert legend(figure) == ["JPEG"]
+    assert figure.axes[0].get_title(loc="right") == "beyond +150 %: JPEG-LS"
+    assert figure.axes[0].get_ylim()[1] < 400
+    assert not outside(figure)
+
+
 def test_speeds_join_the_efforts_of_a_codec():
     rows = [
         ("jpeg2000", 0.0, 1.0, 1.0), ("avif-speed4", -20.0, 0.1, 2.0), ("avif-speed8", -10.0, 1.5, 2.0),
