@@ -237,12 +237,16 @@ def pair_matrix(pairs: pd.DataFrame) -> Figure:
     return figure
 
 
+#: More bits in % than `rate_by_psnr` draws a codec for.
+BEYOND = 150
+
+
 @styled
 def rate_by_psnr(slices: pd.DataFrame) -> Figure:
     """Bits of each codec against one reference at equal PSNR, by slices of PSNR, with interval whiskers.
 
-    Codecs that need over 150 % more bits in every slice are named above the axes and not drawn, so that the others can
-    be told apart.
+    Codecs that need over `BEYOND` % more bits in every slice are named above the axes and not drawn, so that the others
+    can be told apart.
 
     Parameters
     ----------
@@ -252,9 +256,9 @@ def rate_by_psnr(slices: pd.DataFrame) -> Figure:
     require(slices, columns, "The table of slices", "run `by_slice` first")
     figure, axes = plt.subplots(figsize=(WIDTH, 4.2))
     axes.axhline(0, color=GREY, linewidth=1)
-    beyond = slices["codec"].map(slices.groupby("codec")["bd_rate"].min() > 150)
+    beyond = slices["codec"].map(slices.groupby("codec")["bd_rate"].min() > BEYOND)
     if names := ", ".join(codec_name(codec) for codec in slices["codec"][beyond].unique()):
-        axes.set_title(f"beyond +150 %: {names}", loc="right", fontsize=8)
+        axes.set_title(f"beyond +{BEYOND} %: {names}", loc="right", fontsize=8)
     for codec, line in codec_lines(slices["codec"][~beyond]).items():
         part = slices[slices["codec"] == codec].sort_values("psnr_low")
         middle = (part["psnr_low"] + part["psnr_high"]) / 2

@@ -131,7 +131,8 @@ def describe(drawn: Figure) -> str:
     for axes in drawn.axes:
         if axes.get_label() == "<colorbar>":
             continue
-        title = " ".join(filter(None, (axes.get_title(loc) for loc in ("left", "center"))))  # type: ignore[arg-type]
+        titles = [axes.get_title("left"), axes.get_title("center"), axes.get_title("right")]
+        title = " ".join(filter(None, titles))
         labels = axes.get_xlabel() or drawn.get_supxlabel(), axes.get_ylabel() or drawn.get_supylabel()
         x, y = (" ".join(label.split()) for label in labels)
         texts = [" ".join(text.get_text().split()) for text in axes.get_yticklabels()]
