@@ -133,7 +133,8 @@ REFINEMENTS = (20, 100, 500)
 def speed_frame(study: Study, lams: Sequence[float]) -> pd.DataFrame:
     """Every codec of the profile timed on the same crops in one run and one thread, some of them at several efforts.
 
-    `codec` is "avif-speed6" and the like.
+    A learned codec is also refined by `REFINEMENTS` steps where the profile has its refined files too. `codec` is
+    "avif-speed6", "learned-refine100" and the like.
     """
     rd = study.profile.rd
     chosen = study.rd_images()
@@ -143,7 +144,8 @@ def speed_frame(study: Study, lams: Sequence[float]) -> pd.DataFrame:
     step = max(1, len(chosen) // rd.speed)
     crops = [(name, centre(_pixels(image), 512), place) for name, image, place in chosen[::step][: rd.speed]]
     codecs: list[Codec] = []
-    for name, settings in study.rd_settings(lams).items():
+    ladders = study.rd_settings(lams)
+    for name, settings in ladders.items():
         entry = registry.find(name)
         plain = [study.codec(name, setting) for setting in settings]
         if name in EFFORTS:
@@ -153,7 +155,7 @@ def speed_frame(study: Study, lams: Sequence[float]) -> pd.DataFrame:
                 codecs.append(rate_distortion.Variant(f"{name}-{attribute}{effort}", slower))
         elif entry.learned is None or (entry.learned.domain == OVERHEAD and not entry.learned.refined):
             codecs += plain
-        if f"{name}-refined" in registry.names():
+        if f"{name}-refined" in ladders:
             # Every other λ: 500 steps take as long as 500 times decoding or more.
             codecs += [
                 rate_distortion.Variant(f"{name}-refine{steps}", study.codec(name, lam, refine=steps))

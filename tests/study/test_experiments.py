@@ -263,6 +263,9 @@ def test_wrapping_and_speed_cover_the_codecs_of_the_profile(opened, folder, pict
                                    "mbt2018-refine500"}  # fmt: skip
     assert set(speed["image"]) == {"north_1.png"}
     assert (speed[["encode_s", "decode_s"]] > 0).all(axis=None)
+    del codecs["mbt2018-refined"]
+    study = opened(rd={**scenes(folder, picture), "speed": 1, "codecs": codecs})
+    assert set(speed_frame(study, [0.01])["codec"]) == {"jpeg", "jpeg2000", "mbt2018"}
 
 
 def test_seams_are_looked_at_in_the_folder_of_the_profile(opened, folder, picture):
