@@ -31,7 +31,7 @@ lint: setup  ## ruff, mypy, the layers of imports, and notebooks without outputs
 bench: setup  ## measure speed and memory (an otherwise idle machine)
 	@$(PYTHON_BIN)/python -m benchmarks
 
-reference: setup  ## train, and measure rate, seams and classifiers, on real imagery; writes results/reference (days)
+reference: setup  ## measure what ships on real imagery: rate, seams, classifiers; writes results/reference (days)
 	@$(SNAKEMAKE) reference --config profile=reference
 
 reference-check: setup  ## code 24 images of the reference study anew and compare with the tracked table (minutes)

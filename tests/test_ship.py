@@ -30,7 +30,17 @@ MATRIX = pd.DataFrame(
 )  # fmt: skip
 CONDITIONS = pd.DataFrame({"condition": ["original", "jpeg 0.3bpp"], "codec": ["original", "jpeg"],
                            "setting": ["", "quality=9"], "bpp": [24.0, 0.31]})  # fmt: skip
-RATES = pd.DataFrame({"codec": ["jpeg"], "trained": "original", "bpp": 0.5, "low": 0.4, "high": 0.75, "highest": 2.0})
+RATES = pd.DataFrame(
+    {
+        "codec": ["jpeg"],
+        "trained": "original",
+        "bpp": 0.5,
+        "low": 0.4,
+        "high": 0.75,
+        "highest": 2.0,
+        "classifier": "frozen",
+    }
+)
 
 
 @pytest.fixture

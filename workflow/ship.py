@@ -34,6 +34,8 @@ from satstudy.study.study import Study, open_study
 
 #: In the model card and the README: what stands between these lines is written here.
 FROM, TO = "<!-- measured: workflow/ship.py -->", "<!-- end of measured -->"
+#: The rivals whose PSNR ranges the README has as examples.
+WIDE = ("avif", "mbt2018")
 #: Columns of the card's table.
 COLUMNS = (
     "codec",
@@ -118,12 +120,16 @@ def headline(study: Study) -> str:
     except InputError as error:
         raise SystemExit(str(error)) from None
     results = story.read(study.results)["results"]
-    said = []
+    said = [small] if (small := story.without_headers(results)) else []
     if "bd_rate_ms_ssim" in results:
         said.append(findings.ms_ssim(results["bd_rate_ms_ssim"], story.RIVALS))
+    if "bd_rate_tilings" in results:
+        said.append(findings.tilings(results["bd_rate_tilings"]))
     said.append(findings.blending(seams))
     if "domain_gains" in results:
         said.append(findings.domain(results["domain_gains"]))
+    if "data_kinds_gains" in results:
+        said.append(findings.training_images(results["data_kinds_gains"], story.named_sets()))
     if "accuracy" in results:
         said.append(findings.classifiers(results["accuracy"], load_facts(study, "accuracy")))
         said.append(findings.where_they_fail(results["accuracy"], results["accuracy_conditions"]))
@@ -142,8 +148,10 @@ def headline(study: Study) -> str:
         rd = study.profile.rd
         lams = rd.codecs["learned-refined"]
         tables += (
-            f"\nThe same of files that the encoder refined by {rd.refine} gradient steps (`--refine`), over the rates "
-            f"of λ from {min(lams):g} to {max(lams):g}.\n\n{markdown(refined)}"
+            f"\nOf files that the encoder refined by {rd.refine} gradient steps (`--refine`), at λ from {min(lams):g} "
+            f"to {max(lams):g}; no other codec is refined. Its PSNR ranges are others, so do not subtract the tables: "
+            f"on {story.ranges(results, WIDE, refined=True)}; above, on {story.ranges(results, WIDE)}.\n\n"
+            f"{markdown(refined)}"
         )
     return (
         "\nBits of *learned* against other codecs at equal PSNR, in %, by the bytes of real files of images that were "

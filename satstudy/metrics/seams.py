@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -325,7 +326,7 @@ def with_derived(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def bits_change(part: pd.DataFrame, base: pd.DataFrame) -> Interval:
-    """Change in bits from tiling `base` to tiling `part` in %: geometric mean over images, with its interval.
+    """Change in bits from tiling `base` to tiling `part` in %: geometric mean over images, its interval over places.
 
     Parameters
     ----------
@@ -340,4 +341,13 @@ def bits_change(part: pd.DataFrame, base: pd.DataFrame) -> Interval:
     logs = (sizes / others.reindex(sizes.index)).map(np.log)
     if logs.empty or logs.isna().any():
         return Interval(math.nan, math.nan, math.nan)
-    return change_interval(logs.to_numpy(), clusters=logs.index.get_level_values("image").tolist())
+    return change_interval(logs.to_numpy(), clusters=logs.index.get_level_values("image").map(place).tolist())
+
+
+def place(image: str) -> str:
+    """What stands before the first `_` of an image's name: dates of one place are not independent.
+
+    >>> place("scenes/naip_20120731.webp")
+    'naip'
+    """
+    return PurePosixPath(image).stem.partition("_")[0]

@@ -10,7 +10,7 @@ import pandas as pd
 
 from satstudy.codecs import registry
 from satstudy.metrics.bd_rate import REFERENCE, rows_against
-from satstudy.metrics.seams import bits_change
+from satstudy.metrics.seams import bits_change, place
 from satstudy.report.labels import (
     CURVES,
     DOMAINS,
@@ -76,7 +76,7 @@ def domain(gains: pd.DataFrame) -> str:
         parts.append(f"on {DOMAINS[tested_on]} {_percent(row['bd_rate'], row['low'], row['high'])}")
     return (
         "**Domain.** Small codecs that were trained on the other kind of images, photographs or overhead imagery, need "
-        f"at equal PSNR {' and '.join(parts)} bits; 95 % intervals over images and seeds."
+        f"at equal PSNR {' and '.join(parts)} bits; 95 % intervals over classes (photographs: images) and trainings."
     )
 
 
@@ -84,6 +84,26 @@ def of_other_domain(gains: pd.DataFrame, tested_on: str) -> pd.Series:
     """The row of the training on the other kind of images than those of the test: `bd_rate`, `low` and `high` in %."""
     other = NATURAL if tested_on == OVERHEAD else OVERHEAD
     return gains[(gains["tested_on"] == tested_on) & (gains["test"] == other)].iloc[0].rename({"value": "bd_rate"})
+
+
+def training_images(gains: pd.DataFrame, names: Mapping[str, str]) -> str:
+    """What each kind of training images brings: the smallest and the largest change of the loss over the sets.
+
+    Parameters
+    ----------
+    gains : of `satstudy.study.data_kinds`
+    names : set → what its images are
+    """
+    parts = []
+    for change, rows in gains.groupby("test", sort=False):
+        found = sorted(rows.to_dict("records"), key=lambda row: row["value"])
+        ends = found[0], found[-1]
+        changes = [f"{_percent(row['value'], row['low'], row['high'])} on {names[row['set']]}" for row in ends]
+        parts.append(f"{change} {' to '.join(changes)}")
+    return (
+        "**Training images.** Loss λ · 255² · MSE + bpp of small codecs against one trained on all kinds of images, on "
+        f"ground that none saw: {'; '.join(parts)}."
+    )
 
 
 def ms_ssim(pairs: pd.DataFrame, rivals: Sequence[str]) -> str:
@@ -116,8 +136,9 @@ def tilings(pairs: pd.DataFrame) -> str:
     rows = pairs[(pairs["codec"] == "mbt2018-seamless") & (pairs["reference"] == "mbt2018-blend")]
     parts = []
     for row in rows.dropna(subset="bd_rate").to_dict("records"):
-        count = f"{row['images']} image{'s' if row['images'] > 1 else ''}"
-        parts.append(f"{row['category']} ({count}) {_percent(row['bd_rate'], row['low'], row['high'])}")
+        parts.append(
+            f"{row['category']} ({_count(row['images'], 'image')}) {_percent(row['bd_rate'], row['low'], row['high'])}"
+        )
     if not parts:
         return "**Tilings.** Blending and `seamless` were not both measured over the ladder."
     return f"**Tilings.** Bits of `seamless` against blending at equal PSNR: {'; '.join(parts)}."
@@ -133,7 +154,8 @@ def blending(seams: pd.DataFrame) -> str:
     blend = blends[blends["overlap"] == nearest]
     more = bits_change(seamless, blend)
     gained = signed(float(seamless["psnr"].mean()) - float(blend["psnr"].mean()), digits=2)
-    count, lams = seamless["image"].nunique(), ", ".join(f"{lam:g}" for lam in sorted(set(seamless["lam"])))
+    lams = ", ".join(f"{lam:g}" for lam in sorted(set(seamless["lam"])))
+    counts = (_count(seamless["image"].nunique(), "image"), _count(seamless["image"].map(place).nunique(), "place"))
     fewer = more.value <= 0
     number, _, bounds = interval(*((-more.value, -more.high, -more.low) if fewer else more)).partition(" ")
     lost = (blend["psnr_near_reference"] - blend["psnr_near"]).mean()
@@ -143,9 +165,12 @@ def blending(seams: pd.DataFrame) -> str:
         near = f" In overlaps and near seams blending has {amount} dB {better} error than `seamless` at these pixels."
     return (
         f"**Seams.** `seamless` takes {number} % {'fewer' if fewer else 'more'} bits{bounds and f' {bounds}'} than "
-        f"blending with an overlap of {nearest} pixels, at {gained} dB ({count} image{'s' if count > 1 else ''}, "
-        f"λ = {lams}).{near}"
+        f"blending with an overlap of {nearest} pixels, at {gained} dB ({' of '.join(counts)}, λ = {lams}).{near}"
     )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'s' if number != 1 else ''}"
 
 
 def own_and_other(matrix: pd.DataFrame) -> tuple[float, float]:
@@ -172,7 +197,14 @@ def classifiers(matrix: pd.DataFrame, chance: Mapping[str, Any]) -> str:
         ]
         parts.append(f"{name}{': ' if name else ''}{', '.join(means)}")
     guess = f"; guessing gives {100 * chance['uniform']:.1f} %" if "uniform" in chance else ""
-    return f"**Classifiers.** Accuracy on images, mean over the matrix: {'; '.join(parts)}{guess}."
+    text = f"**Classifiers.** Accuracy on images, mean over the matrix: {'; '.join(parts)}{guess}."
+    if "seeds" in matrix:
+        rounds = [f"{name} {int(part['seeds'].iloc[0])}".strip() for name, part in matrix.groupby(names, sort=False)]
+        text += f" Rounds of training: {', '.join(rounds)}"
+        if (matrix["seeds"] == 1).any():
+            text += "; intervals of a single round do not include the variation between trainings"
+        text += "."
+    return text
 
 
 def where_they_fail(matrix: pd.DataFrame, conditions: pd.DataFrame) -> str:
@@ -227,36 +259,55 @@ def agreement(pairs: pd.DataFrame, conditions: pd.DataFrame) -> str:
 
 
 def explanation(hypotheses: pd.DataFrame) -> str:
-    """The hypothesis that comes nearest to the pattern of the paper's Table 2, of each classifier.
+    """Whether any hypothesis brings the pattern of the losses near the paper's Table 2, of each classifier.
+
+    Near is less than half the distance that the codecs have as they are.
 
     Parameters
     ----------
     hypotheses : `study.accuracy.Classification.compare_hypotheses`
     """
-    parts = []
+    parts, near = [], []
     for name, part in hypotheses.groupby("classifier", sort=False):
-        base, best = part[part["difference"].fillna(0) == 0].iloc[0], part.sort_values("distance").iloc[0]
+        unchanged = part["difference"].fillna(0) == 0
+        base, changes = part[unchanged].iloc[0], part[~unchanged].sort_values("distance")
         text = f"{name}: {base['hypothesis']} {interval(base['distance'], base['low'], base['high'], 2)}"
-        if best["hypothesis"] != base["hypothesis"]:
-            text += f", nearest {best['hypothesis']} {interval(best['distance'], best['low'], best['high'], 2)}"
+        if not changes.empty:
+            best = changes.iloc[0]
+            near += [str(best["hypothesis"])] if best["distance"] < base["distance"] / 2 else []
+            bounds = interval(best["distance"], best["low"], best["high"], 2)
+            text += f", nearest of {_count(len(changes), 'change')}: {best['hypothesis']} {bounds}"
         parts.append(text)
+    answer = f"come near with: {', '.join(near)}" if near else "are not explained by any change that was tried"
     return (
-        "**Why.** Distance to the pattern of the paper's Table 2 (0: the same; the root mean square difference of what "
-        f"is left of each classifier's skill): {'; '.join(parts)}."
+        f"**Why.** The losses of the paper's Table 2 {answer}. Distance to its pattern (0: the same; root mean square "
+        f"difference of what is left of a classifier's skill): {'; '.join(parts)}."
     )
 
 
 def remedies(table: pd.DataFrame) -> str:
-    """The worst row of the classifier trained on uncompressed images, and of the best remedy."""
+    """The worst row of the classifier trained on uncompressed images, of those trained on one coding, and of remedies.
+
+    Parameters
+    ----------
+    table : of `metrics.transfer.worst_rows`, with classifier
+    """
     parts = []
     for name, part in table.groupby("classifier", sort=False):
-        best = part.sort_values("accuracy").iloc[-1]
-        texts = [
-            f"{codec_name(r['trained_on'])} {interval(*(100 * r[c] for c in ('accuracy', 'low', 'high')))} %"
-            for r in (part[part["trained_on"] == registry.ORIGINAL].iloc[0], best)
-        ]
-        parts.append(f"{name}: {texts[0]}, best {texts[1]}")
+        coded = part["trained_on"].str.partition(" ")[0].isin(registry.names())
+        uncompressed = part["trained_on"] == registry.ORIGINAL
+        texts = [f"uncompressed {_share(part[uncompressed].iloc[0])}"]
+        if coded.any():
+            ends = 100 * part["accuracy"][coded].min(), 100 * part["accuracy"][coded].max()
+            texts.append(f"one coding {ends[0]:.1f} to {ends[1]:.1f} %")
+        others = part[~coded & ~uncompressed].sort_values("accuracy", ascending=False)
+        texts += [f"{row['trained_on']} {_share(row)}" for _, row in others.iterrows()]
+        parts.append(f"{name}: {', '.join(texts)}")
     return f"**Remedies.** Lowest accuracy over all codings, by what was trained on: {'; '.join(parts)}."
+
+
+def _share(row: pd.Series) -> str:
+    return f"{interval(*(100 * row[c] for c in ('accuracy', 'low', 'high')))} %"
 
 
 def sufficient(rates: pd.DataFrame) -> str:
@@ -264,7 +315,7 @@ def sufficient(rates: pd.DataFrame) -> str:
 
     Parameters
     ----------
-    rates : of `metrics.transfer.sufficient_rates` with `trained`, "original" or "matched"
+    rates : of `metrics.transfer.sufficient_rates` with `classifier` and `trained`, "original" or "matched"
     """
     texts = []
     for trained, part in rates.groupby("trained", sort=False):
@@ -274,8 +325,9 @@ def sufficient(rates: pd.DataFrame) -> str:
         ]
         texts.append(f"{CURVES[str(trained)]}: {', '.join(found)}")
     return (
-        "**Rates that suffice.** bpp from which accuracy stays within one point of that on uncompressed images, of a "
-        f"classifier trained {'; '.join(texts)}."
+        f"**Rates that suffice.** Least bpp at which the accuracy of the {rates['classifier'].iloc[0]} classifier is "
+        'within one point of that on uncompressed images, interpolated between the rates that were measured; "> 2" is '
+        f"not reached at 2, the highest. Trained {'; '.join(texts)}."
     )
 
 

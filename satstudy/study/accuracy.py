@@ -396,8 +396,8 @@ class Classification(Conditions):
         -------
         dict
             `accuracy_curves`: codec, condition, setting, bpp, psnr, ms_ssim, trained ("original" or "matched"),
-            accuracy, low, high; `accuracy_rates`: of `transfer.sufficient_rates` with trained; `accuracy_measures`: of
-            `transfer.rank_correlations`
+            accuracy, low, high; `accuracy_rates`: of `transfer.sufficient_rates` with trained and classifier;
+            `accuracy_measures`: of `transfer.rank_correlations`
         """
         own = self._frames("matched")
         points = [label for label, _ in own]
@@ -414,7 +414,7 @@ class Classification(Conditions):
             table = conditions.merge(matrix, left_on="condition", right_on="validated_on")
             frames.append(table.assign(trained=trained))
             found = transfer.sufficient_rates(frame, conditions, matched=trained == "matched")
-            rates.append(found.assign(trained=trained))
+            rates.append(found.assign(trained=trained, classifier=self._wanted.curves_with))
         columns = ["codec", "condition", "setting", "bpp", "psnr", "ms_ssim", "trained", "accuracy", "low", "high"]
         base = original[(original["validated_on"] == ORIGINAL)]
         baseline = accuracy.accuracy_matrix(base).assign(

@@ -97,9 +97,9 @@ def _measured(
 def tilings_frame(study: Study, scenes: Sequence[tuple[str, Pixels]], lams: Sequence[float]) -> pd.DataFrame:
     """Scenes coded by the learned codec with each tiling at each λ; `codec` names the tiling, `category` the place.
 
-    What stands before the first `_` of a scene's name is its place.
+    Places are those of `seams.place`.
     """
-    chosen: list[rate_distortion.Source] = [(name, image, Path(name).stem.partition("_")[0]) for name, image in scenes]
+    chosen: list[rate_distortion.Source] = [(name, image, seams.place(name)) for name, image in scenes]
     folder = study.folder / f"rd-tilings-{digest([(name, image.shape) for name, image in scenes], study.source_key)}"
     parts = []
     for tiling, lam in itertools.product(TILINGS, lams):

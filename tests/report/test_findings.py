@@ -3,7 +3,7 @@
 import pandas as pd
 from measured_frames import BD, seams
 
-from satstudy.report import findings
+from satstudy.report import findings, story
 
 CONDITIONS = pd.DataFrame({"condition": ["jpeg 0.31bpp", "jpeg 0.77bpp", "original"],
                            "codec": ["jpeg", "jpeg", "original"], "setting": ["quality=9", "quality=33", ""],
@@ -27,7 +27,7 @@ def test_rates_name_codec_interval_and_images():
 def test_blending_takes_the_overlap_nearest_to_the_papers():
     text = findings.blending(seams(2, 8, 32))
     assert "16.7 % fewer bits [16.7, 16.7] than blending with an overlap of 8 pixels, at +0.25 dB" in text
-    assert "(2 images, λ = 0.01)" in text
+    assert "(2 images of 2 places, λ = 0.01)" in text
     assert "overlap of 2 pixels" in findings.blending(seams(2))
     assert "not both measured" in findings.blending(seams())
     worse = seams(8).assign(bytes=[100, 100, 110, 90])
@@ -62,11 +62,24 @@ def test_what_other_training_images_cost_is_said_for_both_kinds():
     assert "on overhead imagery +5.2 % [3.1, 7.3] and on photographs −1.5 % [−4.0, 0.6] bits" in text
 
 
+def test_each_kind_of_training_images_is_named_with_the_sets_it_changes_least_and_most():
+    gains = pd.DataFrame(
+        [("naip", "tiles alone", 9.96, 8, 12), ("neon", "tiles alone", 20, 10, 30),
+         ("mosaics", "tiles alone", 12, 9, 15), ("bluemarble", "no colour changes", -0.5, None, None),
+         ("naip", "no colour changes", 1, 0.5, 1.5)],
+        columns=["set", "test", "value", "low", "high"],
+    )  # fmt: skip
+    names = story.named_sets()
+    text = findings.training_images(gains, names)
+    assert f"tiles alone +10.0 % [8.0, 12.0] on {names['naip']} to +20.0 % [10.0, 30.0] on {names['neon']};" in text
+    assert text.endswith(f"no colour changes −0.5 % on {names['bluemarble']} to +1.0 % [0.5, 1.5] on {names['naip']}.")
+
+
 def test_tilings_are_compared_by_place():
     rows = BD.assign(codec="mbt2018-seamless", reference="mbt2018-blend", category=["alps", "coast", "none"])
     assert findings.tilings(rows) == (
-        "**Tilings.** Bits of `seamless` against blending at equal PSNR: alps (1200 images) −20.0 % [−22.0, −18.0]; "
-        "coast (1200 images) −12.5 % [−13.0, −12.0]."
+        "**Tilings.** Bits of `seamless` against blending at equal PSNR: alps (1,200 images) −20.0 % [−22.0, −18.0]; "
+        "coast (1,200 images) −12.5 % [−13.0, −12.0]."
     )
     assert "not both measured" in findings.tilings(BD)
 
@@ -118,25 +131,36 @@ def test_agreement_names_the_cell_that_differs_most():
 def test_the_nearest_hypothesis_is_named_beside_the_base():
     table = pd.DataFrame({"classifier": "frozen", "hypothesis": ["swapped", "as they are"], "distance": [0.2, 0.5],
                           "low": [0.1, 0.4], "high": [0.3, 0.6], "difference": [-0.3, 0.0]})  # fmt: skip
-    assert "frozen: as they are 0.50 [0.40, 0.60], nearest swapped 0.20 [0.10, 0.30]" in findings.explanation(table)
+    text = findings.explanation(table)
+    assert "frozen: as they are 0.50 [0.40, 0.60], nearest of 1 change: swapped 0.20 [0.10, 0.30]" in text
+    assert "come near with: swapped." in text
+    far = findings.explanation(table.assign(distance=[0.3, 0.5]))
+    assert "are not explained by any change that was tried" in far
     alone = findings.explanation(table[1:])
     assert "as they are 0.50" in alone
     assert "nearest" not in alone
+    assert "not explained" in alone
 
 
 def test_remedies_are_compared_with_training_on_uncompressed_images():
-    table = pd.DataFrame({"classifier": "frozen", "trained_on": ["original", "jpeg 5", "mixture"],
-                          "accuracy": [0.2, 0.3, 0.7], "low": [0.1, 0.2, 0.6], "high": [0.3, 0.4, 0.8]})  # fmt: skip
+    table = pd.DataFrame({"classifier": "frozen", "trained_on": ["original", "jpeg 5", "avif 5", "noise", "JPEG-like"],
+                          "accuracy": [0.2, 0.3, 0.25, 0.5, 0.7], "low": [0.1, 0.2, 0.2, 0.4, 0.6],
+                          "high": [0.3, 0.4, 0.3, 0.6, 0.8]})  # fmt: skip
     text = findings.remedies(table)
-    assert "frozen: uncompressed 20.0 [10.0, 30.0] %, best mixture 70.0 [60.0, 80.0] %" in text
+    assert text.endswith(
+        "frozen: uncompressed 20.0 [10.0, 30.0] %, one coding 25.0 to 30.0 %, JPEG-like 70.0 [60.0, 80.0] %, "
+        "noise 50.0 [40.0, 60.0] %."
+    )
+    assert "one coding" not in findings.remedies(table[:1])
 
 
 def test_a_rate_that_is_not_reached_is_said():
     inf = float("inf")
     rates = pd.DataFrame({"codec": ["jpeg", "mbt2018", "jpeg"], "bpp": [0.8, inf, 0.5], "low": [0.7, 0.95, 0.4],
                           "high": [0.9, inf, inf], "highest": [2.0, 0.99, 2.0],
-                          "trained": ["original", "original", "matched"]})  # fmt: skip
+                          "trained": ["original", "original", "matched"], "classifier": "frozen"})  # fmt: skip
+    assert "the accuracy of the frozen classifier" in findings.sufficient(rates)
     assert findings.sufficient(rates).endswith(
-        "trained on uncompressed images: JPEG 0.80 [0.70, 0.90], mbt2018 > 0.99 [0.95, > 0.99]; on the same coding: "
+        "Trained on uncompressed images: JPEG 0.80 [0.70, 0.90], mbt2018 > 0.99 [0.95, > 0.99]; on the same coding: "
         "JPEG 0.50 [0.40, > 2.00]."
     )

@@ -20,7 +20,8 @@ def kept():
 
 def comparison(codec, reference, value, low, high, images=9):
     return {"codec": codec, "reference": reference, "bd_rate": value, "low": low, "high": high, "images": images,
-            "compared": images, "shared_low": 25.0, "shared_high": 33.0}  # fmt: skip
+            "compared": images, "shared_low": 25.0, "shared_high": 33.0,
+            "of_means": value, "of_means_low": low, "of_means_high": high}  # fmt: skip
 
 
 @pytest.fixture
@@ -127,13 +128,32 @@ def test_each_set_has_a_line_of_the_bits_against_its_rivals(kept, roles):
     table = story.by_set(kept["results"], ["jpeg2000", "bpg"])
     frame = kept["results"]["bd_rate_naip"]
     row = frame[(frame["codec"] == codec) & (frame["reference"] == "jpeg2000")].iloc[0]
-    line = table[table["bits against, in %"] == "NAIP scenes"].iloc[0]
+    line = table[table["bits against, in %"] == story.SETS["_naip"]].iloc[0]
     assert float(line["JPEG 2000"].replace("−", "-")) == round(row["bd_rate"], 1), "one place has no interval"
     assert int(line["images"]) == row["images"]
     assert list(table.columns) == ["bits against, in %", "images", "JPEG 2000"], "what was not measured has no column"
     every = story.by_set(kept["results"])
     assert set(every.columns) > {"AVIF", "JPEG", "JPEG 2000"}
     assert len(every) == len([name for name in story.SETS if f"bd_rate{name}" in kept["results"]])
+
+
+def test_bits_without_headers_are_those_of_the_table(kept):
+    text = story.without_headers(kept["results"])
+    bare = pd.read_csv(KEPT / "bd_rate_bare_neon.csv").set_index(["codec", "reference"]).loc["learned", "avif"]
+    assert f"NEON images of 200×200 pixels {bare['bd_rate']:+.1f} % [{bare['low']:.1f}, {bare['high']:.1f}]" in text
+    assert "Without the bytes of an empty image (*learned* 47, AVIF 297)" in text
+    assert story.without_headers(kept["results"], "bpg") == ""
+
+
+def test_ranges_are_those_of_the_first_set_that_has_all_rivals(kept):
+    table = pd.read_csv(KEPT / "bd_rate_mosaics.csv").set_index(["codec", "reference"])
+    rows = [table.loc["learned-refined", name] for name in ("avif", "jpeg2000")]
+    low, high = ([f"{row[name]:.0f}" for row in rows] for name in ("shared_low", "shared_high"))
+    assert story.ranges(kept["results"], ["avif", "jpeg2000"], refined=True) == (
+        f"mosaics of 1024×1024 pixels: {low[0]} to {high[0]} dB against AVIF, "
+        f"{low[1]} to {high[1]} dB against JPEG 2000"
+    )
+    assert story.ranges(kept["results"], ["bpg"]) == ""
 
 
 def test_refined_files_have_lines_of_their_own(roles):
