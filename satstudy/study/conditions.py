@@ -52,7 +52,7 @@ from satstudy.data.records import ImageRecord
 from satstudy.data.synthetic.scene import CATEGORIES
 from satstudy.data.synthetic.tree import write_tree
 from satstudy.metrics import quality
-from satstudy.study.study import Study
+from satstudy.study.study import Study, open_study
 
 #: Number of images, evenly spaced in the list, over which the search for a setting averages the rate.
 SEARCH_IMAGES = 21
@@ -182,15 +182,19 @@ class Conditions:
         if learned.every_rate:
             there = profile.every_rate.steps or checkpoint.shipped_for_every_rate(domain)
             return named_lams() if there else []
-        lams = set(profile.train.lams)
-        if domain == NATURAL:
-            lams = set(profile.accuracy.natural_lams or lams) if profile.data.natural else set()
+        trains = self._trains(domain).profile
+        lams = set() if domain == NATURAL and not trains.data.natural else set(trains.train.lams)
         return sorted(lams | set(checkpoint.shipped(domain) if profile.accuracy.shipped else ()))
 
     def weights(self, lam: float, domain: str = OVERHEAD) -> Checkpoint:
         """The weights of a λ: shipped ones if the profile has `accuracy.shipped` and they exist, else the study's."""
         shipped = checkpoint.shipped(domain) if self.study.profile.accuracy.shipped else {}
-        return checkpoint.load(shipped[lam]) if lam in shipped else self.study.weights(lam, domain)
+        return checkpoint.load(shipped[lam]) if lam in shipped else self._trains(domain).weights(lam, domain)
+
+    def _trains(self, domain: str) -> Study:
+        """The study that trains the weights of a domain."""
+        other = self.study.profile.accuracy.natural_profile if domain == NATURAL else ""
+        return open_study(other, self.study.progress) if other else self.study
 
     def _learned(self, learned: registry.Learned, lam: float, task: bool = False) -> Codec:
         tiling = self.study.profile.rd.tiling

@@ -266,8 +266,8 @@ class Accuracy:
     size: Annotated[int, Field(ge=32)] = 256
     #: Use the shipped weights of the learned codec, if there are any, instead of those of this study.
     shipped: bool = False
-    #: λ of the weights that are trained on natural images; by default `train.lams`.
-    natural_lams: Several[Lam] = ()
+    #: Profile that trains the weights on natural images, at its `train.lams`; by default this one.
+    natural_profile: str = ""
     #: Name → `satstudy.classification.network.ClassifierConfig`.
     classifiers: dict[str, Any] = field(default_factory=dict)
     #: The matrix of accuracies: classifiers, columns (trained on) and rows (validated on).
@@ -336,12 +336,16 @@ def location(name: str) -> Path:
 
 
 def chain(name: str) -> list[str]:
-    """The YAML files of a profile and of all profiles whose weights it starts from."""
+    """The YAML files of a profile and of all profiles whose weights it takes or starts from."""
     found: list[str] = []
-    while str(location(name)) not in found:
-        found.append(str(location(name)))
-        profile = load(name)
-        name = profile.train.starts_from or profile.every_rate.starts_from or name
+    waiting = [name]
+    while waiting:
+        path = str(location(waiting.pop()))
+        if path not in found:
+            found.append(path)
+            profile = load(path)
+            others = profile.train.starts_from, profile.every_rate.starts_from, profile.accuracy.natural_profile
+            waiting += [other for other in others if other]
     return found
 
 

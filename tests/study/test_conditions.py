@@ -18,6 +18,7 @@ from satstudy.core.errors import InputError
 from satstudy.data.images import read_image
 from satstudy.metrics.quality import bpp
 from satstudy.study.conditions import Conditions
+from satstudy.study.study import Study
 
 
 @pytest.fixture
@@ -58,6 +59,19 @@ def test_what_needs_weights_that_do_not_exist_is_not_available(conditions):
     here = conditions()
     assert here.available("mbt2018 0.01")
     assert not here.available("mbt2018-natural 0.84bpp | swap")
+
+
+def test_another_profile_may_train_the_weights_of_natural_images(conditions, tmp_path, monkeypatch):
+    other = tmp_path / "photographs.yaml"
+    other.write_text(
+        "name: photographs\ndescription: of the sea\ndata: {kind: synthetic, natural: sea}\nsplits: {}\n"
+        "train: {lams: [0.02, 0.03], steps: 5}\n"
+    )
+    here = conditions(natural_profile=str(other))
+    assert here.available("mbt2018-natural 0.84bpp")
+    monkeypatch.setattr(Study, "weights", lambda study, lam, domain: (study.profile.name, lam, domain))
+    assert here.weights(0.02, "natural") == ("photographs", 0.02, "natural")
+    assert here.weights(0.01) == (here.study.profile.name, 0.01, "overhead")
 
 
 def test_distortions_after_the_last_codec_act_on_what_the_classifier_sees(conditions):

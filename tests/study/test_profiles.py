@@ -103,7 +103,7 @@ def test_what_a_shipped_profile_asks_of_its_notebooks_is_there(name):
         if kind == "mbt2018" and not value.endswith("bpp") and not wanted.shipped:
             assert float(value) in known, f"{condition} would train one more λ"
         assert kind != "mbt2018-natural" or profile.data.natural
-    if name != "reference-accuracy":  # which has a ladder for its classifiers alone
+    if name not in ("reference-accuracy", "reference-natural"):  # whose λ are for classifiers alone
         assert profile.blending.lam in (profile.rd.lams or profile.train.lams)
     for named in (wanted.matrix_of, wanted.hypotheses_with, wanted.remedies_with, wanted.heads_with):
         assert set(named) <= set(wanted.classifiers)
@@ -240,6 +240,8 @@ def test_the_files_behind_a_profile_are_its_own_and_those_it_starts_from(write):
     assert profiles.chain("quick") == [str(paths.PROFILES / "quick.yaml")]
     own = write(train={"lams": [0.01], "init": "profile:reference-mbt2018"})
     assert profiles.chain(own) == [own, *profiles.chain("reference-mbt2018")]
+    own = write(accuracy={"natural_profile": "reference-natural"})
+    assert profiles.chain(own) == [own, *profiles.chain("reference-natural")]
 
 
 # --- What is made of it -----------------------------------------------------------------------------------
