@@ -46,7 +46,8 @@ BD = pd.DataFrame(
 
 
 def seams(*overlaps: int) -> pd.DataFrame:
-    rows = [(i, "blend", "mean", o, k * (100 + o), 30.0) for o in overlaps for i, k in (("a", 1), ("b", 20))]
-    rows += [("a", "seamless", "none", 0, 90, 30.25), ("b", "seamless", "none", 0, 1800, 30.25)]
+    images = {"a": 1, "b": 20, "c": 5}
+    rows = [(i, "blend", "mean", o, k * (100 + o), 30.0) for o in overlaps for i, k in images.items()]
+    rows += [(i, "seamless", "none", 0, k * 90, 30.25) for i, k in images.items()]
     frame = pd.DataFrame(rows, columns=["image", "tiling", "weighting", "overlap", "bytes", "psnr"])
     return frame.assign(lam=0.01, psnr_near=29.5, psnr_near_reference=29.75)

@@ -124,7 +124,7 @@ def headline(study: Study) -> str:
     if "bd_rate_ms_ssim" in results:
         said.append(findings.ms_ssim(results["bd_rate_ms_ssim"], story.RIVALS))
     if "bd_rate_tilings" in results:
-        said.append(findings.tilings(results["bd_rate_tilings"]))
+        said.append(findings.tilings(results["bd_rate_tilings"], story.named_sets()))
     said.append(findings.blending(seams))
     if "domain_gains" in results:
         said.append(findings.domain(results["domain_gains"]))

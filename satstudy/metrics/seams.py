@@ -335,13 +335,15 @@ def bits_change(part: pd.DataFrame, base: pd.DataFrame) -> Interval:
     Returns
     -------
     Interval
-        nan if `base` lacks an image
+        nan if `base` lacks an image; bounds are nan with fewer than three places
     """
     sizes, others = (table.set_index(["image", "lam"])["bytes"] for table in (part, base))
     logs = (sizes / others.reindex(sizes.index)).map(np.log)
     if logs.empty or logs.isna().any():
         return Interval(math.nan, math.nan, math.nan)
-    return change_interval(logs.to_numpy(), clusters=logs.index.get_level_values("image").map(place).tolist())
+    places = logs.index.get_level_values("image").map(place).tolist()
+    change = change_interval(logs.to_numpy(), clusters=places)
+    return change if len(set(places)) > 2 else Interval(change.value, math.nan, math.nan)
 
 
 def place(image: str) -> str:

@@ -126,22 +126,22 @@ def ms_ssim(pairs: pd.DataFrame, rivals: Sequence[str]) -> str:
     return f"**MS-SSIM.** Bits of *{codec_name(codec)}* at equal MS-SSIM, {count:,} tiles: {'; '.join(parts)}."
 
 
-def tilings(pairs: pd.DataFrame) -> str:
+def tilings(pairs: pd.DataFrame, names: Mapping[str, str]) -> str:
     """Bits of `seamless` against blending at equal PSNR over the ladder, place by place.
 
     Parameters
     ----------
     pairs : of `metrics.bd_rate.by_category` with the reference "mbt2018-blend"
+    names : place → what its images are; others have their own name
     """
     rows = pairs[(pairs["codec"] == "mbt2018-seamless") & (pairs["reference"] == "mbt2018-blend")]
     parts = []
     for row in rows.dropna(subset="bd_rate").to_dict("records"):
-        parts.append(
-            f"{row['category']} ({_count(row['images'], 'image')}) {_percent(row['bd_rate'], row['low'], row['high'])}"
-        )
+        where, count = names.get(row["category"], row["category"]), _count(row["images"], "image")
+        parts.append(f"{where} ({count}) {_percent(row['bd_rate'], row['low'], row['high'])}")
     if not parts:
         return "**Tilings.** Blending and `seamless` were not both measured over the ladder."
-    return f"**Tilings.** Bits of `seamless` against blending at equal PSNR: {'; '.join(parts)}."
+    return f"**Tilings.** Bits of mbt2018 with `seamless` against blending, at equal PSNR: {'; '.join(parts)}."
 
 
 def blending(seams: pd.DataFrame) -> str:

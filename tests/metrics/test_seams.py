@@ -227,10 +227,13 @@ def test_the_crop_shows_a_seam_of_another_layout_as_well():
 
 
 def test_bits_are_compared_image_by_image():
-    part = pd.DataFrame({"image": ["a", "b"], "lam": 0.01, "bytes": [110, 8000]})
-    base = pd.DataFrame({"image": ["b", "a"], "lam": 0.01, "bytes": [10_000, 100]})
+    part = pd.DataFrame({"image": ["a_1.png", "b_1.png", "b_2.png"], "lam": 0.01, "bytes": [110, 8000, 50]})
+    base = pd.DataFrame({"image": ["b_1.png", "a_1.png", "b_2.png"], "lam": 0.01, "bytes": [10_000, 100, 100]})
     found = seams.bits_change(part, base)
-    assert found.value == pytest.approx(100 * (math.sqrt(1.1 * 0.8) - 1))
-    assert (found.low, found.high) == pytest.approx((-20, 10))
+    assert found.value == pytest.approx(100 * ((1.1 * 0.8 * 0.5) ** (1 / 3) - 1))
+    assert math.isnan(found.low), "two places"
+    part["image"] = base["image"] = ["a", "b", "c"]
+    found = seams.bits_change(part, base.assign(bytes=[100, 10_000, 100]))
+    assert -50 - 1e-9 < found.low < found.value < found.high < 10 + 1e-9
     assert math.isnan(seams.bits_change(part, base[:1]).value)
     assert math.isnan(seams.bits_change(part[:0], base).value)

@@ -179,7 +179,7 @@ def test_seams_table_gives_bits_against_independent_patches():
     tilings = [("seamless", "none", 0, 950), ("blend", "ramp", 8, 1060), ("independent", "none", 0, 1000)]
     rows = [
         (f"i{i}", 0.013, tiling, weighting, 256, overlap, size * (i + 1) ** 5, 0.5, 30.0, 29.5, 30.1, 1.2, 1.0, 29.7)
-        for i in range(2)
+        for i in range(3)
         for tiling, weighting, overlap, size in tilings
     ]
     frame = pd.DataFrame(rows, columns=SEAM_COLUMNS)
