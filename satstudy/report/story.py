@@ -34,7 +34,7 @@ SETS = {
     "_massachusetts": "Massachusetts images of 400×400 pixels",
     "_earthart": "Landsat, Terra and Aqua scenes of 666×666 pixels",
     "_neon": "NEON images of 200×200 pixels",
-    "_bluemarble": "one Blue Marble scene of 2700×1350 pixels",
+    "_bluemarble": "one Blue Marble scene",
     "": "UC Merced tiles of 256×256 pixels",
 }
 #: The rivals that a short table has; those of them that were measured are shown.
