@@ -16,7 +16,7 @@ from satstudy.codecs import registry
 from satstudy.core.errors import InputError
 from satstudy.core.frames import require
 from satstudy.report.labels import CURVES, condition_labels, matrix_cells
-from satstudy.report.paper import TABLE_2_TRAINED, TABLE_2_VALIDATED, paper_table_2
+from satstudy.report.paper import paper_table_2
 from satstudy.report.style import BLACK, WIDTH, codec_lines, legend_above, rate_ticks, styled, whiskers
 from satstudy.report.tables import counterparts
 
@@ -74,7 +74,7 @@ def accuracy_heatmap(matrix: pd.DataFrame, conditions: pd.DataFrame) -> Figure:
 def _published(accuracy: pd.DataFrame, conditions: pd.DataFrame) -> pd.DataFrame:
     """The paper's numbers in the shape of `accuracy`, "(80.7)"; empty where it has none."""
     table = paper_table_2()
-    rows, columns = counterparts(conditions, TABLE_2_VALIDATED), counterparts(conditions, TABLE_2_TRAINED)
+    rows, columns = counterparts(conditions)
 
     def number(validated: str, trained: str) -> str:
         if validated not in rows or trained not in columns:

@@ -18,8 +18,10 @@ from satstudy.report.labels import (
     OVERHEAD,
     codec_name,
     condition_labels,
+    counted,
     interval,
     least_rate,
+    percent,
     signed,
 )
 
@@ -39,12 +41,7 @@ def codec_change(bd: pd.DataFrame, codec: str, value: str = "bd_rate") -> str:
     if pd.isna(row[value]):
         return f"has too little PSNR in common with {codec_name(str(row['reference']))}"
     low, high = ("low", "high") if value == "bd_rate" else (f"{value}_low", f"{value}_high")
-    return _percent(row[value], row[low], row[high])
-
-
-def _percent(value: float, low: float, high: float) -> str:
-    number, _, bounds = signed(value, low, high).partition(" ")
-    return f"{number} % {bounds}".rstrip()
+    return percent(row[value], row[low], row[high])
 
 
 def rate(bd: pd.DataFrame) -> str:
@@ -73,7 +70,7 @@ def domain(gains: pd.DataFrame) -> str:
     parts = []
     for tested_on in (OVERHEAD, NATURAL):
         row = of_other_domain(gains, tested_on)
-        parts.append(f"on {DOMAINS[tested_on]} {_percent(row['bd_rate'], row['low'], row['high'])}")
+        parts.append(f"on {DOMAINS[tested_on]} {percent(row['bd_rate'], row['low'], row['high'])}")
     return (
         "**Domain.** Small codecs that were trained on the other kind of images, photographs or overhead imagery, need "
         f"at equal PSNR {' and '.join(parts)} bits; 95 % intervals over classes (photographs: images) and trainings."
@@ -98,7 +95,7 @@ def training_images(gains: pd.DataFrame, names: Mapping[str, str]) -> str:
     for change, rows in gains.groupby("test", sort=False):
         found = sorted(rows.to_dict("records"), key=lambda row: row["value"])
         ends = found[0], found[-1]
-        changes = [f"{_percent(row['value'], row['low'], row['high'])} on {names[row['set']]}" for row in ends]
+        changes = [f"{percent(row['value'], row['low'], row['high'])} on {names[row['set']]}" for row in ends]
         parts.append(f"{change} {' to '.join(changes)}")
     return (
         "**Training images.** Loss λ · 255² · MSE + bpp of small codecs against one trained on all kinds of images, on "
@@ -116,7 +113,7 @@ def ms_ssim(pairs: pd.DataFrame, rivals: Sequence[str]) -> str:
     codec = registry.main_codec(pairs["codec"])
     rows = pairs[pairs["codec"] == codec].dropna(subset="bd_rate").set_index("reference")
     parts = [
-        f"{codec_name(name)} {_percent(rows['bd_rate'][name], rows['low'][name], rows['high'][name])}"
+        f"{codec_name(name)} {percent(rows['bd_rate'][name], rows['low'][name], rows['high'][name])}"
         for name in rivals
         if name in rows.index
     ]
@@ -136,9 +133,9 @@ def tilings(pairs: pd.DataFrame, names: Mapping[str, str]) -> str:
     """
     rows = pairs[(pairs["codec"] == "mbt2018-seamless") & (pairs["reference"] == "mbt2018-blend")]
     parts = []
-    for row in rows.dropna(subset="bd_rate").to_dict("records"):
-        where, count = names.get(row["category"], row["category"]), _count(row["images"], "image")
-        parts.append(f"{where} ({count}) {_percent(row['bd_rate'], row['low'], row['high'])}")
+    for row in rows.dropna(subset="bd_rate").replace({"category": dict(names)}).to_dict("records"):
+        count = counted(row["images"], "image")
+        parts.append(f"{row['category']} ({count}) {percent(row['bd_rate'], row['low'], row['high'])}")
     if not parts:
         return "**Tilings.** Blending and `seamless` were not both measured over the ladder."
     return f"**Tilings.** Bits of mbt2018 with `seamless` against blending, at equal PSNR: {'; '.join(parts)}."
@@ -155,7 +152,7 @@ def blending(seams: pd.DataFrame) -> str:
     more = bits_change(seamless, blend)
     gained = signed(float(seamless["psnr"].mean()) - float(blend["psnr"].mean()), digits=2)
     lams = ", ".join(f"{lam:g}" for lam in sorted(set(seamless["lam"])))
-    counts = (_count(seamless["image"].nunique(), "image"), _count(seamless["image"].map(place).nunique(), "place"))
+    counts = (counted(seamless["image"].nunique(), "image"), counted(seamless["image"].map(place).nunique(), "place"))
     fewer = more.value <= 0
     number, _, bounds = interval(*((-more.value, -more.high, -more.low) if fewer else more)).partition(" ")
     lost = (blend["psnr_near_reference"] - blend["psnr_near"]).mean()
@@ -167,10 +164,6 @@ def blending(seams: pd.DataFrame) -> str:
         f"**Seams.** `seamless` takes {number} % {'fewer' if fewer else 'more'} bits{bounds and f' {bounds}'} than "
         f"blending with an overlap of {nearest} pixels, at {gained} dB ({' of '.join(counts)}, λ = {lams}).{near}"
     )
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'s' if number != 1 else ''}"
 
 
 def own_and_other(matrix: pd.DataFrame) -> tuple[float, float]:
@@ -187,7 +180,7 @@ def classifiers(matrix: pd.DataFrame, chance: Mapping[str, Any]) -> str:
     matrix : trained_on, validated_on, accuracy; with classifier, where there are several
     chance : `uniform`, the accuracy of guessing, between 0 and 1
     """
-    parts = []
+    parts, rounds = [], []
     names = matrix["classifier"] if "classifier" in matrix else pd.Series("", matrix.index)
     for name, part in matrix.groupby(names, sort=False):
         means = [
@@ -196,10 +189,11 @@ def classifiers(matrix: pd.DataFrame, chance: Mapping[str, Any]) -> str:
             if not math.isnan(mean)
         ]
         parts.append(f"{name}{': ' if name else ''}{', '.join(means)}")
+        if "seeds" in part:
+            rounds.append(f"{name} {int(part['seeds'].iloc[0])}".strip())
     guess = f"; guessing gives {100 * chance['uniform']:.1f} %" if "uniform" in chance else ""
     text = f"**Classifiers.** Accuracy on images, mean over the matrix: {'; '.join(parts)}{guess}."
-    if "seeds" in matrix:
-        rounds = [f"{name} {int(part['seeds'].iloc[0])}".strip() for name, part in matrix.groupby(names, sort=False)]
+    if rounds:
         text += f" Rounds of training: {', '.join(rounds)}"
         if (matrix["seeds"] == 1).any():
             text += "; intervals of a single round do not include the variation between trainings"
@@ -276,7 +270,7 @@ def explanation(hypotheses: pd.DataFrame) -> str:
             best = changes.iloc[0]
             near += [str(best["hypothesis"])] if best["distance"] < base["distance"] / 2 else []
             bounds = interval(best["distance"], best["low"], best["high"], 2)
-            text += f", nearest of {_count(len(changes), 'change')}: {best['hypothesis']} {bounds}"
+            text += f", nearest of {counted(len(changes), 'change')}: {best['hypothesis']} {bounds}"
         parts.append(text)
     answer = f"come near with: {', '.join(near)}" if near else "are not explained by any change that was tried"
     return (

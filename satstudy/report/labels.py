@@ -99,6 +99,25 @@ def signed(value: float, low: float = math.nan, high: float = math.nan, digits: 
     return text if text[0] in "−–" else f"+{text}"
 
 
+def percent(value: float, low: float = math.nan, high: float = math.nan) -> str:
+    """A difference in percent with its sign, and its interval where there is one.
+
+    >>> percent(2.5, 1, 4), percent(-3)
+    ('+2.5 % [1.0, 4.0]', '−3.0 %')
+    """
+    number, _, bounds = signed(value, low, high).partition(" ")
+    return f"{number} % {bounds}".rstrip()
+
+
+def counted(number: int, noun: str) -> str:
+    """A number of things.
+
+    >>> counted(1, "image"), counted(1260, "image")
+    ('1 image', '1,260 images')
+    """
+    return f"{number:,} {noun}{'s' if number != 1 else ''}"
+
+
 def _fixed(value: float, digits: int) -> str:
     return f"{round(value, digits) + 0.0:.{digits}f}".replace("-", "−")  # + 0.0: no "−0.0"
 

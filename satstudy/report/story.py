@@ -23,7 +23,7 @@ from satstudy.metrics.seams import place, with_derived
 from satstudy.report import figures_rd, html, paper, pictures, tables
 from satstudy.report.figures_images import coded_pictures
 from satstudy.report.findings import of_other_domain, own_and_other
-from satstudy.report.labels import NATURAL, OVERHEAD, codec_name, interval, signed
+from satstudy.report.labels import NATURAL, OVERHEAD, codec_name, counted, interval, percent, signed
 
 #: Table → frame, as `results/reference` has them: `bd_rate_naip`, `accuracy`, …
 Results = Mapping[str, pd.DataFrame]
@@ -136,7 +136,7 @@ def by_set(results: Results, rivals: Iterable[str] | None = None, refined: bool 
 def without_headers(results: Results, rival: str = "avif") -> str:
     """Bits of the main learned codec against a rival, less what each format spends on an empty image, set by set."""
     pairs = [(s, codec, row(results, f"bd_rate_bare{s}", codec, rival)) for s, codec in measured(results)]
-    parts = [f"{SETS[s]} {_signed(one)}" for s, _, one in pairs if one is not None]
+    parts = [f"{SETS[s]} {percent(one['bd_rate'], one['low'], one['high'])}" for s, _, one in pairs if one is not None]
     if not parts:
         return ""
     sizes = results["wrapping"].set_index("codec")["bytes"]
@@ -159,11 +159,6 @@ def ranges(results: Results, rivals: Iterable[str], refined: bool = False) -> st
         if len(found) == len(one):
             return f"{SETS[suffix]}: {', '.join(found)}"
     return ""
-
-
-def _signed(one: pd.Series) -> str:
-    number, _, bounds = signed(one["bd_rate"], one["low"], one["high"]).partition(" ")
-    return f"{number} % {bounds}".rstrip()
 
 
 def change(one: pd.Series) -> str:
@@ -222,8 +217,8 @@ def _rate(results: Results) -> Finding | None:
         0: f"It beats what satellites use; between it and {rival} no difference is seen.",
         1: f"Who can run {rival} on board sends fewer bits with it; learning alone does not win.",
     }[sign(best)]
-    count, span = int(best["images"]), f"{best['shared_low']:.0f} to {best['shared_high']:.0f} dB"
-    limit = f"{count:,} image{'s' if count > 1 else ''}, PSNR, the range that both codecs reach ({span})."
+    count, span = counted(int(best["images"]), "image"), f"{best['shared_low']:.0f} to {best['shared_high']:.0f} dB"
+    limit = f"{count}, PSNR, the range that both codecs reach ({span})."
     others = [r for s, c in sets[1:] if (r := row(results, f"bd_rate{s}", c, str(best["reference"]))) is not None]
     if others:
         limit += f" Against {rival} on other images: {_spread(others)}."
@@ -260,7 +255,7 @@ def _seams(results: Results) -> Finding | None:
         return None
     one = rows.sort_values("images").iloc[-1]
     sample = grid(1496, 1496, paper.PATCH, paper.OVERLAP)
-    texts = "; ".join(f"{SETS.get('_' + r['category'], r['category'])}: {change(r)}" for _, r in rows.iterrows())
+    texts = "; ".join(f"{r['category']}: {change(r)}" for _, r in rows.replace({"category": named_sets()}).iterrows())
     return Finding(
         "Seams",
         f"`seamless` against the paper's blending, at equal PSNR: {texts}.",
@@ -278,8 +273,7 @@ def _seam_ratios(results: Results) -> pd.DataFrame:
         return pd.DataFrame()
     frame = with_derived(results["seams"])
     frame = frame[(frame["tiling"] != "blend") | ((frame["overlap"] == paper.OVERLAP) & (frame["weighting"] == "mean"))]
-    named = frame["image"].map(lambda image: SETS.get("_" + place(image), place(image)))
-    ratios = frame.pivot_table(index=named, columns="tiling", values="ratio")
+    ratios = frame.pivot_table(index=frame["image"].map(place).replace(named_sets()), columns="tiling", values="ratio")
     return ratios if {*TILINGS} <= {*ratios} else pd.DataFrame()
 
 
@@ -297,7 +291,7 @@ def _classifiers(results: Results) -> Finding | None:
     return Finding(
         "Classifiers",
         f"Right answers on images coded as in training, and on images coded otherwise: {_listed(means)}; "
-        f"{_listed([_PAPER])}.",
+        f"{_listed([_paper_means()])}.",
         {
             "no": "A classifier loses less on images coded otherwise than in the paper, in which two thirds are lost.",
             "yes": "As in the paper, a classifier fails on images coded otherwise than in its training.",
@@ -318,9 +312,7 @@ class _Means(NamedTuple):
 
 def _cells_of_the_paper(matrix: pd.DataFrame, conditions: pd.DataFrame) -> pd.DataFrame:
     """The cells that stand for one of the paper's Table 2."""
-    rows, columns = (
-        tables.counterparts(conditions, known) for known in (paper.TABLE_2_VALIDATED, paper.TABLE_2_TRAINED)
-    )
+    rows, columns = tables.counterparts(conditions)
     return matrix[matrix["validated_on"].isin(rows.keys()) & matrix["trained_on"].isin(columns.keys())]
 
 
@@ -336,9 +328,6 @@ def _paper_means() -> _Means:
     table = paper.paper_table_2().rename_axis(index="validated_on").reset_index()
     cells = table.melt(id_vars="validated_on", var_name="trained_on", value_name="accuracy")
     return _Means("the paper's", *own_and_other(cells.assign(accuracy=cells["accuracy"] / 100)))
-
-
-_PAPER = _paper_means()
 
 
 def _listed(means: Sequence[_Means]) -> str:
@@ -433,11 +422,11 @@ def claims(results: Results) -> list[Claim]:
             )
         )
     if "accuracy" in results and "accuracy_conditions" in results:
-        means = _means(results)
+        means, theirs = _means(results), _paper_means()
         found.append(
             Claim(
                 "A classifier works only on the codec that it was trained on",
-                f"Table 2: {_PAPER.own:.1f} % on the own coding, {_PAPER.other:.1f} % on others (means)",
+                f"Table 2: {theirs.own:.1f} % on the own coding, {theirs.other:.1f} % on others (means)",
                 f"on the own coding and on others, over the same cells: {_listed(means)}",
                 _only_its_own(means),
                 "Other images and classes. The page of the reference study has each cell, and tests what could make a "

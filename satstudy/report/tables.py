@@ -394,13 +394,18 @@ def splits_table(manifest: pd.DataFrame) -> pd.DataFrame:
 # --- Accuracy -------------------------------------------------------------------------------------------
 
 
-def counterparts(conditions: pd.DataFrame, known: Sequence[PaperCondition]) -> dict[str, PaperCondition]:
-    """Condition → the paper's condition with the same codec and a similar rate (`paper.counterpart`), if any."""
-    found = {}
-    for row in conditions.to_dict("records"):
-        if match := counterpart(row["codec"], 24.0 if row["codec"] == "original" else row["bpp"], known):
-            found[row["condition"]] = match
-    return found
+def counterparts(conditions: pd.DataFrame) -> tuple[dict[str, PaperCondition], dict[str, PaperCondition]]:
+    """The rows and the columns of the paper's Table 2 that conditions stand for.
+
+    Condition → the paper's condition with the same codec and a similar rate (`paper.counterpart`), if any.
+    """
+    rates = conditions["bpp"].mask(conditions["codec"] == "original", 24.0)
+    given = list(zip(conditions["condition"], conditions["codec"], rates, strict=True))
+    rows, columns = (
+        {name: match for name, codec, bpp in given if (match := counterpart(codec, bpp, known))}
+        for known in (TABLE_2_VALIDATED, TABLE_2_TRAINED)
+    )
+    return rows, columns
 
 
 def table_2(matrix: pd.DataFrame, conditions: pd.DataFrame) -> pd.DataFrame:
@@ -416,7 +421,7 @@ def table_2(matrix: pd.DataFrame, conditions: pd.DataFrame) -> pd.DataFrame:
     cells, names = matrix_cells(matrix, conditions), condition_labels(conditions)
     accuracy, low, high = cells["accuracy"], cells["low"], cells["high"]
     published = paper_table_2()
-    rows, columns = counterparts(conditions, TABLE_2_VALIDATED), counterparts(conditions, TABLE_2_TRAINED)
+    rows, columns = counterparts(conditions)
 
     def heading(condition: str, matches: dict[str, PaperCondition]) -> str:
         match = matches.get(condition)

@@ -193,7 +193,11 @@ class Conditions:
 
     def _trains(self, domain: str) -> Study:
         """The study that trains the weights of a domain."""
-        other = self.study.profile.accuracy.natural_profile if domain == NATURAL else ""
+        return self._natural if domain == NATURAL else self.study
+
+    @cached_property
+    def _natural(self) -> Study:
+        other = self.study.profile.accuracy.natural_profile
         return open_study(other, self.study.progress) if other else self.study
 
     def _learned(self, learned: registry.Learned, lam: float, task: bool = False) -> Codec:

@@ -26,7 +26,7 @@ from satstudy.core.types import Pixels
 from satstudy.data.images import find_images
 from satstudy.metrics import bd_rate, transfer
 from satstudy.report import figures_accuracy, figures_rd, findings, html, pictures, tables
-from satstudy.report.labels import codec_name, condition_labels
+from satstudy.report.labels import codec_name, condition_labels, counted
 from satstudy.study.experiments import places
 from satstudy.study.profiles import Data, EveryRate
 from satstudy.study.study import Study, open_study
@@ -251,10 +251,10 @@ def show_comparisons(study: Study, suffix: str, wrapping: pd.DataFrame, curves: 
         for name in ("rate_distortion", "bd_rate", "bd_rate_bare", "slices", "losses")
     )
     anchor = _anchor(frame)
-    count, units = frame["image"].nunique(), frame["category"].nunique()
+    count, units = counted(frame["image"].nunique(), "image"), frame["category"].nunique()
     sizes = f"{frame['height'].min()}×{frame['width'].min()} to {frame['height'].max()}×{frame['width'].max()}"
     where = f" of {units} {'places or classes' if units > 1 else 'place'}" if frame["category"].any() else ""
-    show(f"{count} image{'s' if count > 1 else ''}{where}, {sizes} pixels.")
+    show(f"{count}{where}, {sizes} pixels.")
     against = f"against {codec_name(anchor)}"
     if curves:
         _show_all(figures_rd.rate_distortion(frame, log=True, objects=places(frame)))
@@ -300,8 +300,8 @@ def show_matrix(study: Study) -> None:
     for name, part in matrix.groupby("classifier", sort=False):
         few = part[["seeds", "images", "objects"]].iloc[0]
         show(
-            f"**{name}**: {few['images']:,} images of {few['objects']:,} objects, each validated {few['seeds']} "
-            f"time{'s' if few['seeds'] > 1 else ''}. In parentheses the paper's number."
+            f"**{name}**: {few['images']:,} images of {few['objects']:,} objects, each validated "
+            f"{counted(few['seeds'], 'time')}. In parentheses the paper's number."
         )
         _show_all(figures_accuracy.accuracy_heatmap(part, conditions))
     if matrix["trained_on"].nunique() > 1:
