@@ -8,7 +8,8 @@ Each resample draws k − 1 of the k clusters with replacement (Rao and Wu, JASA
 variance of the resampled mean is then an unbiased estimate of the variance of the mean. Draws of k would underestimate
 it by the factor (k − 1)/k, a half for two runs. Coverage of 95 % intervals in simulations with normally distributed
 clusters: 86 % with 5 clusters (draws of k: 83 %), 91 % (90 %) with 10 and 94 % (94 %) with 60; 89 % (84 %) with two
-runs whose standard deviation is a third of the clusters'. With few clusters both are too narrow.
+runs whose standard deviation is a third of the clusters'. With few clusters both are too narrow; with fewer than three
+there is no interval, for a resample of two is one or the other.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from scipy.stats import binomtest
 
 from satstudy.core.errors import InputError
 from satstudy.core.types import Floats
+
+FEWEST_CLUSTERS = 3
 
 
 class Interval(NamedTuple):
@@ -57,8 +60,8 @@ def bootstrap_interval(
     Returns
     -------
     Interval
-        `low` and `high` are nan with a single cluster, and where the statistic is nan in more than 1 − `level` of the
-        resamples.
+        `low` and `high` are nan with fewer than three clusters, and where the statistic is nan in more than 1 − `level`
+        of the resamples.
 
     Raises
     ------
@@ -73,10 +76,10 @@ def bootstrap_interval(
     >>> f"{gain.value:.2f} dB [{gain.low:.2f}, {gain.high:.2f}]"
     '1.05 dB [0.90, 1.23]'
 
-    Two images of one place are one cluster:
+    Two images of one place are one cluster, and two places are too few:
 
     >>> bootstrap_interval([1.0, 3.0, 3.0, 5.0], clusters=["a", "a", "b", "b"])
-    Interval(value=3.0, low=2.0, high=4.0)
+    Interval(value=3.0, low=nan, high=nan)
     """
     if not 0 < level < 1:
         raise InputError(f"level = {level}: take a confidence between 0 and 1, such as 0.95.")
@@ -95,7 +98,7 @@ def resampled_means(
     resamples: int = 2000,
     seed: int = 0,
 ) -> Floats:
-    """The means of each column in every resample: (resamples, k); nan with a single cluster.
+    """The means of each column in every resample: (resamples, k); nan with fewer than three clusters.
 
     Parameters and errors as `bootstrap_interval`.
     """
@@ -104,7 +107,7 @@ def resampled_means(
         raise InputError("A bootstrap needs one row of finite values or more, and resamples ≥ 1.")
     cluster, run = _labels(clusters, np.arange(len(table))), _labels(runs, np.zeros(len(table), np.intp))
     shape = (run.max() + 1, cluster.max() + 1)
-    if shape[1] < 2:
+    if shape[1] < FEWEST_CLUSTERS:
         return np.full((resamples, table.shape[1]), math.nan)
     sizes, sums = np.zeros(shape), np.zeros((*shape, table.shape[1]))
     np.add.at(sizes, (run, cluster), 1)

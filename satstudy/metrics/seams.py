@@ -342,8 +342,7 @@ def bits_change(part: pd.DataFrame, base: pd.DataFrame) -> Interval:
     if logs.empty or logs.isna().any():
         return Interval(math.nan, math.nan, math.nan)
     places = logs.index.get_level_values("image").map(place).tolist()
-    change = change_interval(logs.to_numpy(), clusters=places)
-    return change if len(set(places)) > 2 else Interval(change.value, math.nan, math.nan)
+    return change_interval(logs.to_numpy(), clusters=places)
 
 
 def place(image: str) -> str:

@@ -133,8 +133,8 @@ REFINEMENTS = (20, 100, 500)
 def speed_frame(study: Study, lams: Sequence[float]) -> pd.DataFrame:
     """Every codec of the profile timed on the same crops in one run and one thread, some of them at several efforts.
 
-    A learned codec is also refined by `REFINEMENTS` steps where the profile has its refined files too. `codec` is
-    "avif-speed6", "learned-refine100" and the like.
+    A learned codec is also refined by `REFINEMENTS` steps where the profile has its refined files too, and then stands
+    at every other λ, refined or not. `codec` is "avif-speed6", "learned-refine100" and the like.
     """
     rd = study.profile.rd
     chosen = study.rd_images()
@@ -147,6 +147,9 @@ def speed_frame(study: Study, lams: Sequence[float]) -> pd.DataFrame:
     ladders = study.rd_settings(lams)
     for name, settings in ladders.items():
         entry = registry.find(name)
+        refined = f"{name}-refined" in ladders
+        # 500 steps take as long as 500 times decoding or more.
+        settings = settings[1::2] or settings if refined else settings
         plain = [study.codec(name, setting) for setting in settings]
         if name in EFFORTS:
             attribute, efforts = EFFORTS[name]
@@ -155,12 +158,11 @@ def speed_frame(study: Study, lams: Sequence[float]) -> pd.DataFrame:
                 codecs.append(rate_distortion.Variant(f"{name}-{attribute}{effort}", slower))
         elif entry.learned is None or (entry.learned.domain == OVERHEAD and not entry.learned.refined):
             codecs += plain
-        if f"{name}-refined" in ladders:
-            # Every other λ: 500 steps take as long as 500 times decoding or more.
+        if refined:
             codecs += [
                 rate_distortion.Variant(f"{name}-refine{steps}", study.codec(name, lam, refine=steps))
                 for steps in REFINEMENTS
-                for lam in settings[1::2] or settings
+                for lam in settings
             ]
     path = study.folder / f"speed-{digest(study.source_key, [name for name, *_ in crops], sorted(lams))}.csv"
     with one_thread():

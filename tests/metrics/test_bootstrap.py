@@ -17,7 +17,7 @@ def test_the_interval_of_a_mean_is_close_to_the_normal_one():
     assert (low, high) == pytest.approx(stats.norm.interval(0.95, values.mean(), stats.sem(values)), abs=0.03)
 
 
-@pytest.mark.parametrize("count", [2, 3, 7])
+@pytest.mark.parametrize("count", [3, 4, 7])
 def test_resampled_means_have_the_unbiased_variance_of_the_mean(count):
     """So they have by drawing count − 1; draws of count have (count − 1)/count of it."""
     values = np.random.default_rng(count).normal(0, 1, count)
@@ -80,9 +80,12 @@ def test_an_interval_repeats_with_its_seed_and_narrows_with_its_level():
     assert wide.low < narrow.low < narrow.value < narrow.high < wide.high
 
 
-@pytest.mark.parametrize("labels", [{}, {"clusters": ["a"]}, {"runs": [1]}])
-def test_one_cluster_gives_no_interval(labels):
-    value, low, high = bootstrap_interval([3.0], **labels)
+@pytest.mark.parametrize(
+    ("values", "labels"),
+    [([3], {}), ([3], {"clusters": ["a"]}), ([3], {"runs": [1]}), ([2, 4], {}), ([3, 3], {"runs": [1, 2]})],
+)
+def test_two_clusters_give_no_interval(values, labels):
+    value, low, high = bootstrap_interval(values, **labels)
     assert value == 3
     assert math.isnan(low)
     assert math.isnan(high)

@@ -102,7 +102,7 @@ def test_a_single_image_and_a_single_setting_make_a_curve_without_a_band():
 
 
 def test_images_of_one_object_widen_the_band():
-    frame, objects = rd_frame(images=8, codecs=("jpeg",)), {f"i{i}": i // 4 for i in range(8)}
+    frame, objects = rd_frame(images=8, codecs=("jpeg",)), {f"i{i}": i // 2 for i in range(8)}
 
     def width(**options):
         band = (

@@ -253,15 +253,17 @@ def test_tilings_are_coded_over_the_ladder(opened, picture):
 
 def test_wrapping_and_speed_cover_the_codecs_of_the_profile(opened, folder, picture):
     codecs = {"jpeg": [20, 80], "jpeg2000": 0.5, "mbt2018": "default", "mbt2018-refined": "default"}
-    study = opened(rd={**scenes(folder, picture), "speed": 1, "codecs": codecs, "refine": 1})
+    study = opened(train=CONTENT["train"], rd={**scenes(folder, picture), "speed": 1, "codecs": codecs, "refine": 1})
     wrapping = wrapping_frame(study, [0.01]).set_index("codec")
     assert set(wrapping.index) == set(codecs)
     assert 10 < wrapping["bytes"]["mbt2018"] < wrapping["bytes"]["jpeg2000"] < wrapping["bytes"]["jpeg"] < 1000
     assert wrapping["version"]["jpeg2000"].startswith("OpenJPEG")
-    speed = speed_frame(study, [0.01])
+    speed = speed_frame(study, [0.005, 0.01])
     assert set(speed["codec"]) == {"jpeg", "jpeg2000", "mbt2018", "mbt2018-refine20", "mbt2018-refine100",
                                    "mbt2018-refine500"}  # fmt: skip
     assert set(speed["image"]) == {"north_1.png"}
+    learned = speed.loc[speed["codec"].str.startswith("mbt2018"), "setting"]
+    assert set(learned.str.partition(" ")[0]) == {"lam=0.01"}, "refined or not, at the same λ"
     assert (speed[["encode_s", "decode_s"]] > 0).all(axis=None)
     del codecs["mbt2018-refined"]
     study = opened(rd={**scenes(folder, picture), "speed": 1, "codecs": codecs})
