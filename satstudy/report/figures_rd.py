@@ -289,21 +289,23 @@ def _change(log: Floats) -> Floats:
 
 #: BD-rate in % from which `rate_against_speed` draws a codec at the edge, with its number.
 OFF_SCALE = 80
+#: What the numbers of `rate_against_speed` are, by the word before them in a variant's name.
+EFFORTS = {"speed": "speed of AVIF", "effort": "effort of JPEG XL", "refine": "steps of refinement"}
 
 
 @styled
 def rate_against_speed(speeds: pd.DataFrame) -> Figure:
     """Bits at equal PSNR against speed, of encoders at the left and of decoders at the right; best is below right.
 
-    Variants of one codec ("avif-speed6") are joined by a line. A codec that needs over 80 % more bits stands at the
-    upper edge, with its number at the left, so that the others can be told apart.
+    Variants of one codec ("avif-speed6") are joined by a line and numbered at the left. A codec that needs over 80 %
+    more bits stands at the upper edge, with its number at the left, so that the others can be told apart.
 
     Parameters
     ----------
     speeds : of `metrics.bd_rate.speeds`
     """
     require(speeds, ("codec", "bd_rate", "encode", "decode"), "The table of speeds", "run `speeds` first")
-    parts = speeds["codec"].str.extract(r"^(?P<family>.+?)(?:-(?:speed|effort|refine)(?P<effort>\d+))?$")
+    parts = speeds["codec"].str.extract(rf"^(?P<family>.+?)(?:-(?P<kind>{'|'.join(EFFORTS)})(?P<effort>\d+))?$")
     table = speeds.assign(family=parts["family"], effort=parts["effort"])
     figure, panels = plt.subplots(1, 2, figsize=(WIDTH, 4.4), sharey=True)
     for axes, column in zip(panels, ("encode", "decode"), strict=True):
@@ -321,6 +323,8 @@ def rate_against_speed(speeds: pd.DataFrame) -> Figure:
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
         axes.set_xlabel(f"{column[:-1]}ing speed, times {codec_name(bd_rate.REFERENCE)}'s")
+    if numbers := [what for kind, what in EFFORTS.items() if kind in set(parts["kind"])]:
+        figure.supxlabel(f"numbers: {', '.join(numbers)}", fontsize="small")
     panels[0].set_ylabel(f"BD-rate against {codec_name(bd_rate.REFERENCE)} in %")
     legend_above(figure, panels[0])
     return figure

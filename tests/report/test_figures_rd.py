@@ -205,3 +205,4 @@ def test_speeds_join_the_efforts_of_a_codec():
     assert list(encoders.lines[2].get_xdata()) == [0.1, 1.5]
     assert list(decoders.lines[2].get_ydata()) == [-20, -10]
     assert "decoding speed" in decoders.get_xlabel()
+    assert figure.get_supxlabel() == "numbers: speed of AVIF"
