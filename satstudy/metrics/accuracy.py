@@ -81,8 +81,8 @@ def accuracy_matrix(predictions: pd.DataFrame, **bootstrap: Any) -> pd.DataFrame
     Returns
     -------
     DataFrame
-        trained_on, validated_on, accuracy (mean over seeds, 0–1), low, high (nan with a single object), seeds, images,
-        objects
+        trained_on, validated_on, accuracy (mean over seeds, 0–1), low, high (nan with fewer than three objects), seeds,
+        images, objects
 
     Raises
     ------

@@ -25,6 +25,7 @@ from scipy.stats import binomtest
 from satstudy.core.errors import InputError
 from satstudy.core.types import Floats
 
+#: Of fewer clusters there is no interval.
 FEWEST_CLUSTERS = 3
 
 

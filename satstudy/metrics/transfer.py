@@ -34,7 +34,7 @@ class Cells:
     ----------
     names : of the k cells
     values : float (k,), 0–1
-    draws : float (resamples, k); nan with a single object
+    draws : float (resamples, k); nan with fewer than three objects
     """
 
     names: tuple[Cell, ...]

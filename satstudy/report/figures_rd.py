@@ -290,7 +290,7 @@ def _change(log: Floats) -> Floats:
 #: BD-rate in % from which `rate_against_speed` draws a codec at the edge, with its number.
 OFF_SCALE = 80
 #: What the numbers of `rate_against_speed` are, by the word before them in a variant's name.
-EFFORTS = {"speed": "speed of AVIF", "effort": "effort of JPEG XL", "refine": "steps of refinement"}
+EFFORT_NAMES = {"speed": "speed of AVIF", "effort": "effort of JPEG XL", "refine": "steps of refinement"}
 
 
 @styled
@@ -305,7 +305,7 @@ def rate_against_speed(speeds: pd.DataFrame) -> Figure:
     speeds : of `metrics.bd_rate.speeds`
     """
     require(speeds, ("codec", "bd_rate", "encode", "decode"), "The table of speeds", "run `speeds` first")
-    parts = speeds["codec"].str.extract(rf"^(?P<family>.+?)(?:-(?P<kind>{'|'.join(EFFORTS)})(?P<effort>\d+))?$")
+    parts = speeds["codec"].str.extract(rf"^(?P<family>.+?)(?:-(?P<kind>{'|'.join(EFFORT_NAMES)})(?P<effort>\d+))?$")
     table = speeds.assign(family=parts["family"], effort=parts["effort"])
     figure, panels = plt.subplots(1, 2, figsize=(WIDTH, 4.4), sharey=True)
     for axes, column in zip(panels, ("encode", "decode"), strict=True):
@@ -323,7 +323,7 @@ def rate_against_speed(speeds: pd.DataFrame) -> Figure:
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
         axes.set_xlabel(f"{column[:-1]}ing speed, times {codec_name(bd_rate.REFERENCE)}'s")
-    if numbers := [what for kind, what in EFFORTS.items() if kind in set(parts["kind"])]:
+    if numbers := [what for kind, what in EFFORT_NAMES.items() if kind in set(parts["kind"])]:
         figure.supxlabel(f"numbers: {', '.join(numbers)}", fontsize="small")
     panels[0].set_ylabel(f"BD-rate against {codec_name(bd_rate.REFERENCE)} in %")
     legend_above(figure, panels[0])

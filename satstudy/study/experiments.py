@@ -148,8 +148,8 @@ def speed_frame(study: Study, lams: Sequence[float]) -> pd.DataFrame:
     for name, settings in ladders.items():
         entry = registry.find(name)
         refined = f"{name}-refined" in ladders
-        # 500 steps take as long as 500 times decoding or more.
-        settings = settings[1::2] or settings if refined else settings
+        if refined:  # 500 steps take as long as 500 times decoding or more.
+            settings = settings[1::2] or settings
         plain = [study.codec(name, setting) for setting in settings]
         if name in EFFORTS:
             attribute, efforts = EFFORTS[name]

@@ -23,9 +23,15 @@ def test_resampled_means_have_the_unbiased_variance_of_the_mean(count):
     values = np.random.default_rng(count).normal(0, 1, count)
     draws = resampled_means(values, resamples=40_000)
     assert draws.var() == pytest.approx(stats.sem(values) ** 2, rel=0.03)
-    # The same of clusters of equal size, and of runs that are crossed with clusters which do not differ.
+    # The same of clusters of equal size.
     repeated, labels = np.repeat(values, 4), np.repeat(np.arange(count), 4)
     assert np.array_equal(resampled_means(repeated, clusters=labels, resamples=40_000), draws)
+
+
+@pytest.mark.parametrize("count", [2, 3, 7])
+def test_runs_are_drawn_as_clusters_are(count):
+    values = np.random.default_rng(count).normal(0, 1, count)
+    repeated, labels = np.repeat(values, 4), np.repeat(np.arange(count), 4)
     crossed = resampled_means(repeated, runs=labels, clusters=np.tile(np.arange(4), count), resamples=40_000)
     assert crossed.var() == pytest.approx(stats.sem(values) ** 2, rel=0.03)
 
